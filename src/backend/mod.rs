@@ -1,0 +1,1 @@
+//! The one interface between the engine and the places where jobs run.

@@ -1,0 +1,1 @@
+//! Settings: `tintal.yaml`, then environment, then flags.

@@ -1,0 +1,1 @@
+//! The loops: reconcile and fire. `clock` alone reads the clock.

@@ -1,0 +1,20 @@
+//! Tintal runs jobs that YAML manifests ask for.
+//!
+//! The modules are listed in reading order, which is also the order in which they may import:
+//! `tests/architecture.rs` holds the table. The core (`manifest` to `plan`) is pure: no clock,
+//! disk, network, environment, tokio or tracing.
+
+pub mod backend;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod engine;
+pub mod execute;
+pub mod ledger;
+pub mod load;
+pub mod manifest;
+pub mod plan;
+pub mod run;
+pub mod schedule;
+pub mod source;
+pub mod tier;

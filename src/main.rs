@@ -1,0 +1,3 @@
+//! The `tintal` program: parse, call, exit code.
+
+fn main() {}

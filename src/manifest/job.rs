@@ -1,0 +1,78 @@
+//! One YAML document that asks for one job.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+use super::{
+    action::Run,
+    characteristics::{Characteristics, Tier},
+    name::JobName,
+    policy::Policy,
+    schedule::{ScheduleEntry, ScheduleTest},
+};
+
+/// A manifest: one YAML document that asks for one job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name of the job, unique in the whole tree. Default: the file's name without its ending,
+    /// when the file holds one document.
+    pub name: Option<JobName>,
+    /// What the job is for, in the words of its owner.
+    #[schemars(length(max = 4096))]
+    pub description: Option<String>,
+    /// Words to filter by.
+    #[schemars(extend("maxProperties" = 32, "propertyNames" = {"pattern": "^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"}), inner(length(max = 255)))]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// `false`: the job is known and validated, and never fires. Default: `true`.
+    pub enabled: Option<bool>,
+    /// When the job fires: one trigger, or a list of them. Absent: by hand only.
+    pub schedule: Option<OneOrMany>,
+    /// What the job executes.
+    pub run: Run,
+    /// Values for templates, with their defaults; `tintal trigger JOB --param KEY=VALUE` sets
+    /// others.
+    #[schemars(extend("maxProperties" = 128, "propertyNames" = {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}))]
+    pub params: Option<BTreeMap<String, Value>>,
+    /// What the classifier reads.
+    pub characteristics: Option<Characteristics>,
+    /// Pins the job to a tier. Absent: the rules choose.
+    pub tier: Option<Tier>,
+    /// How runs of the job are treated.
+    pub policy: Option<Policy>,
+    /// Unit tests of the schedule; `tintal validate` runs them.
+    #[schemars(length(max = 100))]
+    pub tests: Option<Vec<ScheduleTest>>,
+}
+
+/// One schedule entry, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct OneOrMany(pub Vec<ScheduleEntry>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let entries = match Value::deserialize(deserializer)? {
+            list @ Value::Array(_) => serde_json::from_value(list),
+            one => serde_json::from_value(one).map(|entry| vec![entry]),
+        };
+        entries.map(Self).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for OneOrMany {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Schedule".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let entry = generator.subschema_for::<ScheduleEntry>();
+        schemars::json_schema!({
+            "description": "When the job fires: one trigger, or a list of them.",
+            "anyOf": [entry, {"type": "array", "items": entry, "minItems": 1, "maxItems": super::schedule::ENTRIES_MAX}]
+        })
+    }
+}

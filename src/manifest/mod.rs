@@ -1,0 +1,19 @@
+//! The words of a job file: what people may write, and what a complete job is.
+//!
+//! Pure, and imports nothing from the rest of the crate. [`job::Manifest`] is the shape as
+//! written (the JSON Schemas are generated from it), [`spec::Spec`] is the same with every
+//! default filled in. Problems carry code, span and help.
+
+pub mod action;
+pub mod characteristics;
+pub mod code;
+pub mod defaults;
+pub mod digest;
+pub mod file;
+pub mod job;
+pub mod name;
+pub mod policy;
+pub mod problem;
+pub mod schedule;
+pub mod spec;
+pub mod text;

@@ -1,0 +1,3 @@
+//! Compares what the manifests ask for with what the backends hold.
+//!
+//! Pure.

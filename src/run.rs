@@ -1,0 +1,269 @@
+//! Runs, attempts and outcomes, and what comes after an attempt.
+//!
+//! Pure: ids derive from their inputs, chance is an argument.
+
+use std::{fmt, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::manifest::{
+    name::JobName,
+    policy::{Backoff, RetryOn},
+    spec::RetrySpec,
+};
+
+/// Namespace of run ids: `UUIDv5` of `tintal.run` in the DNS namespace.
+const RUN_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_9c3a_52b7_5e0b_9d1e_3a8c_47f2_b6d5);
+
+/// Names a run on every tier, so that a second submit of one occurrence starts nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunKey {
+    /// The job.
+    pub job: JobName,
+    /// The nominal instant that a trigger named; for a run by hand, the instant it was asked for.
+    pub fire_time: Timestamp,
+    /// What asked for it.
+    pub cause: Cause,
+}
+
+/// What asked for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A trigger of the schedule.
+    Schedule,
+    /// A person, by `tintal trigger` or `tintal run`.
+    Manual,
+}
+
+/// Identifies a run: `UUIDv5` of its [`RunKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub Uuid);
+
+impl RunKey {
+    /// The id of the run, the same on every machine and after every restart.
+    #[must_use]
+    pub fn id(&self) -> RunId {
+        let cause = match self.cause {
+            Cause::Schedule => "schedule",
+            Cause::Manual => "manual",
+        };
+        let text = format!("{}\n{}\n{}", self.job, self.fire_time.as_nanosecond(), cause);
+        RunId(Uuid::new_v5(&RUN_NAMESPACE, text.as_bytes()))
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Outcome {
+    /// As it should.
+    Success,
+    /// The program ended with a status other than 0.
+    ExitNonzero {
+        /// The status, 1 to 255.
+        code: i32,
+    },
+    /// The program was ended by a signal that we did not send.
+    Signal {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The attempt took longer than it may.
+    Timeout,
+    /// The server answered with a status from 500 to 599 that was not expected.
+    Http5xx {
+        /// The status.
+        status: u16,
+    },
+    /// The server answered, and not as expected.
+    HttpUnexpected {
+        /// The status.
+        status: u16,
+        /// What was wrong with the answer.
+        reason: String,
+    },
+    /// No connection, or one that broke before the answer was there.
+    Connect {
+        /// What the client said.
+        reason: String,
+    },
+    /// It could not be started: no such program, no such directory, a secret that is not there,
+    /// a template that fails.
+    NotStarted {
+        /// What was missing.
+        reason: String,
+    },
+    /// One or more steps did not succeed.
+    StepsFailed {
+        /// Ids of the steps that failed, in the manifest's order.
+        failed: Vec<String>,
+        /// Ids of the steps that were skipped because of them.
+        skipped: Vec<String>,
+    },
+    /// A person, or the end of the daemon, stopped it.
+    Cancelled,
+    /// The daemon was killed while it ran; how it ended is not known.
+    Abandoned,
+}
+
+impl Outcome {
+    /// The word for the kind, as in records and on the command line.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::ExitNonzero { .. } => "exit-nonzero",
+            Self::Signal { .. } => "signal",
+            Self::Timeout => "timeout",
+            Self::Http5xx { .. } => "http-5xx",
+            Self::HttpUnexpected { .. } => "http-unexpected",
+            Self::Connect { .. } => "connect",
+            Self::NotStarted { .. } => "not-started",
+            Self::StepsFailed { .. } => "steps-failed",
+            Self::Cancelled => "cancelled",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// Whether it ended as it should.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Success)
+    }
+
+    /// The kind of retry that this outcome falls under; `None`: it is never tried again.
+    ///
+    /// Failed steps have had their own retries; the run as a whole is tried again like a program
+    /// that failed.
+    #[must_use]
+    pub fn retry_on(&self) -> Option<RetryOn> {
+        match self {
+            Self::ExitNonzero { .. } | Self::StepsFailed { .. } => Some(RetryOn::ExitNonzero),
+            Self::Signal { .. } => Some(RetryOn::Signal),
+            Self::Timeout => Some(RetryOn::Timeout),
+            Self::Http5xx { .. } => Some(RetryOn::Http5xx),
+            Self::Connect { .. } => Some(RetryOn::Connect),
+            Self::Abandoned => Some(RetryOn::Abandoned),
+            Self::Success | Self::HttpUnexpected { .. } | Self::NotStarted { .. } | Self::Cancelled => None,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Success => f.write_str("success"),
+            Self::ExitNonzero { code } => write!(f, "exit status {code}"),
+            Self::Signal { signal } => write!(f, "ended by signal {signal}"),
+            Self::Timeout => f.write_str("timed out"),
+            Self::Http5xx { status } => write!(f, "http status {status}"),
+            Self::HttpUnexpected { status, reason } => write!(f, "http status {status}: {reason}"),
+            Self::Connect { reason } => write!(f, "no connection: {reason}"),
+            Self::NotStarted { reason } => write!(f, "not started: {reason}"),
+            Self::StepsFailed { failed, skipped } if skipped.is_empty() => {
+                write!(f, "failed steps: {}", failed.join(", "))
+            }
+            Self::StepsFailed { failed, skipped } => {
+                write!(f, "failed steps: {}; skipped: {}", failed.join(", "), skipped.join(", "))
+            }
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Abandoned => f.write_str("abandoned: the daemon was killed while it ran"),
+        }
+    }
+}
+
+/// What comes after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The run has ended, as it should.
+    Done,
+    /// One more attempt after this long.
+    RetryAfter(Duration),
+    /// The run is given up.
+    GiveUp,
+}
+
+/// Decides what comes after attempt number `attempt` (counted from 1) ended with `outcome`.
+///
+/// `chance` is from 0 to 1 and spreads the waiting time within the policy's jitter.
+#[must_use]
+pub fn next(attempt: u32, outcome: &Outcome, retry: &RetrySpec, chance: f64) -> Next {
+    if outcome.is_success() {
+        return Next::Done;
+    }
+    let wanted = outcome.retry_on().is_some_and(|on| retry.on.contains(&on));
+    if !wanted || attempt >= retry.max_attempts {
+        return Next::GiveUp;
+    }
+    Next::RetryAfter(wait(attempt, retry, chance))
+}
+
+/// The waiting time after attempt number `attempt`: backoff, capped, with jitter below the cap.
+fn wait(attempt: u32, retry: &RetrySpec, chance: f64) -> Duration {
+    let grown = match retry.backoff {
+        Backoff::Fixed => retry.initial.as_secs_f64(),
+        Backoff::Exponential => {
+            let doublings = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+            retry.initial.as_secs_f64() * retry.factor.powi(doublings)
+        }
+    };
+    let capped = grown.min(retry.max.as_secs_f64());
+    let spread = capped * retry.jitter.clamp(0.0, 1.0) * chance.clamp(0.0, 1.0);
+    Duration::from_secs_f64((capped - spread).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry(max_attempts: u32, on: &[RetryOn]) -> RetrySpec {
+        RetrySpec {
+            max_attempts,
+            jitter: 0.5,
+            on: on.to_vec(),
+            max: Duration::from_secs(60),
+            ..RetrySpec::never()
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn next_table() {
+        use Next::{Done, GiveUp, RetryAfter};
+        use RetryOn::{ExitNonzero, Timeout};
+        let after = |secs| RetryAfter(Duration::from_secs(secs));
+        let failed = Outcome::ExitNonzero { code: 1 };
+        //              attempt  outcome                 policy                          chance       next
+        assert_eq!(next(1, &Outcome::Success,            &retry(3, &[ExitNonzero]),      0.0),        Done);
+        assert_eq!(next(1, &failed,                      &retry(3, &[ExitNonzero]),      0.0),        after(10));
+        assert_eq!(next(1, &failed,                      &retry(3, &[ExitNonzero]),      1.0),        after(5));
+        assert_eq!(next(2, &failed,                      &retry(3, &[ExitNonzero]),      0.0),        after(20));
+        assert_eq!(next(3, &failed,                      &retry(3, &[ExitNonzero]),      0.0),        GiveUp);
+        assert_eq!(next(9, &failed,                      &retry(99, &[ExitNonzero]),     0.0),        after(60));
+        assert_eq!(next(1, &failed,                      &retry(3, &[Timeout]),          0.0),        GiveUp);
+        assert_eq!(next(1, &Outcome::Cancelled,          &retry(3, &RetryOn::ALL),       0.0),        GiveUp);
+    }
+
+    #[test]
+    fn a_run_key_always_gives_the_same_id() {
+        let key = |job: &str, second, cause| {
+            let job = JobName::parse(job).unwrap();
+            let fire_time = Timestamp::from_second(second).unwrap();
+            RunKey { job, fire_time, cause }.id().to_string()
+        };
+        assert_eq!(key("a", 0, Cause::Schedule), key("a", 0, Cause::Schedule));
+        assert_ne!(key("a", 0, Cause::Schedule), key("a", 1, Cause::Schedule));
+        assert_ne!(key("a", 0, Cause::Schedule), key("b", 0, Cause::Schedule));
+        assert_ne!(key("a", 0, Cause::Schedule), key("a", 0, Cause::Manual));
+    }
+}

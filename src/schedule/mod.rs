@@ -1,0 +1,3 @@
+//! Decides when a job fires: cron, every, at; time zones and their clock changes; what is due.
+//!
+//! Pure: the caller passes `now`.

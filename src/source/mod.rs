@@ -1,0 +1,1 @@
+//! Reads the directory of manifests, and watches it.
