@@ -1,1 +1,1 @@
-//! The durable memory: applied digests, decisions, runs and attempts, in SQLite.
+//! The durable memory: applied digests, decisions, runs and attempts, in `SQLite`.
