@@ -1,1 +1,4 @@
 //! The loops: reconcile and fire. `clock` alone reads the clock.
+
+pub mod clock;
+pub mod timers;
