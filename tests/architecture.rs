@@ -36,8 +36,20 @@ const PURE: &[&str] = &["manifest", "schedule", "tier", "load", "import", "run",
 
 /// What a pure module must not name.
 const EFFECTS: &[&str] = &[
-    "std::fs", "std::env", "std::net", "std::process", "std::io::", "tokio::", "tracing::", "rusqlite::", "reqwest::",
-    "Timestamp::now", "Zoned::now", "SystemTime", "Instant::now", "notify::",
+    "std::fs",
+    "std::env",
+    "std::net",
+    "std::process",
+    "std::io::",
+    "tokio::",
+    "tracing::",
+    "rusqlite::",
+    "reqwest::",
+    "Timestamp::now",
+    "Zoned::now",
+    "SystemTime",
+    "Instant::now",
+    "notify::",
 ];
 
 /// Lines of code before the tests that a file may have; blank lines and comments do not count.
@@ -66,7 +78,9 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
 
 /// The code of a file without comments, up to its tests.
 fn code(path: &Path) -> Vec<(usize, String)> {
-    if path.file_name().is_some_and(|name| name == "tests.rs") || path.components().any(|part| part.as_os_str() == "tests") {
+    if path.file_name().is_some_and(|name| name == "tests.rs")
+        || path.components().any(|part| part.as_os_str() == "tests")
+    {
         return Vec::new();
     }
     let text = fs::read_to_string(path).unwrap();
@@ -107,9 +121,8 @@ fn a_module_imports_only_what_the_table_allows() {
 /// Whether the text names `crate::other`, alone or in a braced list of `use crate::{…}`.
 fn imports(text: &str, other: &str) -> bool {
     let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-    let direct = text.match_indices("crate::").any(|(at, _)| {
-        text[at + 7..].strip_prefix(other).is_some_and(ends)
-    });
+    let direct =
+        text.match_indices("crate::").any(|(at, _)| text[at + 7..].strip_prefix(other).is_some_and(ends));
     direct || braced(text).iter().any(|item| item.strip_prefix(other).is_some_and(ends))
 }
 
@@ -121,8 +134,19 @@ fn braced(text: &str) -> Vec<String> {
         let mut item = String::new();
         for c in text[at + 7..].chars() {
             match c {
-                '{' => { depth += 1; if depth > 1 { item.push(c); } }
-                '}' => { depth -= 1; if depth == 0 { break; } item.push(c); }
+                '{' => {
+                    depth += 1;
+                    if depth > 1 {
+                        item.push(c);
+                    }
+                }
+                '}' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        break;
+                    }
+                    item.push(c);
+                }
                 ',' if depth == 1 => items.push(std::mem::take(&mut item).trim().to_owned()),
                 c => item.push(c),
             }
@@ -156,7 +180,10 @@ fn only_the_clock_reads_the_clock() {
                 continue;
             }
             for (number, line) in code(&path) {
-                if ["Timestamp::now(", "Zoned::now(", "SystemTime::now("].iter().any(|call| line.contains(call)) {
+                if ["Timestamp::now(", "Zoned::now(", "SystemTime::now("]
+                    .iter()
+                    .any(|call| line.contains(call))
+                {
                     wrong.push(format!("{}:{number}", path.display()));
                 }
             }

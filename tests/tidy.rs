@@ -5,16 +5,33 @@
 use std::{fs, path::Path, process::Command};
 
 /// Words that say that something is not finished. Split, so that this file does not hold them.
-const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("unimplemented", "!("), concat!("to", "do!(")];
+const UNFINISHED: &[&str] = &[
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X:"),
+    concat!("unimplemented", "!("),
+    concat!("to", "do!("),
+];
 
 /// Paths and names that only one machine knows.
-const LOCAL: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/tmp/", "wt/"), concat!("farm", "-bench"), concat!("Cla", "ude")];
+const LOCAL: &[&str] = &[
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("/tmp/", "wt/"),
+    concat!("farm", "-bench"),
+    concat!("Cla", "ude"),
+];
 
 fn tracked() -> Vec<String> {
     let root = env!("CARGO_MANIFEST_DIR");
     let output = Command::new("git").args(["-C", root, "ls-files", "-z"]).output().unwrap();
     assert!(output.status.success(), "git ls-files failed: this test needs the repository");
-    String::from_utf8(output.stdout).unwrap().split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect()
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .split('\0')
+        .filter(|path| !path.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn lines_with(words: &[&str]) -> Vec<String> {

@@ -1,1 +1,8 @@
-//! The control socket: HTTP over a Unix socket, both ends.
+//! The control socket: HTTP over a Unix socket in the state directory, both ends.
+//!
+//! `server` stands on the engine, `client` is what the command line uses, `view` holds the shapes
+//! that both agree on.
+
+pub mod client;
+pub mod socket;
+pub mod view;

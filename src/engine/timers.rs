@@ -101,7 +101,9 @@ mod tests {
             timers.set(&job(name), Some(pending(second)));
         }
         assert_eq!(timers.first(), Some(at(5)));
-        let names = |due: Vec<(JobName, Pending)>| due.into_iter().map(|(job, _)| job.to_string()).collect::<Vec<_>>();
+        let names = |due: Vec<(JobName, Pending)>| {
+            due.into_iter().map(|(job, _)| job.to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(names(timers.take_due(at(10))), ["d", "a", "b"]);
         assert_eq!(names(timers.take_due(at(10))), Vec::<String>::new());
         assert_eq!(timers.first(), Some(at(20)));

@@ -1,3 +1,11 @@
 //! Compares what the manifests ask for with what the backends hold.
 //!
-//! Pure.
+//! Pure: the same two inputs give the same plan. `engine::reconcile` acts on a plan; `cli::plan`
+//! only prints one.
+
+pub mod diff;
+pub mod fields;
+pub mod guard;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! The command line's end of the control socket.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use thiserror::Error;
+
+use super::{socket::Address, view::ErrorView};
+
+/// Why the daemon gave no answer, or not the one that was asked for.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// No daemon listens on the socket.
+    #[error("no daemon is running on `{}`; start one with `tintal serve`", .state.display())]
+    NotRunning {
+        /// The state directory.
+        state: PathBuf,
+    },
+    /// The daemon read the request and said no.
+    #[error("{0}")]
+    Refused(String),
+    /// The connection broke, or the answer made no sense.
+    #[error("the daemon on `{}` did not answer", .state.display())]
+    Broken {
+        /// The state directory.
+        state: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A connection to the daemon of a state directory.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    state: PathBuf,
+    _address: Address,
+}
+
+impl Client {
+    /// Prepares to talk to the daemon of `state`. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// When there is no socket.
+    pub fn new(state: &Path) -> Result<Self, ClientError> {
+        let not_running = || ClientError::NotRunning { state: state.to_owned() };
+        let address = Address::of(state).map_err(|_| not_running())?;
+        if !address.path().exists() {
+            return Err(not_running());
+        }
+        let http = reqwest::Client::builder()
+            .unix_socket(address.path())
+            .build()
+            .map_err(|error| broken(state, error))?;
+        Ok(Self { http, state: state.to_owned(), _address: address })
+    }
+
+    /// Asks for a document.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientError`] says.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let response = self.send(self.http.get(url(path))).await?;
+        response.json().await.map_err(|error| broken(&self.state, error))
+    }
+
+    /// Sends a document and reads the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientError`] says.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let response = self.send(self.http.post(url(path)).json(body)).await?;
+        response.json().await.map_err(|error| broken(&self.state, error))
+    }
+
+    /// Copies the bytes of an answer as they come.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientError`] says; an error of `out` counts as a broken connection.
+    pub async fn copy(&self, path: &str, out: &mut dyn io::Write) -> Result<(), ClientError> {
+        let mut response = self.send(self.http.get(url(path))).await?;
+        while let Some(chunk) = response.chunk().await.map_err(|error| broken(&self.state, error))? {
+            out.write_all(&chunk).and_then(|()| out.flush()).map_err(|error| broken(&self.state, error))?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ClientError> {
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() => {
+                return Err(ClientError::NotRunning { state: self.state.clone() });
+            }
+            Err(error) => return Err(broken(&self.state, error)),
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let said = response.json::<ErrorView>().await.map(|view| view.error);
+        Err(ClientError::Refused(said.unwrap_or_else(|_| format!("the daemon answered {status}"))))
+    }
+}
+
+fn url(path: &str) -> String {
+    format!("http://localhost{path}")
+}
+
+fn broken(state: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
+    ClientError::Broken { state: state.to_owned(), source: source.into() }
+}

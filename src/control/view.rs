@@ -1,0 +1,256 @@
+//! The JSON that the control socket and `--json` give: shapes that scripts rely on.
+//!
+//! Every document has `"v": 1`; keys are only ever added.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Version of every shape in this file.
+pub const VERSION: u32 = 1;
+
+/// `list` and `status`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatusView {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The daemon that answered; absent when none runs.
+    pub daemon: Option<DaemonView>,
+    /// Every job that is live or wanted, by name.
+    pub jobs: Vec<JobView>,
+    /// Every tier.
+    pub tiers: Vec<TierView>,
+    /// Where the manifests come from.
+    pub source: SourceView,
+}
+
+/// The daemon.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DaemonView {
+    /// Process id.
+    pub pid: u32,
+    /// Version of the program.
+    pub version: String,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Runs that go on now.
+    pub running: usize,
+    /// Whether it is stopping: no job fires any more.
+    pub draining: bool,
+}
+
+/// One job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobView {
+    /// Name.
+    pub job: String,
+    /// The tier it is placed on; absent when it is not placed.
+    pub tier: Option<String>,
+    /// Whether the manifest lets it fire.
+    pub enabled: bool,
+    /// Whether a person paused it.
+    pub paused: bool,
+    /// What holds of it now.
+    pub conditions: Vec<ConditionView>,
+    /// The newest run that was not a skip.
+    pub last_run: Option<LastRunView>,
+    /// The next fire time.
+    pub next_fire: Option<Timestamp>,
+    /// The manifest's file, relative to the root of the tree.
+    pub file: Option<String>,
+    /// The line its document starts at, from 1.
+    pub line: Option<u32>,
+}
+
+/// Something that holds of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConditionView {
+    /// `Ready`, `Degraded`, `Held`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `true` or `false`.
+    pub status: bool,
+    /// One word for programs.
+    pub reason: String,
+    /// One line for people.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The newest run of a job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LastRunView {
+    /// Its id.
+    pub run_id: String,
+    /// Its fire time.
+    pub fire_time: Timestamp,
+    /// How it ended; absent while it goes on.
+    pub outcome: Option<String>,
+}
+
+/// One tier.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TierView {
+    /// Name.
+    pub tier: String,
+    /// What serves it.
+    pub backend: Option<String>,
+    /// `ready`, `unseen` or `not configured`.
+    pub state: String,
+}
+
+/// Where the manifests come from.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SourceView {
+    /// The directory.
+    pub directory: String,
+    /// The commit it is at, when it is in a git work tree.
+    pub commit: Option<String>,
+    /// Whether it differs from that commit.
+    pub dirty: Option<bool>,
+    /// Age of the newest scan that was used.
+    pub age_seconds: Option<u64>,
+    /// How changes are noticed.
+    pub watch: Option<String>,
+    /// Problems of the newest scan.
+    pub errors: usize,
+    /// Warnings of the newest scan.
+    pub warnings: usize,
+    /// Why the newest scan could not be used.
+    pub failure: Option<String>,
+    /// Counts the passes; a pass that changed something raises it.
+    pub generation: u64,
+    /// Files parsed since the start.
+    pub files_parsed: u64,
+    /// Digest of the tree of the newest scan.
+    pub tree: Option<String>,
+}
+
+/// `runs`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunsView {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Newest first.
+    pub runs: Vec<RunView>,
+}
+
+/// One decided occurrence, or a range of skipped ones.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunView {
+    /// Its id; absent for a skip.
+    pub run_id: Option<String>,
+    /// The job.
+    pub job: String,
+    /// The fire time; the first one of a range.
+    pub fire_time: Timestamp,
+    /// Where it runs.
+    pub tier: String,
+    /// What runs it.
+    pub backend: String,
+    /// `run` or `skipped`.
+    pub decision: String,
+    /// Why it was skipped, or what asked for it.
+    pub reason: Option<String>,
+    /// Occurrences that the row stands for.
+    pub count: u64,
+    /// How it ended; absent while it goes on.
+    pub outcome: Option<String>,
+    /// One line about the end.
+    pub detail: Option<String>,
+    /// In order.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// One try of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Counted from 1.
+    pub n: u32,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Exit status, of a program that ended by itself.
+    pub exit_code: Option<i32>,
+    /// Signal, of a program that was ended by one.
+    pub signal: Option<i32>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// The process that ran it.
+    pub worker: Option<String>,
+}
+
+/// What a person asks for with `trigger`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerRequest {
+    /// Values in place of the manifest's `params`.
+    #[serde(default)]
+    pub params: BTreeMap<String, Value>,
+}
+
+/// What `trigger` answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TriggerView {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The run that was started.
+    pub run_id: String,
+}
+
+/// What a person asks for with `pause`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// What a person asks for with `apply`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReconcileRequest {
+    /// How many jobs the pass may prune, past the guard.
+    #[serde(default)]
+    pub allow_prune: Option<usize>,
+}
+
+/// What a pass did.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PassView {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Steps that were done, as text.
+    pub done: Vec<String>,
+    /// Steps that failed, with the reason.
+    pub failed: Vec<String>,
+    /// Prunes that the guard held back.
+    pub held_back: Vec<HeldBackView>,
+    /// Why there was no pass at all.
+    pub failure: Option<String>,
+    /// Problems of the tree.
+    pub errors: usize,
+}
+
+/// A prune that was held back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HeldBackView {
+    /// The job.
+    pub job: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// An error of the control socket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// [`VERSION`].
+    pub v: u32,
+    /// What went wrong, and the way out.
+    pub error: String,
+}

@@ -1,0 +1,153 @@
+//! The difference of desired and live state, as a list of steps.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use crate::manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec};
+
+/// What the manifests ask for.
+#[derive(Debug, Default, Clone)]
+pub struct Desired {
+    /// Every valid manifest, with the tier it is placed on.
+    pub jobs: BTreeMap<JobName, Wanted>,
+    /// Jobs whose manifest is there but cannot be used. They stay as they are.
+    pub frozen: BTreeSet<JobName>,
+}
+
+/// A job as its manifest asks for it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The tier it is placed on.
+    pub tier: Tier,
+    /// The job with every default filled in.
+    pub spec: Arc<Spec>,
+    /// The digest of `spec`.
+    pub digest: Digest,
+}
+
+/// What the backends reported.
+#[derive(Debug, Default, Clone)]
+pub struct Live {
+    /// Every job a backend holds for us.
+    pub placements: BTreeMap<Placement, Held>,
+    /// Tiers that did not answer. Unknown is not empty: nothing is planned there.
+    pub unseen: BTreeSet<Tier>,
+}
+
+/// One job on one tier.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Placement {
+    /// The job.
+    pub job: JobName,
+    /// Where it is.
+    pub tier: Tier,
+}
+
+/// A job as its backend holds it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Digest we wrote at the last apply.
+    pub applied: Digest,
+    /// Digest of what the backend holds now.
+    pub actual: Digest,
+    /// What we wrote at the last apply, when it is known: for the differences that people read.
+    pub spec: Option<Arc<Spec>>,
+}
+
+/// One change.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Which job, where.
+    pub placement: Placement,
+    /// What happens to it.
+    pub change: Change,
+}
+
+/// What a step does. Adapters see these two verbs only.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// The tier holds the job as the spec says.
+    Put {
+        /// The job.
+        spec: Arc<Spec>,
+        /// The digest of `spec`.
+        digest: Digest,
+        /// A word for people.
+        why: Why,
+    },
+    /// The tier no longer holds the job.
+    Prune,
+}
+
+/// Why a job is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The tier does not hold it.
+    New,
+    /// The manifest changed.
+    Changed,
+    /// The tier holds something else than we applied.
+    Drifted,
+}
+
+impl Why {
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Changed => "changed",
+            Self::Drifted => "drifted",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Placement { job, tier } = &self.placement;
+        let verb = match self.change {
+            Change::Put { why: Why::New, .. } => "create",
+            Change::Put { why: Why::Changed, .. } => "update",
+            Change::Put { why: Why::Drifted, .. } => "correct",
+            Change::Prune => "prune",
+        };
+        write!(f, "{verb} {job} on {tier}")
+    }
+}
+
+/// Lists the steps from `live` to `desired`: puts first, then prunes, each in name order.
+///
+/// A job that changes tier is put on the new one first; its old placement is pruned by a later
+/// pass, once the new one is seen to hold the job. So no failure leaves a job nowhere.
+#[must_use]
+pub fn diff(desired: &Desired, live: &Live) -> Vec<Step> {
+    let puts = desired.jobs.iter().filter_map(|(job, wanted)| {
+        let placement = Placement { job: job.clone(), tier: wanted.tier };
+        let why = match live.placements.get(&placement) {
+            None => Why::New,
+            Some(held) if held.applied != wanted.digest => Why::Changed,
+            Some(held) if held.actual != held.applied => Why::Drifted,
+            Some(_) => return None,
+        };
+        Some(Step {
+            placement,
+            change: Change::Put { spec: Arc::clone(&wanted.spec), digest: wanted.digest, why },
+        })
+    });
+    let unwanted = live.placements.keys().filter(|placement| match desired.jobs.get(&placement.job) {
+        None => true,
+        Some(wanted) if wanted.tier == placement.tier => false,
+        Some(wanted) => {
+            live.placements.contains_key(&Placement { job: placement.job.clone(), tier: wanted.tier })
+        }
+    });
+    let prunes = unwanted.map(|placement| Step { placement: placement.clone(), change: Change::Prune });
+
+    puts.chain(prunes)
+        .filter(|step| !live.unseen.contains(&step.placement.tier))
+        .filter(|step| !desired.frozen.contains(&step.placement.job))
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! Holds back prunes that look like an accident.
+//!
+//! A source that is gone looks just like a clean-up (`argo-cd#3473`, `flux2#2421`): a person says
+//! which one it is.
+
+use std::collections::BTreeSet;
+
+use super::diff::{Change, Live, Step};
+use crate::manifest::name::JobName;
+
+/// Prunes that a pass may do without asking, however small the tree.
+pub const PRUNE_FREE: usize = 5;
+
+/// Share of the held jobs, as one part in so many, that a pass may prune without asking.
+pub const PRUNE_SHARE: usize = 5;
+
+/// What a person said about prunes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Allowance {
+    /// Nothing: the guard decides.
+    #[default]
+    Guarded,
+    /// Up to this many prunes are wanted.
+    UpTo(usize),
+}
+
+/// A prune that was held back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack {
+    /// The job.
+    pub job: JobName,
+    /// Why, and the way out.
+    pub reason: String,
+}
+
+/// Splits the steps into those to do and the prunes that are held back.
+///
+/// A pass that would prune everything, or more than `max(5, 20 %)` of what is held, prunes nothing
+/// until a person allows as many. The end of a move to another tier is no prune of a job.
+#[must_use]
+pub fn guard(steps: Vec<Step>, live: &Live, allowance: Allowance) -> (Vec<Step>, Vec<HeldBack>) {
+    let put: BTreeSet<&JobName> = steps
+        .iter()
+        .filter(|step| matches!(step.change, Change::Put { .. }))
+        .map(|step| &step.placement.job)
+        .collect();
+    let leaves = |step: &Step| {
+        matches!(step.change, Change::Prune)
+            && !put.contains(&step.placement.job)
+            && !live
+                .placements
+                .keys()
+                .any(|other| other.job == step.placement.job && other.tier != step.placement.tier)
+    };
+    let leaving = steps.iter().filter(|step| leaves(step)).count();
+    let held = live.placements.keys().map(|placement| &placement.job).collect::<BTreeSet<_>>().len();
+    let Some(reason) = refusal(leaving, held, allowance) else { return (steps, Vec::new()) };
+
+    let is_leaving: Vec<bool> = steps.iter().map(leaves).collect();
+    let mut kept = Vec::new();
+    let mut held_back = Vec::new();
+    for (step, is_leaving) in steps.into_iter().zip(is_leaving) {
+        if is_leaving {
+            held_back.push(HeldBack { job: step.placement.job, reason: reason.clone() });
+        } else {
+            kept.push(step);
+        }
+    }
+    (kept, held_back)
+}
+
+/// Why a pass that would prune `leaving` of `held` jobs prunes none of them.
+fn refusal(leaving: usize, held: usize, allowance: Allowance) -> Option<String> {
+    let way_out = format!("if that is meant, run `tintal apply --allow-prune {leaving}`");
+    match allowance {
+        _ if leaving == 0 => None,
+        Allowance::UpTo(count) if leaving <= count => None,
+        Allowance::UpTo(count) => {
+            Some(format!("the pass would prune {leaving} jobs, and only {count} are allowed; {way_out}"))
+        }
+        Allowance::Guarded if leaving == held => {
+            Some(format!("the pass would prune every job that is held ({held}); {way_out}"))
+        }
+        Allowance::Guarded if leaving > PRUNE_FREE.max(held / PRUNE_SHARE) => {
+            Some(format!("the pass would prune {leaving} of {held} jobs at once; {way_out}"))
+        }
+        Allowance::Guarded => None,
+    }
+}

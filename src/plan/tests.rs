@@ -1,0 +1,201 @@
+//! Tables of plans, in a notation instead of positions.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    diff::{Change, Desired, Held, Live, Placement, Step, Wanted, diff},
+    fields::fields,
+    guard::{Allowance, guard},
+};
+use crate::manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec};
+
+fn job(name: &str) -> JobName {
+    JobName::parse(name).unwrap()
+}
+
+fn tier(name: &str) -> Tier {
+    Tier::ALL.into_iter().find(|tier| tier.as_str() == name).unwrap()
+}
+
+/// A spec whose digest depends on the version.
+fn spec(name: &str, version: &str) -> Arc<Spec> {
+    let spec = serde_json::json!({
+        "name": name, "description": version, "enabled": true,
+        "run": {"action": {"command": ["true"]}},
+        "characteristics": {"visibility": "internal", "durability": "ephemeral", "infrastructure": "local"},
+        "policy": {
+            "overlap": "skip", "max_running": 1, "kill_grace": "10s",
+            "retry": {"max_attempts": 1, "backoff": "fixed", "initial": "1s", "factor": 2.0, "max": "1s", "jitter": 0.0, "on": []}
+        }
+    });
+    Arc::new(serde_json::from_value(spec).unwrap())
+}
+
+/// `job@tier=version`, or `job!` for a frozen job.
+fn desired(text: &str) -> Desired {
+    let mut desired = Desired::default();
+    for word in text.split_whitespace() {
+        if let Some(name) = word.strip_suffix('!') {
+            desired.frozen.insert(job(name));
+            continue;
+        }
+        let (name, rest) = word.split_once('@').unwrap();
+        let (on, version) = rest.split_once('=').unwrap();
+        let spec = spec(name, version);
+        let wanted = Wanted { tier: tier(on), digest: Digest::of(&spec), spec };
+        desired.jobs.insert(job(name), wanted);
+    }
+    desired
+}
+
+/// `job@tier=applied/actual`, or `?tier` for a tier that did not answer.
+fn live(text: &str) -> Live {
+    let mut live = Live::default();
+    for word in text.split_whitespace() {
+        if let Some(on) = word.strip_prefix('?') {
+            live.unseen.insert(tier(on));
+            continue;
+        }
+        let (name, rest) = word.split_once('@').unwrap();
+        let (on, versions) = rest.split_once('=').unwrap();
+        let (applied, actual) = versions.split_once('/').unwrap();
+        let digest = |version| Digest::of(&spec(name, version));
+        let held = Held { applied: digest(applied), actual: digest(actual), spec: Some(spec(name, applied)) };
+        live.placements.insert(Placement { job: job(name), tier: tier(on) }, held);
+    }
+    live
+}
+
+fn show(steps: &[Step]) -> Vec<String> {
+    steps.iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn check(wanted: &str, held: &str, expected: &[&str]) {
+    let steps = diff(&desired(wanted), &live(held));
+    assert_eq!(show(&steps), expected, "desired `{wanted}`, live `{held}`");
+}
+
+#[test]
+#[rustfmt::skip]
+fn diff_table() {
+    //    desired                        live                     steps
+    check("",                            "",                      &[]);
+    check("a@in-process=1",              "",                      &["create a on in-process"]);
+    check("a@in-process=1",              "a@in-process=1/1",      &[]);
+    check("a@in-process=2",              "a@in-process=1/1",      &["update a on in-process"]);
+    check("a@in-process=1",              "a@in-process=1/9",      &["correct a on in-process"]);
+    check("",                            "a@in-process=1/1",      &["prune a on in-process"]);
+    check("b@in-process=1 a@queue=1",    "c@in-process=1/1",
+          &["create a on queue", "create b on in-process", "prune c on in-process"]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_job_changes_tier_in_two_passes() {
+    check("a@queue=1", "a@in-process=1/1",               &["create a on queue"]);
+    check("a@queue=1", "a@in-process=1/1 a@queue=1/1",   &["prune a on in-process"]);
+    check("a@queue=1", "a@queue=1/1",                    &[]);
+}
+
+/// F6, F12: unknown is not empty.
+#[test]
+#[rustfmt::skip]
+fn nothing_is_planned_where_nothing_is_known() {
+    check("a!",        "a@in-process=1/1",         &[]);
+    check("",          "a@queue=1/1 ?queue",       &[]);
+    check("a@queue=1", "a@in-process=1/1 ?queue",  &[]);
+}
+
+#[track_caller]
+fn check_guard(wanted: &str, held: &str, allowance: Allowance, expected: &[&str], held_back: &[&str]) {
+    let live = live(held);
+    let (steps, back) = guard(diff(&desired(wanted), &live), &live, allowance);
+    let back: Vec<String> = back.iter().map(|held| held.job.to_string()).collect();
+    assert_eq!(
+        (show(&steps), back),
+        (expected.iter().map(|&s| s.to_owned()).collect(), held_back.iter().map(|&s| s.to_owned()).collect(),),
+        "desired `{wanted}`, live `{held}`"
+    );
+}
+
+/// F12: a source that is gone looks like a clean-up.
+#[test]
+#[rustfmt::skip]
+fn guard_table() {
+    use Allowance::{Guarded, UpTo};
+    let seven = "a@queue=1/1 b@queue=1/1 c@queue=1/1 d@queue=1/1 e@queue=1/1 f@queue=1/1 g@queue=1/1";
+    //          desired        live                            allowed   steps                                      held back
+    check_guard("",            "a@queue=1/1",                  Guarded,  &[],                                       &["a"]);
+    check_guard("",            "a@queue=1/1",                  UpTo(0),  &[],                                       &["a"]);
+    check_guard("",            "a@queue=1/1",                  UpTo(1),  &["prune a on queue"],                     &[]);
+    check_guard("a@queue=1",   "a@queue=1/1 b@queue=1/1",      Guarded,  &["prune b on queue"],                     &[]);
+    check_guard("n@queue=1",   "a@queue=1/1",                  Guarded,  &["create n on queue"],                    &["a"]);
+    check_guard("a@queue=1",   "a@in-process=1/1 a@queue=1/1", Guarded,  &["prune a on in-process"],                &[]);
+    check_guard("a@queue=1",   seven,                          Guarded,  &[],                                       &["b", "c", "d", "e", "f", "g"]);
+    check_guard("a@queue=1 b@queue=1", seven,                  Guarded,
+        &["prune c on queue", "prune d on queue", "prune e on queue", "prune f on queue", "prune g on queue"],      &[]);
+}
+
+#[test]
+fn fields_name_what_changed_and_nothing_else() {
+    let changes = fields(&spec("a", "1"), &spec("a", "2"));
+    let shown: Vec<String> = changes
+        .iter()
+        .map(|change| format!("{} {:?} {:?}", change.pointer, change.before, change.after))
+        .collect();
+    assert_eq!(shown, [r#"/description Some(String("1")) Some(String("2"))"#]);
+    assert_eq!(fields(&spec("a", "1"), &spec("a", "1")), []);
+}
+
+/// Does a step to the live state, as a backend would.
+fn apply(step: &Step, live: &mut BTreeMap<Placement, Held>) {
+    match &step.change {
+        Change::Put { spec, digest, .. } => {
+            let held = Held { applied: *digest, actual: *digest, spec: Some(Arc::clone(spec)) };
+            live.insert(step.placement.clone(), held);
+        }
+        Change::Prune => {
+            live.remove(&step.placement);
+        }
+    }
+}
+
+#[test]
+fn two_passes_reach_what_is_wanted_from_anywhere() {
+    let names = ["a", "b", "c"];
+    let tiers = ["in-process", "queue", "workflow"];
+    // Every placement of three jobs (absent, or a tier at one of two versions) against every other.
+    let states: Vec<String> = (0..343)
+        .map(|code: usize| {
+            let word = |index: usize, name: &&str| {
+                let choice = code / 7_usize.pow(u32::try_from(index).unwrap()) % 7;
+                (choice > 0).then(|| format!("{name}@{}={}", tiers[(choice - 1) % 3], (choice - 1) / 3))
+            };
+            names
+                .iter()
+                .enumerate()
+                .filter_map(|(index, name)| word(index, name))
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect();
+    for (index, wanted) in states.iter().enumerate() {
+        let held = &states[(index * 131 + 17) % states.len()];
+        let doubled: String = held
+            .split_whitespace()
+            .map(|word| {
+                let (place, version) = word.split_once('=').unwrap();
+                format!("{place}={version}/{version} ")
+            })
+            .collect();
+        let desired = desired(wanted);
+        let mut live = live(&doubled);
+        for _ in 0..2 {
+            for step in diff(&desired, &live) {
+                apply(&step, &mut live.placements);
+            }
+        }
+        assert_eq!(show(&diff(&desired, &live)), Vec::<String>::new(), "desired `{wanted}`, live `{held}`");
+    }
+}
