@@ -1,1 +1,85 @@
 //! The one interface between the engine and the places where jobs run.
+//!
+//! Each tier has one adapter in this folder. An adapter holds no policy: what to change is
+//! decided in `plan`, when to fire in `schedule`, whether to retry in `run`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::{
+    manifest::{characteristics::Tier, spec::Spec},
+    plan::diff::{Held, Placement, Step},
+    run::RunKey,
+};
+
+pub mod fake;
+pub mod running;
+
+/// A place that holds jobs and takes runs.
+///
+/// Every method is safe to repeat: the engine calls again after a crash or a timeout.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// The tier this backend serves.
+    fn tier(&self) -> Tier;
+
+    /// Every job the backend holds for this runner, as it is now.
+    ///
+    /// Leaves out jobs that others put there.
+    async fn observe(&self) -> Result<BTreeMap<Placement, Held>, BackendError>;
+
+    /// Makes one step true. A step that is true already is no error.
+    async fn apply(&self, step: &Step) -> Result<(), BackendError>;
+
+    /// Hands over one run. A second call with the same key starts nothing.
+    async fn submit(&self, submission: Submission) -> Result<(), BackendError>;
+}
+
+/// One run to be handed over.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Names the run.
+    pub key: RunKey,
+    /// The job as it was when the run was decided. The run keeps it, whatever is edited meanwhile.
+    pub spec: Arc<Spec>,
+    /// Values in place of the spec's `params`.
+    pub params: BTreeMap<String, Value>,
+    /// The number of the first attempt: above 1 when earlier ones were abandoned.
+    pub attempt: u32,
+}
+
+/// Why a backend could not do as asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// No answer, or an answer that says to come back later. Asking again can help.
+    #[error("{tier} did not answer")]
+    Unreachable {
+        /// The tier.
+        tier: Tier,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The backend read the request and said no. Asking again cannot help.
+    #[error("{tier} refused: {reason}")]
+    Refused {
+        /// The tier.
+        tier: Tier,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl BackendError {
+    /// The tier that it happened on.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        match self {
+            Self::Unreachable { tier, .. } | Self::Refused { tier, .. } => *tier,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! One pass of the reconciler: observe, plan, apply.
+//!
+//! A pass takes no hint about what changed. A file event, a timer and a restart all start the same
+//! pass, so there is one path and it is always in use.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+
+use crate::{
+    backend::{Backend, BackendError},
+    plan::{
+        diff::{Desired, Live, Step, diff},
+        guard::{Allowance, HeldBack, guard},
+    },
+};
+
+/// Steps of one kind that are under way at once: enough to fill a group commit of the ledger, few
+/// enough to be gentle with a server.
+const STEPS_AT_ONCE: usize = 512;
+
+/// What a pass did.
+#[derive(Debug, Default)]
+pub struct Pass {
+    /// Steps that are confirmed.
+    pub done: Vec<Step>,
+    /// Steps that failed; the next pass plans them again.
+    pub failed: Vec<(Step, BackendError)>,
+    /// Tiers that could not be seen.
+    pub unseen: Vec<BackendError>,
+    /// Prunes that the guard held back.
+    pub held_back: Vec<HeldBack>,
+}
+
+impl Pass {
+    /// Whether the pass found nothing to do, and nothing that it could not see.
+    #[must_use]
+    pub fn is_converged(&self) -> bool {
+        self.done.is_empty() && self.failed.is_empty() && self.unseen.is_empty() && self.held_back.is_empty()
+    }
+}
+
+/// Brings the backends to `desired`, as far as they let it.
+///
+/// One failed step does not stop the others. Puts come before prunes. Nothing is remembered
+/// between passes.
+pub async fn pass(desired: &Desired, backends: &[Arc<dyn Backend>], allowance: Allowance) -> Pass {
+    let mut pass = Pass::default();
+    let live = observe(backends, &mut pass).await;
+    let (steps, held_back) = guard(diff(desired, &live), &live, allowance);
+    pass.held_back = held_back;
+
+    let (puts, prunes): (Vec<Step>, Vec<Step>) =
+        steps.into_iter().partition(|step| matches!(step.change, crate::plan::diff::Change::Put { .. }));
+    for steps in [puts, prunes] {
+        let mut results =
+            stream::iter(steps.into_iter().map(|step| apply(step, backends))).buffered(STEPS_AT_ONCE);
+        while let Some((step, result)) = results.next().await {
+            match result {
+                Ok(()) => pass.done.push(step),
+                Err(error) => pass.failed.push((step, error)),
+            }
+        }
+    }
+    pass
+}
+
+/// Reads what the backends hold.
+async fn observe(backends: &[Arc<dyn Backend>], pass: &mut Pass) -> Live {
+    let mut live = Live::default();
+    for backend in backends {
+        match backend.observe().await {
+            Ok(placements) => live.placements.extend(placements),
+            Err(error) => {
+                live.unseen.insert(backend.tier());
+                pass.unseen.push(error);
+            }
+        }
+    }
+    live
+}
+
+async fn apply(step: Step, backends: &[Arc<dyn Backend>]) -> (Step, Result<(), BackendError>) {
+    let tier = step.placement.tier;
+    let Some(backend) = backends.iter().find(|backend| backend.tier() == tier) else {
+        unreachable!("classify places jobs only on configured tiers");
+    };
+    let result = backend.apply(&step).await;
+    (step, result)
+}
