@@ -18,8 +18,33 @@ pub struct Running {
 
 #[derive(Debug, Default)]
 struct State {
-    runs: HashMap<RunId, (JobName, watch::Sender<bool>)>,
+    runs: HashMap<RunId, Entry>,
     per_job: HashMap<JobName, u32>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    job: JobName,
+    stop: watch::Sender<bool>,
+    begun: Begun,
+}
+
+/// Whether a run that has its place was handed to a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    No,
+    Yes,
+}
+
+/// The answer to a run that asks for its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The run has it; `begin` or `leave` comes next.
+    Taken,
+    /// As many runs of the job go on as may.
+    Full,
+    /// The run is here already.
+    Present,
 }
 
 impl Default for Running {
@@ -29,27 +54,44 @@ impl Default for Running {
 }
 
 impl Running {
-    /// Takes a run in, unless it is here already; gives what tells it to stop.
-    pub fn enter(&self, id: RunId, job: &JobName) -> Option<watch::Receiver<bool>> {
+    /// Gives a run its place among the job's, unless `max` of them go on.
+    ///
+    /// The place is taken before the occurrence is decided, so that two decisions at once cannot
+    /// both find room.
+    pub fn enter(&self, id: RunId, job: &JobName, max: u32) -> Place {
         let mut state = self.lock();
         if state.runs.contains_key(&id) {
+            return Place::Present;
+        }
+        let count = state.per_job.entry(job.clone()).or_default();
+        if *count >= max {
+            return Place::Full;
+        }
+        *count += 1;
+        state.runs.insert(id, Entry { job: job.clone(), stop: watch::Sender::new(false), begun: Begun::No });
+        self.count.send_replace(state.runs.len());
+        Place::Taken
+    }
+
+    /// Begins a run that has its place; gives what tells it to stop. `None` when it has none, or
+    /// was begun before.
+    pub fn begin(&self, id: RunId) -> Option<watch::Receiver<bool>> {
+        let mut state = self.lock();
+        let entry = state.runs.get_mut(&id)?;
+        if std::mem::replace(&mut entry.begun, Begun::Yes) == Begun::Yes {
             return None;
         }
-        let (sender, receiver) = watch::channel(false);
-        state.runs.insert(id, (job.clone(), sender));
-        *state.per_job.entry(job.clone()).or_default() += 1;
-        self.count.send_replace(state.runs.len());
-        Some(receiver)
+        Some(entry.stop.subscribe())
     }
 
     /// Takes a run out. One that is not here is no error.
     pub fn leave(&self, id: RunId) {
         let mut state = self.lock();
-        let Some((job, _)) = state.runs.remove(&id) else { return };
-        if let Some(count) = state.per_job.get_mut(&job) {
+        let Some(entry) = state.runs.remove(&id) else { return };
+        if let Some(count) = state.per_job.get_mut(&entry.job) {
             *count -= 1;
             if *count == 0 {
-                state.per_job.remove(&job);
+                state.per_job.remove(&entry.job);
             }
         }
         self.count.send_replace(state.runs.len());
@@ -74,33 +116,21 @@ impl Running {
     }
 
     /// Tells one run to stop; `false` when it does not go on.
+    #[must_use]
     pub fn cancel(&self, id: RunId) -> bool {
-        self.lock()
-            .runs
-            .get(&id)
-            .inspect(|(_, stop)| {
-                stop.send_replace(true);
-            })
-            .is_some()
+        self.lock().runs.get(&id).inspect(|entry| entry.end()).is_some()
     }
 
     /// Tells every run of a job to stop; gives their ids.
     pub fn cancel_job(&self, job: &JobName) -> Vec<RunId> {
         let state = self.lock();
-        let of_job = state.runs.iter().filter(|(_, (owner, _))| owner == job);
-        of_job
-            .map(|(id, (_, stop))| {
-                stop.send_replace(true);
-                *id
-            })
-            .collect()
+        let of_job = state.runs.iter().filter(|(_, entry)| entry.job == *job);
+        of_job.inspect(|(_, entry)| entry.end()).map(|(id, _)| *id).collect()
     }
 
     /// Tells every run to stop.
     pub fn cancel_all(&self) {
-        for (_, stop) in self.lock().runs.values() {
-            stop.send_replace(true);
-        }
+        self.lock().runs.values().for_each(Entry::end);
     }
 
     /// Waits until no run goes on.
@@ -113,6 +143,12 @@ impl Running {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is whole between any two statements, so a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn end(&self) {
+        self.stop.send_replace(true);
     }
 }
 
@@ -133,10 +169,11 @@ mod tests {
     fn a_run_is_taken_in_once_and_counted_until_it_leaves() {
         let running = Running::default();
         let ((first, a), (second, _), (third, b)) = (id("a", 1), id("a", 2), id("b", 1));
-        assert!(running.enter(first, &a).is_some());
-        assert!(running.enter(first, &a).is_none());
-        assert!(running.enter(second, &a).is_some());
-        assert!(running.enter(third, &b).is_some());
+        assert_eq!(running.enter(first, &a, 2), Place::Taken);
+        assert_eq!(running.enter(first, &a, 2), Place::Present);
+        assert_eq!(running.enter(second, &a, 1), Place::Full);
+        assert_eq!(running.enter(second, &a, 2), Place::Taken);
+        assert_eq!(running.enter(third, &b, 1), Place::Taken);
         assert_eq!((running.of(&a), running.of(&b), running.len()), (2, 1, 3));
         running.leave(first);
         running.leave(first);
@@ -147,7 +184,9 @@ mod tests {
     fn cancel_reaches_the_run_and_no_other() {
         let running = Running::default();
         let ((first, a), (second, b)) = (id("a", 1), id("b", 1));
-        let (stop_a, stop_b) = (running.enter(first, &a).unwrap(), running.enter(second, &b).unwrap());
+        assert_eq!((running.enter(first, &a, 1), running.enter(second, &b, 1)), (Place::Taken, Place::Taken));
+        let (stop_a, stop_b) = (running.begin(first).unwrap(), running.begin(second).unwrap());
+        assert!(running.begin(first).is_none(), "begun once only");
         assert!(running.cancel(first));
         assert!(!running.cancel(id("c", 1).0));
         assert_eq!((*stop_a.borrow(), *stop_b.borrow()), (true, false));

@@ -1,0 +1,171 @@
+//! The in-process tier: jobs in memory and in the ledger, runs as tasks of the daemon.
+//!
+//! What it holds survives a restart through the ledger. The timers stand above it, in
+//! `engine::fire`, which hears of every change.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::{Backend, BackendError, Submission, drive::Driver};
+use crate::{
+    ledger::{Applied, Ledger, Restart},
+    manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
+    plan::diff::{Change, Held, Placement, Step},
+    schedule::Schedule,
+};
+
+/// A job that the tier holds.
+#[derive(Debug)]
+pub struct LiveJob {
+    /// The job with every default filled in.
+    pub spec: Arc<Spec>,
+    /// The digest of `spec`.
+    pub digest: Digest,
+    /// Its triggers, compiled.
+    pub schedule: Schedule,
+}
+
+/// What changed, for the timers.
+#[derive(Debug)]
+pub enum JobChange {
+    /// The job is held as this, from now on.
+    Put {
+        /// The job.
+        job: Arc<LiveJob>,
+        /// The last fire time that counts as decided.
+        cursor: Timestamp,
+    },
+    /// The job is held as this; its fire times did not change.
+    Edited(Arc<LiveJob>),
+    /// The job is no longer held.
+    Removed(JobName),
+}
+
+/// The in-process tier.
+#[derive(Debug)]
+pub struct InProcess {
+    jobs: RwLock<BTreeMap<JobName, Arc<LiveJob>>>,
+    changes: mpsc::UnboundedSender<JobChange>,
+    ledger: Ledger,
+    driver: Driver,
+    now: fn() -> Timestamp,
+}
+
+impl InProcess {
+    /// An empty tier. `changes` hears of every change.
+    #[must_use]
+    pub fn new(
+        ledger: Ledger,
+        driver: Driver,
+        changes: mpsc::UnboundedSender<JobChange>,
+        now: fn() -> Timestamp,
+    ) -> Self {
+        Self { jobs: RwLock::default(), changes, ledger, driver, now }
+    }
+
+    /// Takes in a job that the ledger says was held, with the last fire time that was decided.
+    ///
+    /// # Errors
+    ///
+    /// When its schedule can no longer be read, as after a change of the time zone database.
+    pub fn restore(&self, spec: Arc<Spec>, digest: Digest, cursor: Timestamp) -> Result<(), BackendError> {
+        let job = live_job(spec, digest)?;
+        self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(job.spec.name.clone(), Arc::clone(&job));
+        self.tell(JobChange::Put { job, cursor });
+        Ok(())
+    }
+
+    /// The job as it is held now.
+    #[must_use]
+    pub fn job(&self, name: &JobName) -> Option<Arc<LiveJob>> {
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Every job that is held.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<Arc<LiveJob>> {
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    async fn put(&self, spec: &Arc<Spec>, digest: Digest) -> Result<(), BackendError> {
+        let name = &spec.name;
+        let before = self.job(name);
+        if before.as_ref().is_some_and(|before| before.digest == digest) {
+            return Ok(());
+        }
+        let job = live_job(Arc::clone(spec), digest)?;
+        let now = (self.now)();
+        let same_times = before.as_ref().is_some_and(|before| {
+            before.spec.schedule == spec.schedule && before.spec.enabled == spec.enabled
+        });
+        let restart = if same_times { Restart::Keep } else { Restart::From(now) };
+        let applied = Applied { tier: Tier::InProcess, digest, spec: Arc::clone(spec), at: now, restart };
+        self.ledger.record_applied(applied).await.map_err(unreachable_ledger)?;
+        self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Arc::clone(&job));
+        self.tell(if same_times { JobChange::Edited(job) } else { JobChange::Put { job, cursor: now } });
+        Ok(())
+    }
+
+    async fn prune(&self, name: &JobName) -> Result<(), BackendError> {
+        self.ledger
+            .record_pruned(name.clone(), Tier::InProcess, (self.now)())
+            .await
+            .map_err(unreachable_ledger)?;
+        self.jobs.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.tell(JobChange::Removed(name.clone()));
+        Ok(())
+    }
+
+    fn tell(&self, change: JobChange) {
+        // Without a listener (`tintal apply`) nothing fires, and nobody needs to hear of it.
+        let _ = self.changes.send(change);
+    }
+}
+
+fn live_job(spec: Arc<Spec>, digest: Digest) -> Result<Arc<LiveJob>, BackendError> {
+    let schedule = Schedule::compile(&spec.name, &spec.schedule).map_err(|errors| BackendError::Refused {
+        tier: Tier::InProcess,
+        reason: errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; "),
+    })?;
+    Ok(Arc::new(LiveJob { spec, digest, schedule }))
+}
+
+fn unreachable_ledger(error: crate::ledger::LedgerError) -> BackendError {
+    BackendError::Unreachable { tier: Tier::InProcess, source: Box::new(error) }
+}
+
+#[async_trait]
+impl Backend for InProcess {
+    fn tier(&self) -> Tier {
+        Tier::InProcess
+    }
+
+    async fn observe(&self) -> Result<BTreeMap<Placement, Held>, BackendError> {
+        let held = |job: &Arc<LiveJob>| Held {
+            applied: job.digest,
+            actual: job.digest,
+            spec: Some(Arc::clone(&job.spec)),
+        };
+        let jobs = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
+        let placement = |name: &JobName| Placement { job: name.clone(), tier: Tier::InProcess };
+        Ok(jobs.iter().map(|(name, job)| (placement(name), held(job))).collect())
+    }
+
+    async fn apply(&self, step: &Step) -> Result<(), BackendError> {
+        match &step.change {
+            Change::Put { spec, digest, .. } => self.put(spec, *digest).await,
+            Change::Prune => self.prune(&step.placement.job).await,
+        }
+    }
+
+    async fn submit(&self, submission: Submission) -> Result<(), BackendError> {
+        self.driver.start(submission);
+        Ok(())
+    }
+}
