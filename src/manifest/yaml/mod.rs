@@ -1,0 +1,16 @@
+//! YAML text to trees that know where each node and each key stands.
+//!
+//! YAML 1.2 core schema, on the events of `granit-parser`: that crate is named nowhere else.
+//! Every fault of a file is reported, and a broken document does not lose the ones after it.
+
+pub mod compose;
+pub mod fault;
+pub mod limits;
+pub mod node;
+mod scalar;
+mod syntax;
+
+pub use compose::{Composed, Composition, compose};
+pub use fault::Fault;
+pub use limits::Limits;
+pub use node::{Entry, Located, Node, NodeValue};

@@ -1,0 +1,1 @@
+//! Plain scalars by the YAML 1.2 core schema.
