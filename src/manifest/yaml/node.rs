@@ -11,7 +11,7 @@ pub struct Node {
     pub value: NodeValue,
     /// Where it is written; for a node that an alias stands for, where the anchor is.
     pub span: Span,
-    /// Where the alias is written that stands for this node, or for one around it.
+    /// Where the alias is written that stands for this node. Nodes inside do not repeat it.
     pub used_at: Option<Span>,
 }
 
@@ -54,6 +54,8 @@ pub struct Located<'a> {
     pub node: &'a Node,
     /// Where its key is written, when it is the value of one.
     pub key_span: Option<Span>,
+    /// Where the alias is written that stands for it, or for something around it.
+    pub used_at: Option<Span>,
 }
 
 impl Node {
@@ -81,21 +83,56 @@ impl Node {
     /// The node that a JSON pointer names; the empty pointer is the node itself.
     #[must_use]
     pub fn at(&self, pointer: &str) -> Option<Located<'_>> {
-        let mut here = Located { node: self, key_span: None };
+        let mut here = Located { node: self, key_span: None, used_at: self.used_at };
         for part in pointer.split('/').skip(1) {
-            here = match &here.node.value {
+            let (node, key_span) = match &here.node.value {
                 NodeValue::Map(_) => {
                     let key = part.replace("~1", "/").replace("~0", "~");
                     let entry = here.node.entry(&key)?;
-                    Located { node: &entry.value, key_span: Some(entry.key_span) }
+                    (&entry.value, Some(entry.key_span))
                 }
-                NodeValue::List(items) => {
-                    Located { node: items.get(part.parse::<usize>().ok()?)?, key_span: None }
-                }
+                NodeValue::List(items) => (items.get(part.parse::<usize>().ok()?)?, None),
                 _ => return None,
             };
+            here = Located { node, key_span, used_at: here.used_at.or(node.used_at) };
         }
         Some(here)
+    }
+
+    /// JSON pointer to the innermost node whose key or value holds the span. What aliases stand
+    /// for is written elsewhere, and not looked into.
+    #[must_use]
+    pub fn pointer_at(&self, span: Span) -> String {
+        let mut pointer = String::new();
+        let mut here = self;
+        loop {
+            let next = match &here.value {
+                NodeValue::Map(entries) => entries
+                    .iter()
+                    .find(|entry| entry.holds(span))
+                    .map(|entry| (escaped(&entry.key), &entry.value)),
+                NodeValue::List(items) => items
+                    .iter()
+                    .enumerate()
+                    .find(|(_, item)| item.holds(span))
+                    .map(|(index, item)| (index.to_string(), item)),
+                _ => None,
+            };
+            let Some((part, node)) = next else { return pointer };
+            pointer.push('/');
+            pointer.push_str(&part);
+            here = node;
+        }
+    }
+
+    /// Where the document has it: the alias that stands for it, or its own span.
+    #[must_use]
+    pub fn place(&self) -> Span {
+        self.used_at.unwrap_or(self.span)
+    }
+
+    fn holds(&self, span: Span) -> bool {
+        self.place().contains(span)
     }
 
     /// The entry with this key, when the node is a mapping that has it.
@@ -121,4 +158,20 @@ impl Node {
             _ => None,
         }
     }
+}
+
+impl Entry {
+    /// Whether the span lies between the beginning of the key and the end of the value.
+    fn holds(&self, span: Span) -> bool {
+        match self.value.used_at {
+            Some(alias) => alias.contains(span),
+            None => Span { start: self.key_span.start, end: self.value.span.end }.contains(span),
+        }
+    }
+}
+
+/// A key as part of a JSON pointer.
+#[must_use]
+pub fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
