@@ -82,7 +82,7 @@ impl<'a> Composer<'a> {
         let result = self.entries(style, depth, &mut into.span, &mut mapping, &mut merges);
         for merge in merges.entries {
             if let Err(fault) = mapping.merge(merge.value) {
-                self.report(fault);
+                self.report(*fault);
             }
         }
         into.value = NodeValue::Map(mapping.entries);
@@ -133,21 +133,12 @@ impl<'a> Composer<'a> {
         depth: usize,
     ) -> Result<(Option<String>, Span), Stop> {
         let mut key = Node { value: NodeValue::Null, span, used_at: None };
-        let is_template = self.text[span.start as usize..].starts_with('{');
         self.node(event, span, depth + 1, &mut key)?;
         let place = key.place();
         if let NodeValue::Text(text) = key.value {
             return Ok((Some(text), place));
         }
-        let written = &self.text[place.range()];
-        let fault = Fault::new(Code::YamlFeature, place, "a key must be text").label("not text");
-        let fault = match key.value {
-            NodeValue::Map(_) if is_template => fault.help("a template must be quoted: \"{{ … }}\""),
-            NodeValue::Map(_) | NodeValue::List(_) => fault.help("give each key as plain text"),
-            _ if written.is_empty() => fault.help("write a key before the `:`"),
-            _ => fault.help(format!("quote it: \"{written}\"")),
-        };
-        self.report(fault);
+        self.report(syntax::key_is_not_text(self.text, &key));
         Ok((None, place))
     }
 

@@ -116,17 +116,16 @@ impl<'a> Composer<'a> {
     }
 
     fn run(mut self) -> Composed {
-        let mut documents: Vec<Composition> = Vec::new();
-        while let Some((document, stop)) = self.document() {
-            if let Some(last) = documents.last_mut()
-                && last.extent == Extent::Part
-            {
-                last.span.end = last.span.start.max(document.span.start);
-            }
-            let is_empty = document.root.value == NodeValue::Null && document.root.span.is_empty();
-            if document.extent != Extent::Whole || !is_empty {
-                documents.push(document);
-            }
+        let mut documents = Vec::new();
+        loop {
+            let stop = match self.document_start() {
+                Ok(None) => break,
+                Ok(Some(start)) => self.document(start, &mut documents),
+                Err(stop) => {
+                    self.no_document(&mut documents);
+                    Some(stop)
+                }
+            };
             let goes_on = match stop {
                 None => true,
                 Some(Stop::Document) => matches!(self.parser.proceed_next_document(), Ok(true)),
@@ -140,18 +139,15 @@ impl<'a> Composer<'a> {
         Composed { documents, faults: self.faults }
     }
 
-    /// Reads one document; `None` at the end of the text.
-    fn document(&mut self) -> Option<(Composition, Option<Stop>)> {
+    /// Reads the document that begins at `start`.
+    fn document(&mut self, start: Span, documents: &mut Vec<Composition>) -> Option<Stop> {
+        end_part(documents, start);
         let faults_before = self.faults.len();
         self.flawed = false;
         self.anchors.clear();
         self.brackets.clear();
         let mut root = Node { value: NodeValue::Null, span: Span::default(), used_at: None };
-        let (start, stop) = match self.document_start() {
-            Ok(None) => return None,
-            Ok(Some(start)) => (start, self.root(&mut root).err()),
-            Err(stop) => (self.faults.last().map(|fault| fault.span).unwrap_or_default(), Some(stop)),
-        };
+        let stop = self.root(&mut root).err();
         for fault in &mut self.faults[faults_before..] {
             fault.pointer.insert_str(0, &root.pointer_at(fault.span));
         }
@@ -160,8 +156,31 @@ impl<'a> Composer<'a> {
             None if self.flawed => (Extent::Flawed, root.span.end),
             None => (Extent::Whole, root.span.end),
         };
-        let span = Span { start: start.start.min(end), end };
-        Some((Composition { root, span, extent }, stop))
+        let is_empty = root.value == NodeValue::Null && root.span.is_empty();
+        if extent != Extent::Whole || !is_empty {
+            let span = Span { start: start.start.min(end), end };
+            documents.push(Composition { root, span, extent });
+        }
+        stop
+    }
+
+    /// A fault stands where a document should begin.
+    fn no_document(&mut self, documents: &mut Vec<Composition>) {
+        let span = self.faults.last().map(|fault| fault.span).unwrap_or_default();
+        end_part(documents, span);
+        let end = to_u32(self.text.len());
+        match documents.last_mut() {
+            // A line without its `:` reads as a document of one text, and the next line is the fault.
+            Some(last) if last.root.as_text().is_some() => {
+                last.extent = Extent::Part;
+                last.span.end = end;
+            }
+            _ => documents.push(Composition {
+                root: Node { value: NodeValue::Null, span, used_at: None },
+                span: Span { start: span.start, end },
+                extent: Extent::Part,
+            }),
+        }
     }
 
     fn document_start(&mut self) -> Result<Option<Span>, Stop> {
@@ -192,7 +211,7 @@ impl<'a> Composer<'a> {
                 let offset = error.marker().byte_offset().unwrap_or_default();
                 let bracket = self.brackets.last().copied();
                 let fault = syntax::fault(self.text, error.kind(), offset, bracket, self.limits);
-                if !self.follows_alias_fault(fault.span) {
+                if !self.follows_a_fault(fault.span) {
                     self.report(fault);
                 }
                 Err(Stop::Document)
@@ -204,13 +223,14 @@ impl<'a> Composer<'a> {
         }
     }
 
-    /// Whether the last fault is an alias on the same line: `*/5 * * * *` is one mistake, not two.
-    fn follows_alias_fault(&self, span: Span) -> bool {
-        self.faults.last().is_some_and(|last| {
-            let (start, end) = (last.span.end as usize, span.start as usize);
-            self.text[last.span.range()].starts_with('*')
-                && self.text.get(start..end).is_some_and(|between| !between.contains('\n'))
-        })
+    /// Whether the document has a fault on the same line already: `*/5 * * * *` is one mistake, and
+    /// not two.
+    fn follows_a_fault(&self, span: Span) -> bool {
+        self.flawed
+            && self.faults.last().is_some_and(|last| {
+                let between = self.text.get(last.span.start as usize..span.start as usize);
+                between.is_some_and(|between| !between.contains('\n'))
+            })
     }
 
     /// Counts nodes that are about to be made.
@@ -241,5 +261,14 @@ impl<'a> Composer<'a> {
         self.flawed = true;
         self.faults.push(fault);
         Err(Stop::File)
+    }
+}
+
+/// Ends a document that could not be read to its end where the next one begins.
+fn end_part(documents: &mut [Composition], next: Span) {
+    if let Some(last) = documents.last_mut()
+        && last.extent == Extent::Part
+    {
+        last.span.end = last.span.start.max(next.start);
     }
 }

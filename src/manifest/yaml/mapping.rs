@@ -46,7 +46,7 @@ impl Mapping {
 
     /// Adds what a mapping, or a list of them, has under keys that are not there yet; of a list,
     /// the earlier one wins.
-    pub(super) fn merge(&mut self, from: Node) -> Result<(), Fault> {
+    pub(super) fn merge(&mut self, from: Node) -> Result<(), Box<Fault>> {
         let used_at = from.used_at;
         let (span, place) = (from.span, from.place());
         match from.value {
@@ -66,9 +66,11 @@ impl Mapping {
                 }
                 Ok(())
             }
-            _ => Err(Fault::new(Code::YamlFeature, place, "`<<` needs a mapping or a list of mappings")
-                .label(if place == span { "not a mapping" } else { "stands for something else" })
-                .help("write `<<: *name`, where `&name` marks a mapping")),
+            _ => Err(Box::new(
+                Fault::new(Code::YamlFeature, place, "`<<` needs a mapping or a list of mappings")
+                    .label(if place == span { "not a mapping" } else { "stands for something else" })
+                    .help("write `<<: *name`, where `&name` marks a mapping"),
+            )),
         }
     }
 }

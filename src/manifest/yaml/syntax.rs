@@ -4,11 +4,17 @@
 
 use granit_parser::ErrorKind;
 
-use super::{fault::Fault, limits::Limits};
+use super::{
+    fault::Fault,
+    limits::Limits,
+    node::{Node, NodeValue},
+};
 use crate::manifest::{code::Code, problem::Span};
 
 /// Most characters of a value that a help text repeats.
 const QUOTED_CHARS_MAX: usize = 60;
+
+const QUOTE_OR_CLOSE: &str = "close the bracket, or quote a value that holds `: `, `,` or brackets";
 
 /// The fault for an error of the parser at a byte. `open` is the innermost bracket that is open
 /// there.
@@ -64,13 +70,24 @@ pub(super) fn fault(
         _ => Fault::new(Code::Syntax, token_at(text, offset), message(kind)),
     };
     match open {
-        Some(open) if fault.help.is_none() || is_about_brackets(kind) => {
-            let bracket = &text[open.range()];
-            fault.related(open, format!("this `{bracket}` is still open")).help("close the bracket")
-        }
-        None if fault.help.is_none() => with_general_help(fault, kind),
+        Some(open) if is_about_brackets(kind) => unclosed(text, fault, open),
+        _ if fault.help.is_none() => with_general_help(fault, kind),
         _ => fault,
     }
+}
+
+/// What goes wrong inside of brackets, when the cause may be that they are never closed.
+fn unclosed(text: &str, found: Fault, open: Span) -> Fault {
+    let (start, stop) = (open.start as usize, found.span.start as usize);
+    let bracket = &text[open.range()];
+    if text.get(start..stop).is_none_or(|between| !between.contains('\n')) {
+        return found.related(open, format!("this `{bracket}` is still open")).help(QUOTE_OR_CLOSE);
+    }
+    let close = if bracket == "{" { '}' } else { ']' };
+    Fault::new(found.code, open, format!("the `{bracket}` is never closed"))
+        .label("opened here")
+        .related(found.span, "read as part of what it holds")
+        .help(format!("close it with `{close}`"))
 }
 
 /// The fault for an alias that has no anchor.
@@ -85,6 +102,27 @@ pub(super) fn unknown_alias(text: &str, span: Span, name: &str) -> Fault {
         fault
             .label("an alias")
             .help(format!("put `&{name}` before the value that it stands for, or quote it"))
+    }
+}
+
+/// The fault for a key that is a number, a list or the like.
+pub(super) fn key_is_not_text(text: &str, key: &Node) -> Fault {
+    let place = key.place();
+    let written = &text[place.range()];
+    if matches!(key.value, NodeValue::Map(_)) && text[..place.start as usize].ends_with('{') {
+        let start = place.start as usize - 1;
+        return Fault::new(Code::YamlFeature, line_value(text, start), "a template must be quoted")
+            .label("YAML reads this as a mapping")
+            .help(quote_help(text, start));
+    }
+    let fault = Fault::new(Code::YamlFeature, place, "a key must be text").label("not text");
+    match key.value {
+        NodeValue::Map(_) | NodeValue::List(_) => fault.help("give each key as plain text"),
+        _ if written.is_empty() => Fault {
+            span: char_at(text, place.start as usize),
+            ..fault.label("no key").help("write a key before the `:`")
+        },
+        _ => fault.help(format!("quote it: \"{written}\"")),
     }
 }
 
@@ -155,7 +193,7 @@ fn message(kind: &ErrorKind) -> String {
         }
         ErrorKind::ExpectedFlowMappingSeparator => "a `,` or `}` is missing before this",
         ErrorKind::ExpectedFlowSequenceSeparator => "a `,` or `]` is missing before this",
-        ErrorKind::InvalidColonPlacement => "a key cannot stand here",
+        ErrorKind::InvalidColonPlacement | ErrorKind::MappingKeyNotAllowed => "a key cannot stand here",
         ErrorKind::MisplacedFlowCollectionEnd => "this bracket was never opened",
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
             return format!("`{open}` cannot be closed by `{close}`");
@@ -176,7 +214,6 @@ fn message(kind: &ErrorKind) -> String {
         ErrorKind::InvalidBlockScalarIndent | ErrorKind::ZeroBlockScalarIndent => {
             "the lines under `|` or `>` are not indented alike"
         }
-        ErrorKind::MappingKeyNotAllowed => "a key cannot stand here",
         ErrorKind::InvalidDocumentEnd => "nothing can follow `...` on its line",
         ErrorKind::BomInsideDocument => "a byte-order mark stands in the middle of the file",
         ErrorKind::ExpectedDocumentStart => "this is outside of the document",
@@ -205,6 +242,8 @@ fn with_general_help(fault: Fault, kind: &ErrorKind) -> Fault {
         ErrorKind::InvalidTrailingDoubleQuotedScalar => {
             "quote the whole value; inside of double quotes, write `\\\"` for a quote"
         }
+        ErrorKind::MisplacedFlowCollectionEnd => "remove it, or quote the value that it belongs to",
+        ErrorKind::MismatchedFlowCollectionEnd { .. } => "close each bracket with one of its own kind",
         ErrorKind::UndeclaredTagHandle
         | ErrorKind::ExpectedTagBang
         | ErrorKind::InvalidTagTerminator

@@ -57,8 +57,8 @@ impl<'a> Composer<'a> {
     fn tag_fault(&self, kind: &str, span: Span) -> Fault {
         // The tag stands before the value, on the same line or above it.
         let before = self.text[..span.start as usize].trim_end();
-        let start = before.rfind(char::is_whitespace).map_or(0, |space| space + 1);
-        let start = before[start..].find('!').map_or(start, |sign| start + sign);
+        let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+        let start = before.len() - word.len() + word.find('!').unwrap_or_default();
         let place = Span { start: to_u32(start), end: to_u32(before.len()) };
         let tag = &before[start..];
         if kind == "unknown" {
