@@ -21,11 +21,12 @@ pub const DEFAULTS_FILE: &str = "_defaults.yaml";
 /// job itself says wins over all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Tintal defaults")]
 pub struct Defaults {
     /// Always `defaults`.
     pub kind: DefaultsKind,
     /// Labels that every job gets.
-    #[schemars(extend("maxProperties" = 32, "propertyNames" = {"pattern": "^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"}), inner(length(max = 255)))]
+    #[schemars(extend("maxProperties" = 32, "propertyNames" = {"pattern": "^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"}, "additionalProperties" = {"type": "string", "maxLength": 255}))]
     pub labels: Option<BTreeMap<String, String>>,
     /// Whether jobs fire.
     pub enabled: Option<bool>,

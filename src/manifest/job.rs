@@ -17,6 +17,7 @@ use super::{
 /// A manifest: one YAML document that asks for one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Tintal job")]
 pub struct Manifest {
     /// Name of the job, unique in the whole tree. Default: the file's name without its ending,
     /// when the file holds one document.
@@ -25,7 +26,7 @@ pub struct Manifest {
     #[schemars(length(max = 4096))]
     pub description: Option<String>,
     /// Words to filter by.
-    #[schemars(extend("maxProperties" = 32, "propertyNames" = {"pattern": "^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"}), inner(length(max = 255)))]
+    #[schemars(extend("maxProperties" = 32, "propertyNames" = {"pattern": "^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"}, "additionalProperties" = {"type": "string", "maxLength": 255}))]
     pub labels: Option<BTreeMap<String, String>>,
     /// `false`: the job is known and validated, and never fires. Default: `true`.
     pub enabled: Option<bool>,

@@ -1,0 +1,215 @@
+//! A cron expression: text to seven fields, with every mistake at its place.
+//!
+//! Pure. The language is that of docs/cron.md.
+
+use std::ops::Range;
+
+use super::field::{Field, Flaw, Unit};
+use crate::manifest::{name::JobName, schedule::DayMatch};
+
+/// Expressions that have a name, and what they stand for.
+const NICKNAMES: [(&str, &str); 8] = [
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+    ("@reboot", ""),
+];
+
+/// The fields of an expression without seconds and year.
+const FIVE: [Unit; 5] = [Unit::Minute, Unit::Hour, Unit::Day, Unit::Month, Unit::Weekday];
+/// The fields of an expression with seconds.
+const SIX: [Unit; 6] = [Unit::Second, Unit::Minute, Unit::Hour, Unit::Day, Unit::Month, Unit::Weekday];
+/// The fields of an expression with seconds and year.
+const SEVEN: [Unit; 7] =
+    [Unit::Second, Unit::Minute, Unit::Hour, Unit::Day, Unit::Month, Unit::Weekday, Unit::Year];
+
+/// What a text stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Parsed {
+    /// Once per start of the machine.
+    Reboot,
+    /// Times on the wall.
+    Times(Box<Expression>),
+}
+
+/// The fields of a cron expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Expression {
+    pub(super) second: Field,
+    pub(super) minute: Field,
+    pub(super) hour: Field,
+    pub(super) day: Field,
+    pub(super) month: Field,
+    pub(super) weekday: Field,
+    pub(super) year: Field,
+    /// The bytes of the fields that name a day.
+    days: Range<usize>,
+}
+
+/// How the two day fields of an expression combine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DayRule {
+    /// A day must match both. One that begins with `*` makes it so, as in Debian's cron.
+    Both,
+    /// A day that matches one is enough.
+    Either,
+}
+
+impl Expression {
+    /// Reads an expression. The name of the job decides what `H` means.
+    pub(super) fn parse(text: &str, job: &JobName) -> Result<Parsed, Vec<Flaw>> {
+        let words = split(text);
+        let Some((first, _)) = words.first() else {
+            let flaw = Flaw::new(None, "the expression is empty");
+            return Err(vec![flaw.help("write five fields, as in `30 2 * * *`")]);
+        };
+        if first.starts_with('@') {
+            let whole = text.trim();
+            let start = text.len() - text.trim_start().len();
+            let named = nickname(whole)
+                .map_err(|flaw| vec![Flaw { range: Some(start..start + whole.len()), ..flaw }])?;
+            return match named {
+                "" => Ok(Parsed::Reboot),
+                expansion => fields(&split(expansion), FIVE.as_slice(), job),
+            };
+        }
+        match words.len() {
+            5 => fields(&words, &FIVE, job),
+            6 => fields(&words, &SIX, job),
+            7 => fields(&words, &SEVEN, job),
+            _ => Err(vec![wrong_count(text, &words)]),
+        }
+    }
+
+    /// How the two day fields combine under a policy.
+    pub(super) fn day_rule(&self, policy: DayMatch) -> DayRule {
+        if policy == DayMatch::All || self.day.star || self.weekday.star {
+            DayRule::Both
+        } else {
+            DayRule::Either
+        }
+    }
+
+    /// The fields as the shortest text that means the same: six for `croner`, which knows a
+    /// leading `+` as "both days", and the year.
+    pub(super) fn canonical(&self, rule: DayRule) -> (String, String) {
+        let mut text = String::with_capacity(32);
+        for field in [&self.second, &self.minute, &self.hour, &self.day, &self.month] {
+            field.write(&mut text);
+            text.push(' ');
+        }
+        if rule == DayRule::Both && !self.day.is_star() && !self.weekday.is_star() {
+            text.push('+');
+        }
+        self.weekday.write(&mut text);
+        let mut year = String::new();
+        self.year.write(&mut year);
+        (text, year)
+    }
+
+    /// Whether the hour field leaves hours out: then the clock changes matter.
+    pub(super) fn has_fixed_hours(&self) -> bool {
+        !self.hour.is_full()
+    }
+
+    /// The bytes of the fields that name a day; none for an expression that has a name.
+    pub(super) fn days(&self) -> Option<Range<usize>> {
+        (!self.days.is_empty()).then(|| self.days.clone())
+    }
+}
+
+/// The words of a text with the byte at which each begins.
+fn split(text: &str) -> Vec<(&str, usize)> {
+    let start_of = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
+    text.split_whitespace().map(|word| (word, start_of(word))).collect()
+}
+
+/// What a name stands for; the empty text for `@reboot`.
+fn nickname(text: &str) -> Result<&'static str, Flaw> {
+    let lower = text.to_ascii_lowercase();
+    if let Some((_, expansion)) = NICKNAMES.iter().find(|(name, _)| *name == lower) {
+        return Ok(expansion);
+    }
+    if let Some(interval) = lower.strip_prefix("@every") {
+        let interval = interval.trim();
+        let interval = if interval.is_empty() { "5m" } else { interval };
+        return Err(Flaw::new(None, "`@every` is not a cron expression")
+            .help(format!("write `every: {interval}` instead of `cron`")));
+    }
+    let flaw = Flaw::new(None, format!("there is no expression with the name `{text}`"));
+    let near = NICKNAMES
+        .iter()
+        .map(|(name, _)| (strsim::osa_distance(&lower, name), *name))
+        .min()
+        .filter(|(distance, _)| *distance <= 2);
+    Err(match near {
+        Some((_, name)) => flaw.help(format!("did you mean `{name}`?")),
+        None => {
+            let names: Vec<String> = NICKNAMES.iter().map(|(name, _)| format!("`{name}`")).collect();
+            flaw.help(format!("the names are {}", names.join(", ")))
+        }
+    })
+}
+
+fn fields(words: &[(&str, usize)], units: &[Unit], job: &JobName) -> Result<Parsed, Vec<Flaw>> {
+    let mut expression = Expression {
+        second: Field::only(Unit::Second, 0),
+        minute: Field::every(Unit::Minute),
+        hour: Field::every(Unit::Hour),
+        day: Field::every(Unit::Day),
+        month: Field::every(Unit::Month),
+        weekday: Field::every(Unit::Weekday),
+        year: Field::every(Unit::Year),
+        days: 0..0,
+    };
+    let mut flaws = Vec::new();
+    for (&(word, at), &unit) in words.iter().zip(units) {
+        match Field::parse(unit, word, at, job) {
+            Ok(field) => *expression.field(unit) = field,
+            Err(found) => flaws.extend(found),
+        }
+        match unit {
+            Unit::Day => expression.days = at..at + word.len(),
+            Unit::Month | Unit::Weekday | Unit::Year => expression.days.end = at + word.len(),
+            Unit::Second | Unit::Minute | Unit::Hour => {}
+        }
+    }
+    if flaws.is_empty() { Ok(Parsed::Times(Box::new(expression))) } else { Err(flaws) }
+}
+
+impl Expression {
+    fn field(&mut self, unit: Unit) -> &mut Field {
+        match unit {
+            Unit::Second => &mut self.second,
+            Unit::Minute => &mut self.minute,
+            Unit::Hour => &mut self.hour,
+            Unit::Day => &mut self.day,
+            Unit::Month => &mut self.month,
+            Unit::Weekday => &mut self.weekday,
+            Unit::Year => &mut self.year,
+        }
+    }
+}
+
+/// What to say of a text that has neither 5 nor 6 nor 7 fields.
+fn wrong_count(text: &str, words: &[(&str, usize)]) -> Flaw {
+    let (first, at) = words[0];
+    if let Some((name, zone)) = first.split_once('=') {
+        let flaw = Flaw::new(at..at + first.len(), format!("`{name}=` is not part of a cron expression"));
+        return flaw.help(format!("write `timezone: {zone}` beside `cron`"));
+    }
+    let count = words.len();
+    let plural = if count == 1 { "field" } else { "fields" };
+    let message = format!("the expression has {count} {plural}, not 5, 6 or 7");
+    if count < 5 {
+        let flaw = Flaw::new(None, message);
+        return flaw.help("the five are minute, hour, day of month, month, day of week, as in `30 2 * * *`");
+    }
+    let (_, eighth) = words[7];
+    let flaw = Flaw::new(eighth..text.trim_end().len(), message);
+    flaw.help("seven are second, minute, hour, day of month, month, day of week, year; a command belongs under `run`")
+}
