@@ -36,6 +36,8 @@ pub enum Cause {
     Schedule,
     /// A person, by `tintal trigger` or `tintal run`.
     Manual,
+    /// A start of the machine (`@reboot`).
+    Reboot,
 }
 
 /// Identifies a run: `UUIDv5` of its [`RunKey`].
@@ -50,6 +52,7 @@ impl RunKey {
         let cause = match self.cause {
             Cause::Schedule => "schedule",
             Cause::Manual => "manual",
+            Cause::Reboot => "reboot",
         };
         let text = format!("{}\n{}\n{}", self.job, self.fire_time.as_nanosecond(), cause);
         RunId(Uuid::new_v5(&RUN_NAMESPACE, text.as_bytes()))

@@ -114,7 +114,7 @@ impl InProcess {
 
     async fn prune(&self, name: &JobName) -> Result<(), BackendError> {
         self.ledger
-            .record_pruned(name.clone(), Tier::InProcess, (self.now)())
+            .record_pruned(name.clone(), Tier::InProcess)
             .await
             .map_err(unreachable_ledger)?;
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).remove(name);

@@ -246,6 +246,32 @@ pub struct HeldBackView {
     pub reason: String,
 }
 
+/// What a change by hand did.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Whether something is otherwise than before.
+    pub changed: bool,
+    /// One line for people.
+    pub message: String,
+}
+
+/// `GET /healthz`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HealthView {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Whether every manifest is live as it is written.
+    pub healthy: bool,
+    /// Jobs whose manifest cannot be used; their last good version runs.
+    pub degraded: Vec<String>,
+    /// Jobs whose removal is held back.
+    pub held: Vec<String>,
+    /// Why the tree cannot be read at all.
+    pub failure: Option<String>,
+}
+
 /// An error of the control socket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ErrorView {

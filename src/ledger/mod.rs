@@ -1,1 +1,19 @@
-//! The durable memory: applied digests, decisions, runs and attempts, in `SQLite`.
+//! The durable memory: what was applied, decisions, runs and attempts, in `SQLite`.
+//!
+//! One writer thread commits what came in since the last commit in one transaction, with
+//! `synchronous=FULL`: an answer means that the record is on disk. Reads go over a connection of
+//! their own. No policy lives here.
+
+mod history;
+mod read;
+pub mod record;
+mod schema;
+pub mod store;
+mod write;
+mod writer;
+
+pub use record::{
+    Applied, AttemptEnd, AttemptRow, AttemptStart, Decided, LastRun, LedgerError, NewDecision, OpenRun,
+    PauseRow, PlacementRow, Restart, RunQuery, RunRow, Skip, Verdict,
+};
+pub use store::{HistoryLimits, Ledger, Location};

@@ -41,7 +41,7 @@ impl<K: Eq + Hash + Clone, V> Pool<K, V> {
         }
         let value = Arc::new(make()?);
         if shelf.held.len() >= shelf.sweep_at {
-            shelf.held.retain(|_, value| value.strong_count() > 0);
+            shelf.held.retain(|_, weak| weak.strong_count() > 0);
             shelf.sweep_at = (shelf.held.len() * 2).max(SWEEP_MIN);
         }
         shelf.held.insert(key.clone(), Arc::downgrade(&value));

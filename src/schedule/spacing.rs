@@ -128,7 +128,7 @@ fn within_a_day(pattern: &Pattern) -> Option<u64> {
 fn across_days(pattern: &Pattern) -> Option<u64> {
     let start = Wall::of(SAMPLE_FROM)?;
     let mut first = pattern.at_or_after(start).or_else(|| pattern.at_or_after(Wall(0)))?;
-    let mut least: Option<u64> = None;
+    let mut smallest: Option<u64> = None;
     for _ in 0..SAMPLES {
         let midnight = Wall(first.0 - first.0.rem_euclid(DAY) + DAY);
         let last = pattern.at_or_before(midnight.previous())?;
@@ -136,14 +136,14 @@ fn across_days(pattern: &Pattern) -> Option<u64> {
             break;
         };
         let distance = u64::try_from(next.0 - last.0).unwrap_or(u64::MAX);
-        least = Some(least.map_or(distance, |least| least.min(distance)));
+        smallest = Some(smallest.map_or(distance, |known| known.min(distance)));
         if next.0 < midnight.0 + DAY {
             // No two days are closer than neighbours.
             break;
         }
         first = next;
     }
-    least
+    smallest
 }
 
 fn sample_from() -> Timestamp {

@@ -1,0 +1,255 @@
+//! The daemon's end of the control socket.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /livez` | 200 while the process answers |
+//! | `GET /readyz` | 200 once the first pass is done, until the daemon stops |
+//! | `GET /healthz` | 200 when every manifest is live as written, else 503 with the names |
+//! | `GET /v1/status` | `StatusView` |
+//! | `GET /v1/runs?job=&limit=` | `RunsView` |
+//! | `GET /v1/runs/{run}` | `RunsView` of one run |
+//! | `GET /v1/runs/{run}/attempts/{n}/log?follow=` | the output, as it comes with `follow=true` |
+//! | `POST /v1/jobs/{job}/trigger` | `TriggerView` |
+//! | `POST /v1/jobs/{job}/pause`, `/resume`, `/cancel` | `ChangeView` |
+//! | `POST /v1/runs/{run}/cancel` | `ChangeView` |
+//! | `POST /v1/reconcile` | `PassView` |
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+use tokio::{net::UnixListener, sync::watch};
+
+use super::view::{
+    ChangeView, ErrorView, HealthView, PassView, PauseRequest, ReconcileRequest, RunsView, StatusView,
+    TriggerRequest, TriggerView, VERSION,
+};
+use super::{follow, render};
+use crate::{
+    engine::{
+        daemon::Daemon,
+        hand::{HandError, Handled},
+    },
+    ledger::RunQuery,
+    manifest::name::JobName,
+    run::RunId,
+};
+
+/// Runs that one answer gives when the request names no limit.
+const RUNS_DEFAULT: usize = 50;
+
+/// Most runs that one answer gives.
+const RUNS_MAX: usize = 10_000;
+
+/// Serves the control socket until `stop` says so.
+///
+/// # Errors
+///
+/// When the socket breaks.
+pub async fn serve(
+    daemon: Arc<Daemon>,
+    listener: UnixListener,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/healthz", get(health))
+        .route("/v1/status", get(status))
+        .route("/v1/runs", get(runs))
+        .route("/v1/runs/{run}", get(run))
+        .route("/v1/runs/{run}/attempts/{n}/log", get(log))
+        .route("/v1/runs/{run}/cancel", post(cancel_run))
+        .route("/v1/jobs/{job}/trigger", post(trigger))
+        .route("/v1/jobs/{job}/pause", post(pause))
+        .route("/v1/jobs/{job}/resume", post(resume))
+        .route("/v1/jobs/{job}/cancel", post(cancel_job))
+        .route("/v1/reconcile", post(reconcile))
+        .fallback(async || refuse(StatusCode::NOT_FOUND, "the control socket has no such path"))
+        .with_state(daemon);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        })
+        .await
+}
+
+fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
+    (status, Json(ErrorView { v: VERSION, error: error.into() })).into_response()
+}
+
+fn broken(error: &dyn std::error::Error) -> Response {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, text)
+}
+
+fn job_name(text: &str) -> Result<JobName, Box<Response>> {
+    JobName::parse(text).map_err(|error| Box::new(refuse(StatusCode::BAD_REQUEST, error.to_string())))
+}
+
+fn run_id(text: &str) -> Result<RunId, Box<Response>> {
+    let not_an_id = |_| Box::new(refuse(StatusCode::BAD_REQUEST, format!("`{text}` is not the id of a run")));
+    text.parse().map(RunId).map_err(not_an_id)
+}
+
+async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
+    if daemon.is_ready() {
+        "ready\n".into_response()
+    } else {
+        refuse(StatusCode::SERVICE_UNAVAILABLE, "the first pass is not done, or the daemon stops")
+    }
+}
+
+async fn health(State(daemon): State<Arc<Daemon>>) -> Response {
+    let health: HealthView = render::health(&daemon);
+    let status = if health.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health)).into_response()
+}
+
+async fn status(State(daemon): State<Arc<Daemon>>) -> Response {
+    match render::status(&daemon).await {
+        Ok(view) => Json::<StatusView>(view).into_response(),
+        Err(error) => broken(&error),
+    }
+}
+
+/// What `GET /v1/runs` may ask for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunsRequest {
+    job: Option<String>,
+    limit: Option<usize>,
+    before: Option<Timestamp>,
+}
+
+async fn runs(State(daemon): State<Arc<Daemon>>, Query(request): Query<RunsRequest>) -> Response {
+    let job = match request.job.as_deref().map(job_name).transpose() {
+        Ok(job) => job,
+        Err(response) => return *response,
+    };
+    let query = RunQuery {
+        job,
+        before: request.before,
+        limit: request.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX),
+    };
+    match daemon.ledger().runs(query).await {
+        Ok(rows) => Json(render::runs(&rows)).into_response(),
+        Err(error) => broken(&error),
+    }
+}
+
+async fn run(State(daemon): State<Arc<Daemon>>, Path(run): Path<String>) -> Response {
+    let id = match run_id(&run) {
+        Ok(id) => id,
+        Err(response) => return *response,
+    };
+    match daemon.ledger().run(id).await {
+        Ok(Some(row)) => Json::<RunsView>(render::runs(&[row])).into_response(),
+        Ok(None) => refuse(StatusCode::NOT_FOUND, format!("there is no run `{run}`")),
+        Err(error) => broken(&error),
+    }
+}
+
+/// What a request for output may ask for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogRequest {
+    #[serde(default)]
+    follow: bool,
+}
+
+async fn log(
+    State(daemon): State<Arc<Daemon>>,
+    Path((run, attempt)): Path<(String, u32)>,
+    Query(request): Query<LogRequest>,
+) -> Response {
+    let id = match run_id(&run) {
+        Ok(id) => id,
+        Err(response) => return *response,
+    };
+    let follow = if request.follow { follow::Until::RunEnds } else { follow::Until::EndOfFile };
+    Body::from_stream(follow::output(daemon, id, attempt, follow)).into_response()
+}
+
+async fn trigger(
+    State(daemon): State<Arc<Daemon>>,
+    Path(job): Path<String>,
+    Json(request): Json<TriggerRequest>,
+) -> Response {
+    let job = match job_name(&job) {
+        Ok(job) => job,
+        Err(response) => return *response,
+    };
+    match daemon.trigger(&job, request.params).await {
+        Ok(id) => Json(TriggerView { v: VERSION, run_id: id.to_string() }).into_response(),
+        Err(error) => hand_error(&error),
+    }
+}
+
+async fn pause(
+    State(daemon): State<Arc<Daemon>>,
+    Path(job): Path<String>,
+    Json(request): Json<PauseRequest>,
+) -> Response {
+    match job_name(&job) {
+        Ok(job) => changed(daemon.pause(&job, request.reason).await),
+        Err(response) => *response,
+    }
+}
+
+async fn resume(State(daemon): State<Arc<Daemon>>, Path(job): Path<String>) -> Response {
+    match job_name(&job) {
+        Ok(job) => changed(daemon.resume(&job).await),
+        Err(response) => *response,
+    }
+}
+
+async fn cancel_job(State(daemon): State<Arc<Daemon>>, Path(job): Path<String>) -> Response {
+    match job_name(&job) {
+        Ok(job) => changed(daemon.cancel_job(&job)),
+        Err(response) => *response,
+    }
+}
+
+async fn cancel_run(State(daemon): State<Arc<Daemon>>, Path(run): Path<String>) -> Response {
+    match run_id(&run) {
+        Ok(id) => changed(daemon.cancel_run(id)),
+        Err(response) => *response,
+    }
+}
+
+fn changed(result: Result<Handled, HandError>) -> Response {
+    match result {
+        Ok(handled) => Json(ChangeView { v: VERSION, changed: handled.changed, message: handled.message }).into_response(),
+        Err(error) => hand_error(&error),
+    }
+}
+
+fn hand_error(error: &HandError) -> Response {
+    match error {
+        HandError::NoSuchJob { .. } | HandError::NoSuchRun { .. } => refuse(StatusCode::NOT_FOUND, error.to_string()),
+        HandError::Busy { .. } | HandError::Stopping => refuse(StatusCode::CONFLICT, error.to_string()),
+        HandError::UnknownParam { .. } => refuse(StatusCode::BAD_REQUEST, error.to_string()),
+        HandError::Ledger(_) | HandError::Backend(_) => broken(error),
+    }
+}
+
+async fn reconcile(State(daemon): State<Arc<Daemon>>, Json(request): Json<ReconcileRequest>) -> Response {
+    match daemon.reconcile(request.allow_prune).await {
+        Some(report) => Json::<PassView>(render::pass(&report)).into_response(),
+        None => refuse(StatusCode::CONFLICT, "the daemon is stopping"),
+    }
+}

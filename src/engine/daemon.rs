@@ -1,0 +1,208 @@
+//! What the daemon knows: the parts it is made of, and the state of the tree.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{fire::NextFires, pauses::Pauses, reconcile::Pass};
+use crate::{
+    backend::{in_process::InProcess, running::Running},
+    ledger::Ledger,
+    load::Origin,
+    manifest::name::JobName,
+    plan::guard::Allowance,
+};
+
+/// The daemon: what the loops and the control socket share.
+#[derive(Debug)]
+pub struct Daemon {
+    parts: Parts,
+    tree: RwLock<TreeState>,
+    requests: mpsc::Sender<PassRequest>,
+    ready: AtomicBool,
+    draining: AtomicBool,
+    started_at: Timestamp,
+}
+
+/// What a daemon is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The directory of manifests.
+    pub root: PathBuf,
+    /// Where attempts write their output.
+    pub output: PathBuf,
+    /// The durable memory.
+    pub ledger: Ledger,
+    /// The in-process tier.
+    pub in_process: Arc<InProcess>,
+    /// The runs that go on.
+    pub running: Arc<Running>,
+    /// Jobs that a person paused.
+    pub pauses: Arc<Pauses>,
+    /// The next fire of each job.
+    pub next_fires: Arc<NextFires>,
+}
+
+/// A pass that somebody waits for.
+#[derive(Debug)]
+pub struct PassRequest {
+    /// What the person said about prunes.
+    pub allowance: Allowance,
+    /// Where the report goes.
+    pub reply: oneshot::Sender<PassReport>,
+}
+
+/// What came of a pass.
+#[derive(Debug, Default)]
+pub struct PassReport {
+    /// What was done; `None` when there was no pass at all.
+    pub pass: Option<Pass>,
+    /// Why there was no pass.
+    pub failure: Option<String>,
+    /// Errors of the tree.
+    pub errors: usize,
+}
+
+/// Something that holds of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// One word for programs.
+    pub reason: String,
+    /// One line for people.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The tree as the newest scan found it.
+#[derive(Debug, Clone, Default)]
+pub struct TreeState {
+    /// When the newest scan that was used was made.
+    pub scanned_at: Option<Timestamp>,
+    /// Its digest.
+    pub digest: Option<[u8; 32]>,
+    /// Errors in it.
+    pub errors: usize,
+    /// Warnings in it.
+    pub warnings: usize,
+    /// Why the newest scan could not be used.
+    pub failure: Option<String>,
+    /// Jobs whose manifest cannot be used.
+    pub degraded: BTreeMap<JobName, Condition>,
+    /// Jobs whose removal is held back.
+    pub held: BTreeMap<JobName, Condition>,
+    /// Where each job's manifest is.
+    pub origins: BTreeMap<JobName, Origin>,
+    /// Raised by every pass that changed something.
+    pub generation: u64,
+    /// Files parsed since the start.
+    pub parsed: u64,
+    /// How changes are noticed.
+    pub watch: String,
+}
+
+impl Daemon {
+    /// A daemon that has not seen its tree yet. `requests` leads to the reconcile loop.
+    #[must_use]
+    pub fn new(parts: Parts, requests: mpsc::Sender<PassRequest>, started_at: Timestamp) -> Self {
+        Self {
+            parts,
+            tree: RwLock::default(),
+            requests,
+            ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            started_at,
+        }
+    }
+
+    /// The parts.
+    #[must_use]
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// The durable memory.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.parts.ledger
+    }
+
+    /// The in-process tier.
+    #[must_use]
+    pub fn in_process(&self) -> &InProcess {
+        &self.parts.in_process
+    }
+
+    /// The runs that go on.
+    #[must_use]
+    pub fn running(&self) -> &Running {
+        &self.parts.running
+    }
+
+    /// Jobs that a person paused.
+    #[must_use]
+    pub fn pauses(&self) -> &Pauses {
+        &self.parts.pauses
+    }
+
+    /// The next fire of each job.
+    #[must_use]
+    pub fn next_fires(&self) -> &Mutex<BTreeMap<JobName, Timestamp>> {
+        &self.parts.next_fires
+    }
+
+    /// When the daemon was started.
+    #[must_use]
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// Whether the first pass is done and the daemon does not stop.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.is_draining()
+    }
+
+    /// Whether the daemon stops: nothing new is started.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Says that the first pass is done.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Says that the daemon stops.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// A copy of what is known of the tree.
+    #[must_use]
+    pub fn tree(&self) -> TreeState {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is known of the tree.
+    pub fn update_tree(&self, change: impl FnOnce(&mut TreeState)) {
+        change(&mut self.tree.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Asks for a pass and waits for its report; `None` when the daemon stops.
+    pub async fn reconcile(&self, allow_prune: Option<usize>) -> Option<PassReport> {
+        let allowance = allow_prune.map_or(Allowance::Guarded, Allowance::UpTo);
+        let (reply, report) = oneshot::channel();
+        self.requests.send(PassRequest { allowance, reply }).await.ok()?;
+        report.await.ok()
+    }
+}

@@ -1,0 +1,172 @@
+//! What people do by hand: trigger, pause, resume, cancel.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{clock, daemon::Daemon, pauses::Pause};
+use crate::{
+    backend::{Backend as _, BackendError, Submission, in_process::LiveJob, running::Place},
+    ledger::{LedgerError, NewDecision},
+    manifest::name::JobName,
+    run::{Cause, RunId, RunKey},
+};
+
+/// What a change by hand did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handled {
+    /// Whether something is otherwise than before.
+    pub changed: bool,
+    /// One line for people.
+    pub message: String,
+}
+
+/// Why a change by hand was not made.
+#[derive(Debug, Error)]
+pub enum HandError {
+    /// No tier holds the job.
+    #[error("there is no job `{job}`{}", .near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    NoSuchJob {
+        /// The name as given.
+        job: JobName,
+        /// The nearest name that is held.
+        near: Option<JobName>,
+    },
+    /// The run does not go on.
+    #[error("the run `{run}` does not go on")]
+    NoSuchRun {
+        /// Its id.
+        run: RunId,
+    },
+    /// As many runs go on as may.
+    #[error("`{job}` is running already, and its overlap policy allows {max} at once; `tintal cancel {job}` stops it")]
+    Busy {
+        /// The job.
+        job: JobName,
+        /// How many may.
+        max: u32,
+    },
+    /// The job has no such parameter.
+    #[error("`{job}` has no parameter `{param}`{}", if .known.is_empty() { "; its manifest declares none".to_owned() } else { format!("; it has {}", .known.join(", ")) })]
+    UnknownParam {
+        /// The job.
+        job: JobName,
+        /// The name as given.
+        param: String,
+        /// The parameters of the job.
+        known: Vec<String>,
+    },
+    /// The daemon stops.
+    #[error("the daemon is stopping, and starts no more runs")]
+    Stopping,
+    /// The record could not be written, so nothing was done.
+    #[error("nothing was done, since the ledger cannot be written")]
+    Ledger(#[from] LedgerError),
+    /// The run was decided, and could not be handed over.
+    #[error("the run could not be handed over")]
+    Backend(#[from] BackendError),
+}
+
+impl Daemon {
+    /// Starts a run of a job now, with other values for some of its parameters.
+    ///
+    /// # Errors
+    ///
+    /// As [`HandError`] says; nothing was started then.
+    pub async fn trigger(&self, name: &JobName, params: BTreeMap<String, Value>) -> Result<RunId, HandError> {
+        if self.is_draining() {
+            return Err(HandError::Stopping);
+        }
+        let job = self.held(name)?;
+        if let Some(param) = params.keys().find(|param| !job.spec.params.contains_key(*param)) {
+            let known = job.spec.params.keys().cloned().collect();
+            return Err(HandError::UnknownParam { job: name.clone(), param: param.clone(), known });
+        }
+        let now = clock::now();
+        let key = RunKey { job: name.clone(), fire_time: now, cause: Cause::Manual };
+        let (id, max) = (key.id(), job.spec.policy.max_running);
+        if self.running().enter(id, name, max) == Place::Full {
+            return Err(HandError::Busy { job: name.clone(), max });
+        }
+        let decision = NewDecision::run(id, name.clone(), now, Cause::Manual, now).with_params(params.clone());
+        if let Err(error) = self.ledger().decide(vec![decision]).await {
+            self.running().leave(id);
+            return Err(error.into());
+        }
+        let submission = Submission { key, spec: Arc::clone(&job.spec), params, attempt: 1 };
+        if let Err(error) = self.in_process().submit(submission).await {
+            self.running().leave(id);
+            return Err(error.into());
+        }
+        Ok(id)
+    }
+
+    /// Keeps a job from firing until `resume`. What it would have fired is recorded as skipped.
+    ///
+    /// # Errors
+    ///
+    /// As [`HandError`] says.
+    pub async fn pause(&self, name: &JobName, reason: Option<String>) -> Result<Handled, HandError> {
+        self.held(name)?;
+        if self.pauses().holds(name) {
+            return Ok(Handled { changed: false, message: format!("`{name}` is paused already") });
+        }
+        let at = clock::now();
+        self.ledger().pause(name.clone(), reason.clone(), at).await?;
+        self.pauses().add(name.clone(), Pause { reason, at });
+        Ok(Handled { changed: true, message: format!("paused `{name}`; runs that go on are not stopped") })
+    }
+
+    /// Lets a job fire again.
+    ///
+    /// # Errors
+    ///
+    /// As [`HandError`] says.
+    pub async fn resume(&self, name: &JobName) -> Result<Handled, HandError> {
+        if !self.pauses().holds(name) {
+            self.held(name)?;
+            return Ok(Handled { changed: false, message: format!("`{name}` is not paused") });
+        }
+        self.ledger().resume(name.clone()).await?;
+        let changed = self.pauses().remove(name);
+        Ok(Handled { changed, message: format!("resumed `{name}`") })
+    }
+
+    /// Stops every run of a job that goes on: SIGTERM, grace, SIGKILL; no further attempt.
+    ///
+    /// # Errors
+    ///
+    /// When no tier holds the job.
+    pub fn cancel_job(&self, name: &JobName) -> Result<Handled, HandError> {
+        let stopped = self.running().cancel_job(name);
+        if stopped.is_empty() {
+            self.held(name)?;
+            return Ok(Handled { changed: false, message: format!("`{name}` is not running") });
+        }
+        let runs: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+        Ok(Handled { changed: true, message: format!("stopping {} of `{name}`", runs.join(", ")) })
+    }
+
+    /// Stops one run that goes on.
+    ///
+    /// # Errors
+    ///
+    /// When the run does not go on.
+    pub fn cancel_run(&self, run: RunId) -> Result<Handled, HandError> {
+        if self.running().cancel(run) {
+            Ok(Handled { changed: true, message: format!("stopping {run}") })
+        } else {
+            Err(HandError::NoSuchRun { run })
+        }
+    }
+
+    fn held(&self, name: &JobName) -> Result<Arc<LiveJob>, HandError> {
+        self.in_process().job(name).ok_or_else(|| {
+            let jobs = self.in_process().jobs();
+            let distance = |job: &Arc<LiveJob>| strsim::damerau_levenshtein(job.spec.name.as_str(), name.as_str());
+            let nearest = jobs.iter().min_by_key(|job| distance(job)).filter(|job| distance(job) <= 3);
+            HandError::NoSuchJob { job: name.clone(), near: nearest.map(|job| job.spec.name.clone()) }
+        })
+    }
+}

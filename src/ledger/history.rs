@@ -1,0 +1,50 @@
+//! Drops history past the limits, a bounded number of rows at a time.
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::store::HistoryLimits;
+
+/// Rows that one call drops: a transaction of a few milliseconds, between the runs of the day.
+const ROWS_MAX: usize = 500;
+
+/// Drops rows that are too old, then rows of jobs that have too many; gives their files of output.
+///
+/// A run that goes on is not dropped.
+pub(super) fn prune(
+    connection: &Connection,
+    limits: HistoryLimits,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<String>> {
+    let age = SignedDuration::try_from(limits.max_age).unwrap_or(SignedDuration::MAX);
+    let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN).as_microsecond();
+    let keep = i64::try_from(limits.keep_last).unwrap_or(i64::MAX);
+    let rows_max = i64::try_from(ROWS_MAX).unwrap_or(i64::MAX);
+
+    let mut victims: Vec<i64> = connection
+        .prepare_cached(
+            "SELECT seq FROM run WHERE decided_us < ?1 AND open = 0 ORDER BY decided_us LIMIT ?2",
+        )?
+        .query_map(params![oldest, rows_max], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    if victims.is_empty() {
+        victims = connection
+            .prepare_cached(
+                "SELECT run.seq FROM job JOIN run ON run.job_id = job.id AND run.seq <= (
+                     SELECT seq FROM run AS kept WHERE kept.job_id = job.id ORDER BY seq DESC LIMIT 1 OFFSET ?1
+                 ) WHERE run.open = 0 LIMIT ?2",
+            )?
+            .query_map(params![keep, rows_max], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+    }
+    let mut files = Vec::new();
+    for seq in &victims {
+        let outputs = connection
+            .prepare_cached("SELECT output FROM attempt WHERE run_seq = ?1 AND output IS NOT NULL")?
+            .query_map([seq], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<String>>>()?;
+        files.extend(outputs);
+        connection.prepare_cached("DELETE FROM run WHERE seq = ?1")?.execute([seq])?;
+    }
+    Ok(files)
+}

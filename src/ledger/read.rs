@@ -1,0 +1,191 @@
+//! What each look reads.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::record::{AttemptRow, LastRun, OpenRun, PauseRow, PlacementRow, RunQuery, RunRow};
+use crate::{
+    manifest::{characteristics::Tier, digest::Digest, name::JobName},
+    run::{Cause, RunId},
+};
+
+type Result<T> = rusqlite::Result<T>;
+
+/// The newest run of each job that is no skip: one step down the index for each job.
+const LAST_RUNS: &str = "
+SELECT job.name, run.id, run.fire_us, run.outcome
+FROM job JOIN run ON run.seq = (
+    SELECT seq FROM run AS newest WHERE newest.job_id = job.id AND newest.skipped IS NULL
+    ORDER BY newest.seq DESC LIMIT 1
+)";
+
+const COLUMNS: &str =
+    "run.seq, run.id, job.name, run.fire_us, run.last_fire_us, run.count, run.cause, run.skipped,
+    run.decided_us, run.outcome, run.ended_us";
+
+fn bad(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+}
+
+fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+    Timestamp::from_microsecond(row.get(column)?).map_err(|error| bad(column, error))
+}
+
+fn maybe_time(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
+    row.get::<_, Option<i64>>(column)?
+        .map(|us| Timestamp::from_microsecond(us).map_err(|error| bad(column, error)))
+        .transpose()
+}
+
+fn name(row: &Row<'_>, column: usize) -> Result<JobName> {
+    JobName::parse(&row.get::<_, String>(column)?).map_err(|error| bad(column, error))
+}
+
+fn id(row: &Row<'_>, column: usize) -> Result<RunId> {
+    Uuid::from_slice(&row.get::<_, Vec<u8>>(column)?).map(RunId).map_err(|error| bad(column, error))
+}
+
+fn maybe_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<Option<T>> {
+    row.get::<_, Option<String>>(column)?
+        .map(|text| serde_json::from_str(&text).map_err(|error| bad(column, error)))
+        .transpose()
+}
+
+fn cause(row: &Row<'_>, column: usize) -> Result<Cause> {
+    let word: String = row.get(column)?;
+    [Cause::Schedule, Cause::Manual, Cause::Reboot]
+        .into_iter()
+        .find(|cause| super::write::cause_word(*cause) == word)
+        .ok_or_else(|| bad(column, format!("`{word}` is no cause of a run")))
+}
+
+pub(super) fn placements(connection: &Connection) -> Result<Vec<PlacementRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT placement.tier, placement.digest, placement.spec, job.cursor_us
+         FROM placement JOIN job ON job.id = placement.job_id ORDER BY job.name",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let word: String = row.get(0)?;
+        let tier = Tier::ALL.into_iter().find(|tier| tier.as_str() == word);
+        let spec: String = row.get(2)?;
+        Ok(PlacementRow {
+            tier: tier.ok_or_else(|| bad(0, format!("`{word}` is no tier")))?,
+            digest: Digest::from_bytes(row.get(1)?),
+            spec: Arc::new(serde_json::from_str(&spec).map_err(|error| bad(2, error))?),
+            cursor: time(row, 3)?,
+        })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn unfinished(connection: &Connection) -> Result<Vec<OpenRun>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT run.id, job.name, run.fire_us, run.cause, run.params,
+                coalesce((SELECT max(n) FROM attempt WHERE run_seq = run.seq), 1),
+                EXISTS (SELECT 1 FROM attempt WHERE run_seq = run.seq AND ended_us IS NOT NULL AND n =
+                    (SELECT max(n) FROM attempt WHERE run_seq = run.seq))
+         FROM run JOIN job ON job.id = run.job_id WHERE run.open = 1 ORDER BY run.seq",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(OpenRun {
+            id: id(row, 0)?,
+            job: name(row, 1)?,
+            fire_time: time(row, 2)?,
+            cause: cause(row, 3)?,
+            params: maybe_json(row, 4)?.unwrap_or_default(),
+            attempt: row.get(5)?,
+            attempt_ended: row.get(6)?,
+        })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn paused(connection: &Connection) -> Result<Vec<PauseRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT job.name, pause.reason, pause.at_us FROM pause JOIN job ON job.id = pause.job_id",
+    )?;
+    let rows = statement
+        .query_map([], |row| Ok(PauseRow { job: name(row, 0)?, reason: row.get(1)?, at: time(row, 2)? }))?;
+    rows.collect()
+}
+
+pub(super) fn last_runs(connection: &Connection) -> Result<BTreeMap<JobName, LastRun>> {
+    let mut statement = connection.prepare_cached(LAST_RUNS)?;
+    let rows = statement.query_map([], |row| {
+        Ok((
+            name(row, 0)?,
+            LastRun { id: id(row, 1)?, fire_time: time(row, 2)?, outcome: maybe_json(row, 3)? },
+        ))
+    })?;
+    rows.collect()
+}
+
+pub(super) fn runs(connection: &Connection, query: &RunQuery) -> Result<Vec<RunRow>> {
+    let before = query.before.map_or(i64::MAX, Timestamp::as_microsecond);
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let found: Vec<(i64, RunRow)> = match &query.job {
+        None => connection
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id WHERE run.fire_us < ?1
+                 ORDER BY run.seq DESC LIMIT ?2"
+            ))?
+            .query_map(params![before, limit], run_row)?
+            .collect::<Result<_>>()?,
+        Some(job) => connection
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id
+                 WHERE run.job_id = (SELECT id FROM job WHERE name = ?3) AND run.fire_us < ?1
+                 ORDER BY run.seq DESC LIMIT ?2"
+            ))?
+            .query_map(params![before, limit, job.as_str()], run_row)?
+            .collect::<Result<_>>()?,
+    };
+    found.into_iter().map(|(seq, run)| with_attempts(connection, seq, run)).collect()
+}
+
+pub(super) fn run(connection: &Connection, id: RunId) -> Result<Option<RunRow>> {
+    let found = connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id WHERE run.id = ?1"
+        ))?
+        .query_row([id.0.as_bytes()], run_row)
+        .optional()?;
+    found.map(|(seq, run)| with_attempts(connection, seq, run)).transpose()
+}
+
+fn run_row(row: &Row<'_>) -> Result<(i64, RunRow)> {
+    let run = RunRow {
+        id: id(row, 1)?,
+        job: name(row, 2)?,
+        fire_time: time(row, 3)?,
+        last_fire_time: time(row, 4)?,
+        count: row.get::<_, i64>(5)?.unsigned_abs(),
+        cause: cause(row, 6)?,
+        skipped: row.get(7)?,
+        decided_at: time(row, 8)?,
+        outcome: maybe_json(row, 9)?,
+        ended_at: maybe_time(row, 10)?,
+        attempts: Vec::new(),
+    };
+    Ok((row.get(0)?, run))
+}
+
+fn with_attempts(connection: &Connection, seq: i64, run: RunRow) -> Result<RunRow> {
+    let mut statement = connection.prepare_cached(
+        "SELECT n, started_us, ended_us, outcome, output FROM attempt WHERE run_seq = ?1 ORDER BY n",
+    )?;
+    let attempts = statement.query_map([seq], |row| {
+        Ok(AttemptRow {
+            n: row.get(0)?,
+            started_at: time(row, 1)?,
+            ended_at: maybe_time(row, 2)?,
+            outcome: maybe_json(row, 3)?,
+            output: row.get(4)?,
+        })
+    })?;
+    Ok(RunRow { attempts: attempts.collect::<Result<_>>()?, ..run })
+}

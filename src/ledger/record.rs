@@ -1,0 +1,316 @@
+//! What goes into the ledger and comes out of it.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::{
+    manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
+    run::{Cause, Outcome, RunId},
+};
+
+/// Why the ledger could not do as asked.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// The file cannot be opened or made.
+    #[error("cannot open the ledger `{}`", .path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What `SQLite` or the system said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A later version of the program wrote it.
+    #[error("the ledger `{}` has format {found}, and this version of tintal reads up to {known}; use the newer version", .path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format that is known.
+        known: i64,
+    },
+    /// The file is on a network file system, where `SQLite`'s locks cannot be relied on.
+    #[error("the ledger `{}` is on a network file system ({kind}); put the state directory on a local disk", .path.display())]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// The kind of file system.
+        kind: &'static str,
+    },
+    /// A read or a write failed: the disk is full, or breaks. Asking again can help.
+    #[error("the ledger cannot be used")]
+    Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The writer has ended with the daemon.
+    #[error("the ledger is closed")]
+    Closed,
+}
+
+/// A job that a tier now holds.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// The tier.
+    pub tier: Tier,
+    /// The digest of `spec`.
+    pub digest: Digest,
+    /// The job.
+    pub spec: Arc<Spec>,
+    /// When.
+    pub at: Timestamp,
+    /// What becomes of the job's cursor.
+    pub restart: Restart,
+}
+
+/// What becomes of a job's cursor when its spec changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// The fire times are the same: the cursor stays.
+    Keep,
+    /// The fire times are others: those up to this instant count as decided.
+    From(Timestamp),
+}
+
+/// A job that a tier holds, as the ledger knows it.
+#[derive(Debug, Clone)]
+pub struct PlacementRow {
+    /// The tier.
+    pub tier: Tier,
+    /// The digest of `spec`.
+    pub digest: Digest,
+    /// The job.
+    pub spec: Arc<Spec>,
+    /// The last fire time that counts as decided.
+    pub cursor: Timestamp,
+}
+
+/// A decision about one occurrence, or about a range of skipped ones.
+#[derive(Debug, Clone)]
+pub struct NewDecision {
+    /// The run; of a skip, the id that the first occurrence would have had.
+    pub id: RunId,
+    /// The job.
+    pub job: JobName,
+    /// The fire time; of a range, the first.
+    pub fire_time: Timestamp,
+    /// Of a range, the last fire time; else the same.
+    pub last_fire_time: Timestamp,
+    /// Occurrences that the decision stands for.
+    pub count: u64,
+    /// What asked for the run.
+    pub cause: Cause,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// When.
+    pub decided_at: Timestamp,
+    /// Values in place of the manifest's `params`.
+    pub params: BTreeMap<String, Value>,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It runs.
+    Run,
+    /// It does not.
+    Skipped(Skip),
+}
+
+/// Why an occurrence does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// The last run still goes on.
+    Overlap,
+    /// It was found too late.
+    Misfire,
+    /// A person paused the job.
+    Paused,
+    /// The clock jumped over it, and the manifest says to leave it out.
+    Dst,
+}
+
+impl Skip {
+    /// The word in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overlap => "overlap",
+            Self::Misfire => "misfire",
+            Self::Paused => "paused",
+            Self::Dst => "dst",
+        }
+    }
+}
+
+impl NewDecision {
+    /// One occurrence runs.
+    #[must_use]
+    pub fn run(id: RunId, job: JobName, fire_time: Timestamp, cause: Cause, decided_at: Timestamp) -> Self {
+        Self {
+            id,
+            job,
+            fire_time,
+            last_fire_time: fire_time,
+            count: 1,
+            cause,
+            verdict: Verdict::Run,
+            decided_at,
+            params: BTreeMap::new(),
+        }
+    }
+
+    /// `count` occurrences, from the first to the last, do not run.
+    #[must_use]
+    pub fn skip(
+        id: RunId,
+        job: JobName,
+        (first, last): (Timestamp, Timestamp),
+        count: u64,
+        skip: Skip,
+        decided_at: Timestamp,
+    ) -> Self {
+        let run = Self::run(id, job, first, Cause::Schedule, decided_at);
+        Self { last_fire_time: last, count, verdict: Verdict::Skipped(skip), ..run }
+    }
+
+    /// The same with values in place of the manifest's.
+    #[must_use]
+    pub fn with_params(self, params: BTreeMap<String, Value>) -> Self {
+        Self { params, ..self }
+    }
+}
+
+/// What came of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decided {
+    /// It is written: act on it.
+    New,
+    /// The occurrence was decided before: do not act.
+    Already,
+}
+
+/// An attempt that begins.
+#[derive(Debug, Clone)]
+pub struct AttemptStart {
+    /// The run.
+    pub run_id: RunId,
+    /// Counted from 1.
+    pub n: u32,
+    /// When.
+    pub started_at: Timestamp,
+    /// File of its output, relative to the output directory.
+    pub output: String,
+}
+
+/// An attempt that ended.
+#[derive(Debug, Clone)]
+pub struct AttemptEnd {
+    /// The run.
+    pub run_id: RunId,
+    /// Counted from 1.
+    pub n: u32,
+    /// When.
+    pub ended_at: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+    /// Bytes of output that there were.
+    pub bytes_seen: u64,
+    /// Bytes of output that were kept.
+    pub bytes_kept: u64,
+}
+
+/// A run without an end: the daemon was killed while it went on.
+#[derive(Debug, Clone)]
+pub struct OpenRun {
+    /// The run.
+    pub id: RunId,
+    /// The job.
+    pub job: JobName,
+    /// Its fire time.
+    pub fire_time: Timestamp,
+    /// What asked for it.
+    pub cause: Cause,
+    /// Values in place of the manifest's `params`.
+    pub params: BTreeMap<String, Value>,
+    /// The number of its last attempt; 1 when none was recorded, since a decision presumes one.
+    pub attempt: u32,
+    /// Whether that attempt has an end.
+    pub attempt_ended: bool,
+}
+
+/// Which runs are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct RunQuery {
+    /// Of this job only.
+    pub job: Option<JobName>,
+    /// Fire times before this only.
+    pub before: Option<Timestamp>,
+    /// As many at most.
+    pub limit: usize,
+}
+
+/// One decision with what came of it.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    /// The run; of a skip, the id that the first occurrence would have had.
+    pub id: RunId,
+    /// The job.
+    pub job: JobName,
+    /// The fire time; of a range, the first.
+    pub fire_time: Timestamp,
+    /// Of a range, the last fire time; else the same.
+    pub last_fire_time: Timestamp,
+    /// Occurrences that the row stands for.
+    pub count: u64,
+    /// What asked for it.
+    pub cause: Cause,
+    /// Why it was skipped; absent when it runs or ran.
+    pub skipped: Option<String>,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// How it ended; absent while it goes on.
+    pub outcome: Option<Outcome>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// In order.
+    pub attempts: Vec<AttemptRow>,
+}
+
+/// One try of a run.
+#[derive(Debug, Clone)]
+pub struct AttemptRow {
+    /// Counted from 1.
+    pub n: u32,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// File of its output, relative to the output directory.
+    pub output: Option<String>,
+}
+
+/// The newest run of a job.
+#[derive(Debug, Clone)]
+pub struct LastRun {
+    /// The run.
+    pub id: RunId,
+    /// Its fire time.
+    pub fire_time: Timestamp,
+    /// How it ended; absent while it goes on.
+    pub outcome: Option<Outcome>,
+}
+
+/// A job that a person paused.
+#[derive(Debug, Clone)]
+pub struct PauseRow {
+    /// The job.
+    pub job: JobName,
+    /// What the person said.
+    pub reason: Option<String>,
+    /// Since when.
+    pub at: Timestamp,
+}

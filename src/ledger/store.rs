@@ -1,0 +1,330 @@
+//! The ledger's handle: opens the database, hands work to the writer and reads.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{
+    history, read,
+    record::{
+        Applied, AttemptEnd, AttemptStart, Decided, LastRun, LedgerError, NewDecision, OpenRun, PauseRow,
+        PlacementRow, RunQuery, RunRow,
+    },
+    schema, write,
+    writer::{Session, Writer},
+};
+use crate::{
+    manifest::{characteristics::Tier, name::JobName},
+    run::{Outcome, RunId},
+};
+
+/// How long a statement waits for another process that holds the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a ledger is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// In a file; it outlives the process.
+    File(PathBuf),
+    /// In memory; it is gone with the process.
+    Memory,
+}
+
+/// How much history is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// Rows of each job, at most.
+    pub keep_last: usize,
+    /// Rows older than this go.
+    pub max_age: Duration,
+}
+
+/// The durable memory. Cheap to clone; the writer ends with the last clone.
+#[derive(Clone)]
+pub struct Ledger {
+    writer: Writer,
+    reader: Option<Arc<Mutex<Connection>>>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ledger")
+    }
+}
+
+impl Ledger {
+    /// Opens a ledger, makes it when it is not there, and brings it to the newest format.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened, is of a newer format, or is on a network file system.
+    pub fn open(location: &Location) -> Result<Self, LedgerError> {
+        match location {
+            Location::Memory => {
+                let here = Path::new(":memory:");
+                let connection = Connection::open_in_memory().map_err(|error| cannot_open(here, error))?;
+                let writer = start(connection, here)?;
+                Ok(Self { writer, reader: None })
+            }
+            Location::File(path) => {
+                refuse_network(path)?;
+                let connection = Connection::open(path).map_err(|error| cannot_open(path, error))?;
+                let writer = start(connection, path)?;
+                let reader = open_reader(path)?;
+                Ok(Self { writer, reader: Some(Arc::new(Mutex::new(reader))) })
+            }
+        }
+    }
+
+    /// Reads what tiers hold from a ledger that another process may be writing.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or is of a newer format. A file that is not there is an empty
+    /// ledger.
+    pub fn peek_placements(path: &Path) -> Result<Vec<PlacementRow>, LedgerError> {
+        peek(path, Vec::new(), |connection| read::placements(connection))
+    }
+
+    /// Reads runs from a ledger that another process may be writing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::peek_placements`].
+    pub fn peek_runs(path: &Path, query: &RunQuery) -> Result<Vec<RunRow>, LedgerError> {
+        peek(path, Vec::new(), |connection| read::runs(connection, query))
+    }
+
+    /// Records what a tier now holds.
+    pub fn record_applied(
+        &self,
+        applied: Applied,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::applied(session, &applied))
+    }
+
+    /// Records that a tier no longer holds a job. Its history stays.
+    pub fn record_pruned(
+        &self,
+        job: JobName,
+        tier: Tier,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::pruned(session, &job, tier))
+    }
+
+    /// Records decisions, all or none, and advances the cursors of their jobs with them. The work
+    /// is handed over at once; the answer comes after the commit.
+    pub fn decide(
+        &self,
+        decisions: Vec<NewDecision>,
+    ) -> impl Future<Output = Result<Vec<Decided>, LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::decide(session, &decisions))
+    }
+
+    /// Records that an attempt begins.
+    pub fn attempt_started(
+        &self,
+        start: AttemptStart,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::attempt_started(session, &start))
+    }
+
+    /// Records how an attempt ended.
+    pub fn attempt_ended(
+        &self,
+        end: AttemptEnd,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::attempt_ended(session, &end))
+    }
+
+    /// Records how a run ended.
+    pub fn run_ended(
+        &self,
+        run: RunId,
+        outcome: Outcome,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::run_ended(session, run, &outcome, at))
+    }
+
+    /// Records that a person paused a job.
+    pub fn pause(
+        &self,
+        job: JobName,
+        reason: Option<String>,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::pause(session, &job, reason.as_deref(), at))
+    }
+
+    /// Records that a job is no longer paused.
+    pub fn resume(&self, job: JobName) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::resume(session, &job))
+    }
+
+    /// Records that a job has seen this start of the machine; [`Decided::Already`] when it had.
+    pub fn boot_seen(
+        &self,
+        job: JobName,
+        boot_id: String,
+    ) -> impl Future<Output = Result<Decided, LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::boot_seen(session, &job, &boot_id))
+    }
+
+    /// Drops history past the limits, a bounded number of rows; gives the files of output that
+    /// belonged to it. Call again while it gives some.
+    pub fn prune_history(
+        &self,
+        limits: HistoryLimits,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<String>, LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| history::prune(&session.connection, limits, now))
+    }
+
+    /// What tiers hold.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn placements(&self) -> Result<Vec<PlacementRow>, LedgerError> {
+        self.read(|connection| read::placements(connection)).await
+    }
+
+    /// Runs without an end.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn unfinished(&self) -> Result<Vec<OpenRun>, LedgerError> {
+        self.read(|connection| read::unfinished(connection)).await
+    }
+
+    /// Jobs that a person paused.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn paused(&self) -> Result<Vec<PauseRow>, LedgerError> {
+        self.read(|connection| read::paused(connection)).await
+    }
+
+    /// Runs and skips, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn runs(&self, query: RunQuery) -> Result<Vec<RunRow>, LedgerError> {
+        self.read(move |connection| read::runs(connection, &query)).await
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn run(&self, id: RunId) -> Result<Option<RunRow>, LedgerError> {
+        self.read(move |connection| read::run(connection, id)).await
+    }
+
+    /// The newest run of each job that is no skip.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn last_runs(&self) -> Result<BTreeMap<JobName, LastRun>, LedgerError> {
+        self.read(|connection| read::last_runs(connection)).await
+    }
+
+    async fn read<T, F>(&self, mut work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let Some(reader) = self.reader.clone() else {
+            return self.writer.submit(move |session| work(&session.connection)).await;
+        };
+        let read =
+            tokio::task::spawn_blocking(move || work(&reader.lock().unwrap_or_else(PoisonError::into_inner)));
+        match read.await {
+            Ok(result) => result.map_err(|error| LedgerError::Unavailable(Arc::new(error))),
+            Err(_) => Err(LedgerError::Closed),
+        }
+    }
+}
+
+fn start(mut connection: Connection, path: &Path) -> Result<Writer, LedgerError> {
+    let prepared = connection
+        .busy_timeout(BUSY_TIMEOUT)
+        .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
+        .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
+        .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
+        .and_then(|()| schema::migrate(&mut connection));
+    match prepared {
+        Ok(Ok(())) => Writer::start(Session::new(connection)).map_err(|error| cannot_open(path, error)),
+        Ok(Err(found)) => Err(too_new(path, found)),
+        Err(error) => Err(cannot_open(path, error)),
+    }
+}
+
+fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, error))?;
+    connection
+        .busy_timeout(BUSY_TIMEOUT)
+        .and_then(|()| connection.pragma_update(None, "query_only", true))
+        .map_err(|error| cannot_open(path, error))?;
+    Ok(connection)
+}
+
+fn peek<T>(
+    path: &Path,
+    empty: T,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<T, LedgerError> {
+    if !path.exists() {
+        return Ok(empty);
+    }
+    let connection = open_reader(path)?;
+    let unreadable = |error| LedgerError::Unavailable(Arc::new(error));
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(unreadable)?;
+    match found {
+        0 => Ok(empty),
+        found if found > schema::FORMAT => Err(too_new(path, found)),
+        _ => work(&connection).map_err(unreadable),
+    }
+}
+
+fn too_new(path: &Path, found: i64) -> LedgerError {
+    LedgerError::TooNew { path: path.to_owned(), found, known: schema::FORMAT }
+}
+
+fn cannot_open(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LedgerError {
+    LedgerError::Open { path: path.to_owned(), source: source.into() }
+}
+
+/// Refuses file systems whose locks do not reach across machines: two daemons would both believe
+/// that the ledger is theirs.
+fn refuse_network(path: &Path) -> Result<(), LedgerError> {
+    // `f_type` of statfs(2).
+    const NETWORKS: [(i64, &str); 5] = [
+        (0x6969, "NFS"),
+        (0xff53_4d42, "CIFS"),
+        (0xfe53_4d42, "SMB2"),
+        (0x0102_1997, "9p"),
+        (0x7461_636f, "OCFS2"),
+    ];
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(found) = rustix::fs::statfs(directory) else { return Ok(()) };
+    match NETWORKS.iter().find(|(magic, _)| *magic == i64::from(found.f_type)) {
+        Some((_, kind)) => Err(LedgerError::Network { path: path.to_owned(), kind }),
+        None => Ok(()),
+    }
+}
