@@ -1,4 +1,26 @@
 //! Turns the files of a tree into jobs and problems: the one loader that `validate`, `plan`, start
 //! and reload share.
 //!
-//! Pure: files come in as text.
+//! Pure: files come in as text, `now` is an argument. A file is parsed anew only when its content,
+//! or that of the defaults above it, has changed.
+
+pub mod loader;
+pub mod tree;
+
+mod action;
+mod directory;
+mod document;
+mod fault;
+mod fill;
+mod meaning;
+mod placing;
+mod steps;
+mod suppress;
+mod texts;
+
+pub mod effective;
+pub mod provenance;
+
+pub use loader::{Input, Loader};
+pub use tree::{Loaded, Origin, Tree};
+

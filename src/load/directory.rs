@@ -1,0 +1,217 @@
+//! The defaults that hold in a directory: those of its own file over those of the directories
+//! above.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use crate::manifest::{
+    action::SecretRef,
+    characteristics::Characteristics,
+    defaults::{Defaults, DefaultsKind, RunDefaults, ScheduleDefaults},
+    policy::{Policy, Retry},
+    problem::SourceText,
+    schedule::Dst,
+    yaml::Node,
+};
+
+/// One file of defaults.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) source: Arc<SourceText>,
+    pub(super) node: Node,
+    pub(super) defaults: Defaults,
+    pub(super) hash: [u8; 32],
+}
+
+/// All defaults that hold in one directory.
+#[derive(Debug, Clone)]
+pub(super) struct Directory {
+    /// Nearest first.
+    pub(super) layers: Vec<Arc<Layer>>,
+    pub(super) merged: Arc<Defaults>,
+    /// Over the contents of all layers.
+    pub(super) hash: [u8; 32],
+    /// Whether a layer cannot be used: then nothing under it can.
+    pub(super) broken: bool,
+}
+
+/// The defaults file of a directory: usable or not.
+pub(super) type Own = Result<Arc<Layer>, ()>;
+
+/// The directories of a tree, looked up by path.
+#[derive(Debug)]
+pub(super) struct Directories<'a> {
+    own: &'a BTreeMap<String, Own>,
+    known: HashMap<String, Directory>,
+}
+
+/// The directory part of a path; empty for the root.
+pub(super) fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+impl<'a> Directories<'a> {
+    /// `own` holds each directory's own file of defaults.
+    pub(super) fn new(own: &'a BTreeMap<String, Own>) -> Self {
+        Self { own, known: HashMap::new() }
+    }
+
+    /// What holds in a directory.
+    pub(super) fn at(&mut self, path: &str) -> &Directory {
+        if !self.known.contains_key(path) {
+            let above = if path.is_empty() { root() } else { self.at(parent(path)).clone() };
+            let here = match self.own.get(path) {
+                None => above,
+                Some(Err(())) => Directory { broken: true, ..above },
+                Some(Ok(layer)) => over(layer, above),
+            };
+            self.known.insert(path.to_owned(), here);
+        }
+        &self.known[path]
+    }
+}
+
+fn root() -> Directory {
+    Directory { layers: Vec::new(), merged: Arc::new(nothing()), hash: [0; 32], broken: false }
+}
+
+fn nothing() -> Defaults {
+    Defaults {
+        kind: DefaultsKind::Defaults,
+        labels: None,
+        enabled: None,
+        schedule: None,
+        run: None,
+        params: None,
+        characteristics: None,
+        tier: None,
+        policy: None,
+    }
+}
+
+fn over(layer: &Arc<Layer>, above: Directory) -> Directory {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&above.hash);
+    hasher.update(&layer.hash);
+    let mut layers = vec![Arc::clone(layer)];
+    layers.extend(above.layers);
+    Directory {
+        layers,
+        merged: Arc::new(merge(&layer.defaults, &above.merged)),
+        hash: *hasher.finalize().as_bytes(),
+        broken: above.broken,
+    }
+}
+
+/// `near` over `far`, field by field; mappings of names key by key.
+pub(super) fn merge(near: &Defaults, far: &Defaults) -> Defaults {
+    Defaults {
+        kind: DefaultsKind::Defaults,
+        labels: keys(near.labels.as_ref(), far.labels.as_ref()),
+        enabled: near.enabled.or(far.enabled),
+        schedule: both(near.schedule.as_ref(), far.schedule.as_ref(), schedule),
+        run: both(near.run.as_ref(), far.run.as_ref(), run),
+        params: keys(near.params.as_ref(), far.params.as_ref()),
+        characteristics: both(near.characteristics.as_ref(), far.characteristics.as_ref(), characteristics),
+        tier: near.tier.or(far.tier),
+        policy: both(near.policy.as_ref(), far.policy.as_ref(), policy),
+    }
+}
+
+/// Two optional parts as one.
+pub(super) fn both<T: Clone>(near: Option<&T>, far: Option<&T>, merge: fn(&T, &T) -> T) -> Option<T> {
+    match (near, far) {
+        (Some(near), Some(far)) => Some(merge(near, far)),
+        (one, other) => one.or(other).cloned(),
+    }
+}
+
+/// Two optional mappings as one, key by key.
+pub(super) fn keys<T: Clone>(
+    near: Option<&BTreeMap<String, T>>,
+    far: Option<&BTreeMap<String, T>>,
+) -> Option<BTreeMap<String, T>> {
+    both(near, far, |near, far| {
+        let mut merged = far.clone();
+        merged.extend(near.iter().map(|(key, value)| (key.clone(), value.clone())));
+        merged
+    })
+}
+
+fn schedule(near: &ScheduleDefaults, far: &ScheduleDefaults) -> ScheduleDefaults {
+    ScheduleDefaults {
+        timezone: near.timezone.clone().or_else(|| far.timezone.clone()),
+        dst: both(near.dst.as_ref(), far.dst.as_ref(), dst),
+        day_match: near.day_match.or(far.day_match),
+        jitter: near.jitter.clone().or_else(|| far.jitter.clone()),
+    }
+}
+
+/// One `dst` over another.
+pub(super) fn dst(near: &Dst, far: &Dst) -> Dst {
+    Dst { gap: near.gap.or(far.gap), overlap: near.overlap.or(far.overlap) }
+}
+
+/// One `run` over another. A variable is given by the nearest file that names it, as `env` or as
+/// `secrets`.
+pub(super) fn run(near: &RunDefaults, far: &RunDefaults) -> RunDefaults {
+    let (far_env, far_secrets) = unshadowed(near.env.as_ref(), near.secrets.as_ref(), far);
+    RunDefaults {
+        cwd: near.cwd.clone().or_else(|| far.cwd.clone()),
+        env: keys(near.env.as_ref(), far_env.as_ref()),
+        secrets: keys(near.secrets.as_ref(), far_secrets.as_ref()),
+    }
+}
+
+/// The variables of `far` that nothing nearer gives.
+pub(super) fn unshadowed(
+    env: Option<&BTreeMap<String, String>>,
+    secrets: Option<&BTreeMap<String, SecretRef>>,
+    far: &RunDefaults,
+) -> (Option<BTreeMap<String, String>>, Option<BTreeMap<String, SecretRef>>) {
+    let mut far_env = far.env.clone();
+    let mut far_secrets = far.secrets.clone();
+    if let (Some(far_env), Some(secrets)) = (&mut far_env, secrets) {
+        far_env.retain(|key, _| !secrets.contains_key(key));
+    }
+    if let (Some(far_secrets), Some(env)) = (&mut far_secrets, env) {
+        far_secrets.retain(|key, _| !env.contains_key(key));
+    }
+    (far_env, far_secrets)
+}
+
+/// One `characteristics` over another.
+pub(super) fn characteristics(near: &Characteristics, far: &Characteristics) -> Characteristics {
+    Characteristics {
+        visibility: near.visibility.or(far.visibility),
+        durability: near.durability.or(far.durability),
+        infrastructure: near.infrastructure.or(far.infrastructure),
+        frequency: near.frequency.or(far.frequency),
+        complexity: near.complexity.or(far.complexity),
+    }
+}
+
+/// One `policy` over another.
+pub(super) fn policy(near: &Policy, far: &Policy) -> Policy {
+    Policy {
+        overlap: near.overlap.or(far.overlap),
+        max_running: near.max_running.or(far.max_running),
+        timeout: near.timeout.clone().or_else(|| far.timeout.clone()),
+        kill_grace: near.kill_grace.clone().or_else(|| far.kill_grace.clone()),
+        retry: both(near.retry.as_ref(), far.retry.as_ref(), retry),
+    }
+}
+
+fn retry(near: &Retry, far: &Retry) -> Retry {
+    Retry {
+        max_attempts: near.max_attempts.or(far.max_attempts),
+        backoff: near.backoff.or(far.backoff),
+        initial: near.initial.clone().or_else(|| far.initial.clone()),
+        factor: near.factor.or(far.factor),
+        max: near.max.clone().or_else(|| far.max.clone()),
+        jitter: near.jitter.or(far.jitter),
+        on: near.on.clone().or_else(|| far.on.clone()),
+    }
+}

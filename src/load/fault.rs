@@ -1,0 +1,155 @@
+//! What is wrong with the meaning of a document, before it is known where that is written.
+
+use std::{ops::Range, sync::Arc};
+
+use super::directory::Layer;
+use crate::manifest::{
+    code::Code,
+    name::JobName,
+    problem::{Place, Problem, SourceText, Span},
+    yaml::{Located, Node},
+};
+
+/// Something wrong, at a JSON pointer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) code: Code,
+    pub(super) pointer: String,
+    /// The bytes of the text value that are meant; none: the whole value.
+    pub(super) range: Option<Range<usize>>,
+    pub(super) message: String,
+    pub(super) label: String,
+    pub(super) help: Option<String>,
+    /// Other places that matter.
+    pub(super) related: Vec<(String, String)>,
+}
+
+impl Fault {
+    pub(super) fn new(code: Code, pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            pointer: pointer.into(),
+            range: None,
+            message: message.into(),
+            label: "here".to_owned(),
+            help: None,
+            related: Vec::new(),
+        }
+    }
+
+    pub(super) fn range(mut self, range: Option<Range<usize>>) -> Self {
+        self.range = range;
+        self
+    }
+
+    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+
+    pub(super) fn related(mut self, pointer: impl Into<String>, text: impl Into<String>) -> Self {
+        self.related.push((pointer.into(), text.into()));
+        self
+    }
+}
+
+/// A document with the defaults above it: where values are written.
+pub(super) struct Written<'a> {
+    pub(super) source: &'a Arc<SourceText>,
+    pub(super) node: &'a Node,
+    /// Nearest first.
+    pub(super) layers: &'a [Arc<Layer>],
+}
+
+impl Written<'_> {
+    /// The problem that a fault is, at its place: in the document, or in the defaults that the
+    /// value comes from.
+    pub(super) fn problem(&self, fault: Fault, job: Option<&JobName>) -> Problem {
+        let place = self.place(&fault.pointer, fault.range.as_ref());
+        let inherited = !Arc::ptr_eq(&place.source, self.source);
+        let mut problem =
+            Problem::new(fault.code, place, fault.message).label(fault.label).pointer(fault.pointer);
+        if inherited {
+            let here = Place { source: Arc::clone(self.source), span: first_line(self.node, self.source) };
+            problem = problem.related(here, "this job takes it over");
+        }
+        for (pointer, text) in fault.related {
+            problem = problem.related(self.place(&pointer, None), text);
+        }
+        problem.help = fault.help;
+        problem.job = job.cloned();
+        problem
+    }
+
+    fn place(&self, pointer: &str, range: Option<&Range<usize>>) -> Place {
+        if let Some(located) = self.node.at(pointer) {
+            return place_of(self.source, located, range);
+        }
+        let inherited = without_index(pointer);
+        for layer in self.layers {
+            if let Some(located) = layer.node.at(&inherited) {
+                return place_of(&layer.source, located, range);
+            }
+        }
+        // The key is not written anywhere: what would hold it is.
+        match pointer.rsplit_once('/') {
+            Some((parent, _)) if !parent.is_empty() => self.place(parent, None),
+            _ => Place { source: Arc::clone(self.source), span: first_line(self.node, self.source) },
+        }
+    }
+}
+
+fn place_of(source: &Arc<SourceText>, located: Located<'_>, range: Option<&Range<usize>>) -> Place {
+    let whole = located.used_at.unwrap_or(located.node.span);
+    let narrowed = range.filter(|_| located.used_at.is_none()).and_then(|range| {
+        let text = located.node.as_text()?;
+        let raw = source.text.get(whole.range())?;
+        // The value stands in the file as it is, perhaps between quotes.
+        let offset = if raw == text {
+            0
+        } else if raw.len() == text.len() + 2 && raw.get(1..=text.len()) == Some(text) {
+            1
+        } else {
+            return None;
+        };
+        let start = whole.start + u32::try_from(range.start + offset).ok()?;
+        let end = whole.start + u32::try_from(range.end + offset).ok()?;
+        Some(Span { start, end: end.max(start + 1).min(whole.end) })
+    });
+    Place { source: Arc::clone(source), span: narrowed.unwrap_or_else(|| one_line(source, whole)) }
+}
+
+/// A span over many lines is shown by its first one.
+fn one_line(source: &SourceText, span: Span) -> Span {
+    let text = source.text.get(span.range()).unwrap_or_default();
+    match text.find('\n') {
+        Some(newline) => {
+            let length = u32::try_from(text[..newline].trim_end().len()).unwrap_or(0);
+            Span { start: span.start, end: span.start + length.max(1) }
+        }
+        None => span,
+    }
+}
+
+/// The first line of a document's content.
+pub(super) fn first_line(node: &Node, source: &SourceText) -> Span {
+    one_line(source, node.span)
+}
+
+/// `/schedule/0/timezone` is `/schedule/timezone` in defaults: they hold for every entry.
+fn without_index(pointer: &str) -> String {
+    match pointer.strip_prefix("/schedule/").and_then(|rest| rest.split_once('/')) {
+        Some((index, key)) if index.bytes().all(|byte| byte.is_ascii_digit()) => format!("/schedule/{key}"),
+        _ => pointer.to_owned(),
+    }
+}

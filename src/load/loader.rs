@@ -1,0 +1,358 @@
+//! The loader: keeps what it knows of unchanged files.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    directory::{Directories, Directory, Layer, Own, parent},
+    document::{Doc, FileDocs, read},
+    tree::Tree,
+};
+use crate::{
+    manifest::{
+        code::Code,
+        defaults::DEFAULTS_FILE,
+        file::{Content, ManifestFile},
+        name::JobName,
+        parse::{Document, Shapes, parse},
+        problem::{Place, Problem, SourceText, Span},
+    },
+    tier::Tiers,
+};
+
+/// The other spelling of [`DEFAULTS_FILE`].
+const DEFAULTS_FILE_SHORT: &str = "_defaults.yml";
+
+/// Files below this many are not worth a thread of their own.
+const FILES_PER_THREAD_MIN: usize = 64;
+
+/// What there is to load.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The files, sorted by path.
+    pub files: &'a [Arc<ManifestFile>],
+    /// Directories that could not be listed, with what the system said.
+    pub unreadable: &'a [(String, String)],
+    /// What people see in front of each path, as in `jobs.d/`.
+    pub prefix: &'a str,
+    /// For what has passed and what has not.
+    pub now: Timestamp,
+}
+
+/// The loader of a tree.
+#[derive(Debug)]
+pub struct Loader {
+    shapes: Shapes,
+    tiers: Tiers,
+    threads: usize,
+    files: HashMap<String, Known>,
+    defaults: HashMap<String, KnownDefaults>,
+}
+
+#[derive(Debug)]
+struct Known {
+    content: [u8; 32],
+    directory: [u8; 32],
+    directory_broken: bool,
+    docs: FileDocs,
+}
+
+#[derive(Debug)]
+struct KnownDefaults {
+    content: [u8; 32],
+    own: Own,
+    problems: Vec<Problem>,
+}
+
+impl Loader {
+    /// A loader that knows no file yet. `tiers` are the ones that can take jobs; at most `threads`
+    /// read files at once.
+    #[must_use]
+    pub fn new(tiers: Tiers, threads: usize) -> Self {
+        Self {
+            shapes: Shapes::new(),
+            tiers,
+            threads: threads.max(1),
+            files: HashMap::new(),
+            defaults: HashMap::new(),
+        }
+    }
+
+    /// The tiers that can take jobs.
+    #[must_use]
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// The compiled schemas.
+    pub(super) fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+
+    /// Loads a tree. The same files give the same tree, whatever was loaded before.
+    #[must_use]
+    pub fn load(&mut self, input: &Input<'_>) -> Tree {
+        let mut tree = Tree { files: input.files.len(), ..Tree::default() };
+        let (defaults, manifests): (Vec<_>, Vec<_>) =
+            input.files.iter().partition(|file| is_defaults(&file.path));
+        let own = self.load_defaults(&defaults, input.prefix, &mut tree);
+        let mut directories = Directories::new(&own);
+        let wanted: Vec<(&Arc<ManifestFile>, Directory)> = manifests
+            .iter()
+            .map(|file| (*file, directories.at(parent(&file.path)).clone()))
+            .filter(|(file, directory)| !self.knows(file, directory))
+            .collect();
+        tree.parsed += wanted.len();
+        for ((file, directory), docs) in wanted.iter().zip(self.read_all(&wanted, input.prefix)) {
+            let known = Known {
+                content: file.content_hash,
+                directory: directory.hash,
+                directory_broken: directory.broken,
+                docs,
+            };
+            self.files.insert(file.path.clone(), known);
+        }
+        self.forget(input.files);
+        self.assemble(&manifests, input, &mut tree);
+        tree
+    }
+
+    fn knows(&self, file: &ManifestFile, directory: &Directory) -> bool {
+        self.files.get(&file.path).is_some_and(|known| {
+            matches!(file.content, Content::Text(_))
+                && known.content == file.content_hash
+                && known.directory == directory.hash
+                && known.directory_broken == directory.broken
+        })
+    }
+
+    /// Reads files, on several threads when there are many.
+    fn read_all(&self, wanted: &[(&Arc<ManifestFile>, Directory)], prefix: &str) -> Vec<FileDocs> {
+        let read = |(file, directory): &(&Arc<ManifestFile>, Directory)| match &file.content {
+            Content::Text(text) => {
+                let source = source(prefix, &file.path, text);
+                read(&file.path, &source, directory, &self.shapes, &self.tiers)
+            }
+            other => FileDocs {
+                problems: vec![unusable(prefix, &file.path, other)],
+                obscured: true,
+                docs: Vec::new(),
+            },
+        };
+        let threads = self.threads.min(wanted.len() / FILES_PER_THREAD_MIN).max(1);
+        if threads == 1 {
+            return wanted.iter().map(read).collect();
+        }
+        let share = wanted.len().div_ceil(threads);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = wanted
+                .chunks(share)
+                .map(|chunk| scope.spawn(move || chunk.iter().map(read).collect::<Vec<_>>()))
+                .collect();
+            workers
+                .into_iter()
+                .flat_map(|worker| match worker.join() {
+                    Ok(docs) => docs,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
+                .collect()
+        })
+    }
+
+    fn load_defaults(
+        &mut self,
+        files: &[&Arc<ManifestFile>],
+        prefix: &str,
+        tree: &mut Tree,
+    ) -> BTreeMap<String, Own> {
+        let mut own: BTreeMap<String, Own> = BTreeMap::new();
+        for file in files {
+            let known = self.defaults.get(&file.path).filter(|known| known.content == file.content_hash);
+            if known.is_none() || !matches!(file.content, Content::Text(_)) {
+                tree.parsed += 1;
+                let known = read_defaults(file, prefix, &self.shapes);
+                self.defaults.insert(file.path.clone(), known);
+            }
+            let known = &self.defaults[&file.path];
+            tree.problems.extend(known.problems.iter().cloned());
+            let directory = parent(&file.path).to_owned();
+            if own.contains_key(&directory) {
+                let place =
+                    Place { source: source(prefix, &file.path, &text_of(file)), span: Span::default() };
+                tree.problems.push(
+                    Problem::new(Code::DuplicateName, place, "the directory has two files of defaults")
+                        .label("the second one")
+                        .help(format!("keep `{DEFAULTS_FILE}`, and move what this one says into it")),
+                );
+                own.insert(directory, Err(()));
+            } else {
+                own.insert(directory, known.own.clone());
+            }
+        }
+        own
+    }
+
+    /// Drops what is known of files that are gone.
+    fn forget(&mut self, files: &[Arc<ManifestFile>]) {
+        if self.files.len() + self.defaults.len() > files.len() {
+            let there: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+            self.files.retain(|path, _| there.contains(path.as_str()));
+            self.defaults.retain(|path, _| there.contains(path.as_str()));
+        }
+    }
+
+    /// Puts the files together: names are unique in the whole tree.
+    fn assemble(&self, manifests: &[&Arc<ManifestFile>], input: &Input<'_>, tree: &mut Tree) {
+        let mut named: BTreeMap<&JobName, Vec<(&Arc<ManifestFile>, &Doc)>> = BTreeMap::new();
+        for file in manifests {
+            let Some(known) = self.files.get(&file.path) else { continue };
+            tree.problems.extend(known.docs.problems.iter().cloned());
+            if known.docs.obscured {
+                tree.obscured.push(format!("{}{}", input.prefix, file.path));
+            }
+            for doc in &known.docs.docs {
+                let passed = doc.past.iter().filter(|(time, _)| *time <= input.now);
+                tree.problems.extend(passed.map(|(_, problem)| problem.clone()));
+                if let Some(name) = &doc.name {
+                    named.entry(name).or_default().push((file, doc));
+                }
+            }
+        }
+        for (name, docs) in named {
+            match docs.as_slice() {
+                [(_, Doc { job: Some(job), .. })] => {
+                    tree.jobs.insert(name.clone(), Arc::clone(job));
+                }
+                [_] => {
+                    tree.broken.insert(name.clone());
+                }
+                [first, others @ ..] => {
+                    tree.broken.insert(name.clone());
+                    tree.problems
+                        .extend(others.iter().map(|other| duplicate(name, first, other, input.prefix)));
+                }
+                [] => {}
+            }
+        }
+        for (path, reason) in input.unreadable {
+            let place = Place { source: source(input.prefix, path, ""), span: Span::default() };
+            tree.problems.push(
+                Problem::new(Code::Unreadable, place, format!("the directory cannot be read: {reason}"))
+                    .label("this directory")
+                    .help("let the user that tintal runs as list it, or move it out of the tree"),
+            );
+            tree.obscured.push(format!("{}{path}", input.prefix));
+        }
+        tree.obscured.sort();
+        sort(&mut tree.problems);
+    }
+}
+
+/// Sorts problems by place, and leaves each out that says the same of the same place as another.
+fn sort(problems: &mut Vec<Problem>) {
+    let key = |problem: &Problem| {
+        let place = &problem.primary.place;
+        (place.source.path.clone(), place.span, problem.code, problem.message.clone())
+    };
+    problems.sort_by_cached_key(key);
+    problems.dedup_by(|next, first| {
+        let same = |a: &Problem, b: &Problem| {
+            a.code == b.code
+                && a.message == b.message
+                && a.primary.place.span == b.primary.place.span
+                && a.primary.place.source.path == b.primary.place.source.path
+        };
+        same(next, first)
+    });
+}
+
+fn is_defaults(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name == DEFAULTS_FILE || name == DEFAULTS_FILE_SHORT
+}
+
+fn source(prefix: &str, path: &str, text: &str) -> Arc<SourceText> {
+    Arc::new(SourceText { path: format!("{prefix}{path}"), text: text.to_owned() })
+}
+
+fn text_of(file: &ManifestFile) -> Arc<str> {
+    match &file.content {
+        Content::Text(text) => Arc::clone(text),
+        _ => "".into(),
+    }
+}
+
+fn duplicate(
+    name: &JobName,
+    (first_file, first): &(&Arc<ManifestFile>, &Doc),
+    (file, doc): &(&Arc<ManifestFile>, &Doc),
+    prefix: &str,
+) -> Problem {
+    let here = source(prefix, &file.path, &text_of(file));
+    let there = if first_file.path == file.path {
+        Arc::clone(&here)
+    } else {
+        source(prefix, &first_file.path, &text_of(first_file))
+    };
+    let mut problem = Problem::new(
+        Code::DuplicateName,
+        Place { source: here, span: doc.origin.name },
+        format!("there is already a job `{name}`"),
+    )
+    .label("given again")
+    .related(Place { source: there, span: first.origin.name }, "first given here")
+    .help("give one of them another name; until then neither is changed");
+    problem.job = Some(name.clone());
+    problem
+}
+
+fn read_defaults(file: &ManifestFile, prefix: &str, shapes: &Shapes) -> KnownDefaults {
+    let Content::Text(text) = &file.content else {
+        let problems = vec![unusable(prefix, &file.path, &file.content)];
+        return KnownDefaults { content: file.content_hash, own: Err(()), problems };
+    };
+    let source = source(prefix, &file.path, text);
+    let (mut parsed, problems) = parse(&source, shapes);
+    let own = match (parsed.pop(), parsed.is_empty()) {
+        (Some(only), true) => match only.document {
+            Ok(Document::Defaults(defaults)) => Ok(Arc::new(Layer {
+                source: Arc::clone(&source),
+                node: only.node,
+                defaults: *defaults,
+                hash: file.content_hash,
+            })),
+            _ => Err(()),
+        },
+        _ => Err(()),
+    };
+    KnownDefaults { content: file.content_hash, own, problems }
+}
+
+/// What is wrong with a file that has no text.
+fn unusable(prefix: &str, path: &str, content: &Content) -> Problem {
+    let place = Place { source: source(prefix, path, ""), span: Span::default() };
+    match content {
+        Content::TooLarge { bytes, bytes_max } => Problem::new(
+            Code::Limit,
+            place,
+            format!("the file has {bytes} bytes; at most {bytes_max} are read"),
+        )
+        .label("this file")
+        .help("split it into several files, or move it out of the tree"),
+        Content::NotText { offset } => {
+            Problem::new(Code::NotText, place, format!("byte {offset} of the file is not UTF-8"))
+                .label("this file")
+                .help("save it as UTF-8; a file that is no manifest belongs elsewhere")
+        }
+        Content::Unreadable { reason } => {
+            Problem::new(Code::Unreadable, place, format!("the file cannot be read: {reason}"))
+                .label("this file")
+                .help("let the user that tintal runs as read it, or move it out of the tree")
+        }
+        Content::Text(_) => unreachable!("a text is parsed"),
+    }
+}

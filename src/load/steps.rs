@@ -1,0 +1,102 @@
+//! Whether the steps of a DAG fit together.
+
+use std::collections::BTreeMap;
+
+use super::fault::Fault;
+use crate::manifest::{
+    code::Code,
+    spec::{Action, StepSpec},
+};
+
+/// How much like an id a text must be to be suggested for it, 0 to 1.
+const SIMILAR_MIN: f64 = 0.75;
+
+/// Checks ids, `needs` and circles.
+pub(super) fn check(action: &Action, faults: &mut Vec<Fault>) {
+    let Action::Steps(steps) = action else { return };
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, step) in steps.iter().enumerate() {
+        if let Some(first) = known.get(step.id.as_str()) {
+            faults.push(
+                Fault::new(
+                    Code::DuplicateStep,
+                    format!("/run/steps/{index}/id"),
+                    format!("there is already a step `{}`", step.id),
+                )
+                .label("given again")
+                .related(format!("/run/steps/{first}/id"), "first given here")
+                .help("give each step an id of its own"),
+            );
+        } else {
+            known.insert(&step.id, index);
+        }
+    }
+    let mut resolved = true;
+    for (index, step) in steps.iter().enumerate() {
+        for (at, need) in step.needs.iter().enumerate() {
+            if !known.contains_key(need.as_str()) {
+                resolved = false;
+                faults.push(
+                    Fault::new(
+                        Code::UnknownStep,
+                        format!("/run/steps/{index}/needs/{at}"),
+                        format!("there is no step `{need}`"),
+                    )
+                    .label("no such step")
+                    .help(suggestion(need, &known)),
+                );
+            }
+        }
+    }
+    if resolved && let Some(circle) = circle(steps, &known) {
+        let ids: Vec<&str> = circle.iter().map(|&index| steps[index].id.as_str()).collect();
+        let (first, last) = (circle[0], ids[0]);
+        faults.push(
+            Fault::new(
+                Code::StepCycle,
+                format!("/run/steps/{first}/needs"),
+                format!("steps need each other in a circle: {} → {last}", ids.join(" → ")),
+            )
+            .label("the circle begins here")
+            .help("take one of these `needs` out"),
+        );
+    }
+}
+
+fn suggestion(need: &str, known: &BTreeMap<&str, usize>) -> String {
+    let nearest = known
+        .keys()
+        .map(|id| (strsim::jaro_winkler(need, id), *id))
+        .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match nearest {
+        Some((_, id)) => format!("did you mean `{id}`?"),
+        None => {
+            let ids: Vec<&str> = known.keys().copied().collect();
+            format!("the steps are: {}", ids.join(", "))
+        }
+    }
+}
+
+/// Steps that need each other in a circle, each needing the next one; none when there is none.
+fn circle(steps: &[StepSpec], known: &BTreeMap<&str, usize>) -> Option<Vec<usize>> {
+    let needs = |index: usize| steps[index].needs.iter().filter_map(|need| known.get(need.as_str()).copied());
+    let mut done = vec![false; steps.len()];
+    // Steps whose needs are all done are done; what is left over lies on a circle or behind one.
+    loop {
+        let ready = (0..steps.len()).find(|&index| !done[index] && needs(index).all(|need| done[need]));
+        match ready {
+            Some(index) => done[index] = true,
+            None => break,
+        }
+    }
+    let mut path = vec![done.iter().position(|done| !done)?];
+    loop {
+        let here = *path.last()?;
+        let next = needs(here).find(|&need| !done[need])?;
+        if let Some(start) = path.iter().position(|&index| index == next) {
+            return Some(path.split_off(start));
+        }
+        path.push(next);
+    }
+}

@@ -1,0 +1,62 @@
+//! Durations and times of a document, with a fault for each that has no meaning.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::fault::Fault;
+use crate::manifest::{
+    code::Code,
+    text::{DurationText, TextError, TimeText},
+};
+
+/// The duration under a pointer; none when it is absent or has no meaning.
+pub(super) fn duration(
+    text: Option<&DurationText>,
+    pointer: &str,
+    faults: &mut Vec<Fault>,
+) -> Option<Duration> {
+    text?
+        .parse()
+        .map_err(|error| {
+            let label = if matches!(error, TextError::TooLong(_)) { "too long" } else { "not a duration" };
+            faults.push(
+                Fault::new(Code::Duration, pointer, error.to_string())
+                    .label(label)
+                    .help("write numbers with units, as in `30s`, `6h30m` or `7d`"),
+            );
+        })
+        .ok()
+}
+
+/// The same, where zero makes no sense.
+pub(super) fn positive(
+    text: Option<&DurationText>,
+    pointer: &str,
+    faults: &mut Vec<Fault>,
+) -> Option<Duration> {
+    let duration = duration(text, pointer, faults)?;
+    if duration.is_zero() {
+        faults.push(
+            Fault::new(Code::Duration, pointer, "the duration is zero")
+                .label("zero")
+                .help("write a longer one, or leave the key out"),
+        );
+        return None;
+    }
+    Some(duration)
+}
+
+/// The time under a pointer; none when it is absent or has no meaning.
+pub(super) fn time(text: Option<&TimeText>, pointer: &str, faults: &mut Vec<Fault>) -> Option<Timestamp> {
+    let text = text?;
+    text.parse()
+        .map_err(|_| {
+            faults.push(
+                Fault::new(Code::Time, pointer, format!("there is no time `{}`", text.0))
+                    .label("no such day, hour or offset")
+                    .help("write RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`"),
+            );
+        })
+        .ok()
+}

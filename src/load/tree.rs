@@ -1,0 +1,67 @@
+//! What a tree of manifests holds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    manifest::{
+        digest::Digest,
+        name::JobName,
+        problem::{Problem, Severity, Span},
+        spec::Spec,
+    },
+    tier::Classified,
+};
+
+/// What a tree of manifests holds: jobs that can run, and all that is wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    /// Every job whose manifest can be used.
+    pub jobs: BTreeMap<JobName, Arc<Loaded>>,
+    /// Jobs whose manifest is there and cannot be used.
+    pub broken: BTreeSet<JobName>,
+    /// Files and directories that may hold jobs whose names cannot be told, sorted.
+    pub obscured: Vec<String>,
+    /// Everything that is wrong, sorted by place.
+    pub problems: Vec<Problem>,
+    /// Files that were looked at.
+    pub files: usize,
+    /// Files that were parsed anew.
+    pub parsed: usize,
+}
+
+/// A job as its manifest asks for it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The job with every default filled in.
+    pub spec: Arc<Spec>,
+    /// The digest of `spec`.
+    pub digest: Digest,
+    /// Where it is written.
+    pub origin: Origin,
+    /// Its tier, with the reasons.
+    pub classified: Classified,
+}
+
+/// Where a job is written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// The file, relative to the root of the tree.
+    pub path: Arc<str>,
+    /// The line on which the document begins, counted from 1.
+    pub line: u32,
+    /// Which document of the file, counted from 0.
+    pub document: u32,
+    /// The name as it is written; of a name that comes from the file's, the first key.
+    pub name: Span,
+}
+
+impl Tree {
+    /// How many problems are errors.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+}

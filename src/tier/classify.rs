@@ -1,0 +1,220 @@
+//! The choice of a tier, and what else was considered.
+
+use super::{
+    rules::{CAUTIONS, PIN_WHY, RULES, Rule, RuleId, holds, words},
+    traits::{Trait, Traits},
+};
+use crate::manifest::{characteristics::Tier, code::Code};
+
+/// Which tiers can take jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tiers {
+    /// Tiers that can, lightest first.
+    pub configured: Vec<Tier>,
+    /// Where the in-process tier keeps what must survive.
+    pub ledger: LedgerKind,
+}
+
+/// Where the ledger is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerKind {
+    /// On disk: it survives a restart.
+    File,
+    /// In memory: it does not.
+    Memory,
+}
+
+/// The tier of a job, with the reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Classified {
+    /// Where the job goes.
+    pub tier: Tier,
+    /// The rule that chose.
+    pub rule: RuleId,
+    /// Why, in a few words.
+    pub why: String,
+    /// Whether the manifest pins the tier.
+    pub pinned: bool,
+    /// Every tier, lightest first, with what came of it.
+    pub considered: Vec<Considered>,
+    /// Warnings about the job on the tier that was chosen before anything stood in for it.
+    pub warnings: Vec<Warning>,
+}
+
+/// What came of one tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Considered {
+    /// The tier.
+    pub tier: Tier,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Why.
+    pub why: String,
+}
+
+/// What came of a tier that was considered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The job goes there.
+    Chosen,
+    /// The rules would choose it, but the job cannot go there.
+    Passed,
+    /// Nothing asks for it.
+    NotAsked,
+}
+
+impl Verdict {
+    /// The word in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chosen => "chosen",
+            Self::Passed => "passed over",
+            Self::NotAsked => "not asked for",
+        }
+    }
+}
+
+/// A warning of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Its name in the decision matrix, as in `W5`.
+    pub id: &'static str,
+    /// Its code in problems.
+    pub code: Code,
+    /// What it says.
+    pub message: &'static str,
+}
+
+/// Why a tier cannot take a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// It has no server in the settings, or this version has no adapter for it.
+    NotConfigured,
+    /// In-process jobs run on the daemon's machine.
+    NotDistributed,
+    /// The ledger is in memory.
+    NotDurable,
+}
+
+impl Hindrance {
+    /// The reason in a few words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not configured",
+            Self::NotDistributed => "cannot run on other machines",
+            Self::NotDurable => "cannot keep a persistent job while `ledger: memory` is set",
+        }
+    }
+}
+
+/// Why a job has no tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The manifest pins a tier that cannot take the job.
+    Pin {
+        /// The tier.
+        tier: Tier,
+        /// Why it cannot.
+        hindrance: Hindrance,
+        /// What the rules would choose.
+        rules_choose: Tier,
+    },
+    /// No tier can take the job.
+    NoTier {
+        /// Every tier, with why it cannot.
+        hindrances: Vec<(Tier, Hindrance)>,
+    },
+}
+
+/// Chooses the tier of a job.
+///
+/// Total and deterministic. When the tier that the rules choose cannot take the job, the next
+/// heavier and then the next lighter one that can takes it. A pin is never replaced.
+///
+/// # Errors
+///
+/// When the pinned tier, or every tier, cannot take the job.
+pub fn classify(traits: &Traits, pin: Option<Tier>, tiers: &Tiers) -> Result<Classified, Refusal> {
+    let rule = first_rule(traits);
+    let asked = pin.unwrap_or(rule.tier);
+    let (id, why) = match pin {
+        Some(tier) => {
+            if let Some(hindrance) = hindrance(tier, traits, tiers) {
+                return Err(Refusal::Pin { tier, hindrance, rules_choose: rule.tier });
+            }
+            (RuleId::R0, format!("the manifest pins it; {PIN_WHY}"))
+        }
+        None => (rule.id, format!("{}: {}", words(rule.when), rule.why)),
+    };
+    let mut candidates = vec![asked];
+    candidates.extend(Tier::ALL.into_iter().filter(|tier| *tier > asked));
+    candidates.extend(Tier::ALL.into_iter().rev().filter(|tier| *tier < asked));
+    let Some(tier) = candidates.into_iter().find(|tier| hindrance(*tier, traits, tiers).is_none()) else {
+        let hindrances =
+            Tier::ALL.into_iter().filter_map(|tier| Some((tier, hindrance(tier, traits, tiers)?)));
+        return Err(Refusal::NoTier { hindrances: hindrances.collect() });
+    };
+    let considered = Tier::ALL
+        .into_iter()
+        .map(|each| consider(each, tier, asked, rule, pin, hindrance(each, traits, tiers)))
+        .collect();
+    let warnings = CAUTIONS
+        .iter()
+        .filter(|caution| caution.tier == asked && holds(caution.when, traits))
+        .map(|caution| Warning { id: caution.id, code: caution.code, message: caution.message })
+        .collect();
+    Ok(Classified { tier, rule: id, why, pinned: pin.is_some(), considered, warnings })
+}
+
+/// The first rule that applies.
+fn first_rule(traits: &Traits) -> &'static Rule {
+    let last = &RULES[RULES.len() - 1];
+    RULES.iter().find(|rule| holds(rule.when, traits)).unwrap_or(last)
+}
+
+fn consider(
+    each: Tier,
+    chosen: Tier,
+    asked: Tier,
+    rule: &Rule,
+    pin: Option<Tier>,
+    hindrance: Option<Hindrance>,
+) -> Considered {
+    let by_rules = format!("{} ({}) chooses it", rule.id, words(rule.when));
+    let (verdict, why) = match (each == chosen, hindrance) {
+        (true, _) if pin.is_some() => (Verdict::Chosen, "the manifest pins it".to_owned()),
+        (true, _) if each == asked => (Verdict::Chosen, by_rules),
+        (true, _) => (Verdict::Chosen, format!("stands in for {asked}")),
+        (false, Some(hindrance)) if each == asked => {
+            (Verdict::Passed, format!("{by_rules}, but it is {}", lead(hindrance)))
+        }
+        (false, Some(hindrance)) => (Verdict::NotAsked, hindrance.as_str().to_owned()),
+        (false, None) if pin.is_some() && each == rule.tier => {
+            (Verdict::Passed, format!("{by_rules}, but the manifest pins another"))
+        }
+        (false, None) => (Verdict::NotAsked, "no rule that applies chooses it".to_owned()),
+    };
+    Considered { tier: each, verdict, why }
+}
+
+fn lead(hindrance: Hindrance) -> String {
+    match hindrance {
+        Hindrance::NotConfigured => hindrance.as_str().to_owned(),
+        _ => format!("no candidate: it {}", hindrance.as_str()),
+    }
+}
+
+/// Why a tier cannot take a job; none: it can.
+fn hindrance(tier: Tier, traits: &Traits, tiers: &Tiers) -> Option<Hindrance> {
+    let in_process = tier == Tier::InProcess;
+    if !tiers.configured.contains(&tier) {
+        return Some(Hindrance::NotConfigured);
+    }
+    if in_process && Trait::Distributed.holds(traits) {
+        return Some(Hindrance::NotDistributed);
+    }
+    let in_memory = tiers.ledger == LedgerKind::Memory;
+    (in_process && in_memory && Trait::Persistent.holds(traits)).then_some(Hindrance::NotDurable)
+}
