@@ -23,4 +23,3 @@ pub mod provenance;
 
 pub use loader::{Input, Loader};
 pub use tree::{Loaded, Origin, Tree};
-
