@@ -4,14 +4,17 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::{
+    code::Code,
     defaults::Defaults,
     job::Manifest,
     name::JobName,
-    problem::{Problem, SourceText},
+    problem::{Place, Problem, SourceText, Span},
     schema,
     shape::Shape,
-    yaml::Node,
+    yaml::{Composition, Extent, Limits, Node, compose},
 };
 
 /// The compiled schemas of all that a tree holds. Made once; cheap to share.
@@ -69,6 +72,161 @@ pub struct Parsed {
 /// The problems are sorted by place. A document is broken exactly when an error lies in it.
 #[must_use]
 pub fn parse(source: &Arc<SourceText>, shapes: &Shapes) -> (Vec<Parsed>, Vec<Problem>) {
-    let _ = (source, shapes);
-    (Vec::new(), Vec::new())
+    let composed = compose(&source.text, &Limits::default());
+    let mut problems: Vec<Problem> =
+        composed.faults.into_iter().map(|fault| fault.into_problem(source)).collect();
+    if composed.documents.is_empty() && problems.is_empty() {
+        let place = Place { source: Arc::clone(source), span: Span::default() };
+        problems.push(
+            Problem::new(Code::Empty, place, "the file holds no manifest")
+                .label("nothing but comments and white space")
+                .help("write a manifest (`tintal init` shows one), or remove the file"),
+        );
+    }
+    let mut parsed = Vec::with_capacity(composed.documents.len());
+    let is_defaults_file = in_defaults_file(&source.path);
+    for (index, composition) in composed.documents.into_iter().enumerate() {
+        parsed.push(document(index, composition, source, shapes, is_defaults_file, &mut problems));
+    }
+    if is_defaults_file && let Some(second) = parsed.get(1) {
+        let place = Place { source: Arc::clone(source), span: start_of(&second.node, source) };
+        problems.push(
+            Problem::new(Code::Form, place, "a file of defaults holds one document")
+                .label("a second one begins")
+                .help("take the `---` out and put both into one"),
+        );
+    }
+    problems.sort_by_key(|problem| problem.primary.place.span);
+    (parsed, problems)
+}
+
+fn in_defaults_file(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")) == Some("_defaults")
+}
+
+fn document(
+    index: usize,
+    composition: Composition,
+    source: &Arc<SourceText>,
+    shapes: &Shapes,
+    is_defaults_file: bool,
+    problems: &mut Vec<Problem>,
+) -> Parsed {
+    let Composition { root: node, span, extent } = composition;
+    let name = node.get("name").and_then(Node::as_text).and_then(|name| JobName::parse(name).ok());
+    for problem in problems.iter_mut().filter(|problem| span.contains(problem.primary.place.span)) {
+        problem.job = problem.job.take().or_else(|| name.clone());
+        if problem.pointer.is_empty() {
+            problem.pointer = node.pointer_at(problem.primary.place.span);
+        }
+    }
+    let broken = |node| Parsed { document: Err(Broken { name: name.clone() }), node, index };
+    if extent == Extent::Part {
+        return broken(node);
+    }
+    let mut found = match kind(&node, is_defaults_file, source) {
+        Ok(shape) => match shape {
+            Kind::Job => shapes.job.check(&node, &node.to_json(), source),
+            Kind::Defaults => shapes.defaults.check(&node, &node.to_json(), source),
+        },
+        Err(problem) => vec![problem],
+    };
+    if extent == Extent::Flawed {
+        // What is missing may be what could not be read.
+        found.retain(|problem| !matches!(problem.code, Code::MissingField | Code::ExactlyOne));
+    }
+    let read = if found.is_empty() && extent == Extent::Whole {
+        typed(&node, is_defaults_file, source).map_err(|problem| found.push(problem)).ok()
+    } else {
+        None
+    };
+    for problem in &mut found {
+        problem.job.clone_from(&name);
+    }
+    problems.append(&mut found);
+    match read {
+        Some(document) => Parsed { document: Ok(document), node, index },
+        None => broken(node),
+    }
+}
+
+/// What a document says it is.
+enum Kind {
+    Job,
+    Defaults,
+}
+
+fn kind(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result<Kind, Problem> {
+    let said = node.entry("kind");
+    let says_defaults = said.is_some_and(|entry| entry.value.as_text() == Some("defaults"));
+    match (is_defaults_file, says_defaults) {
+        (false, false) => Ok(Kind::Job),
+        (true, true) => Ok(Kind::Defaults),
+        (true, false) if said.is_some() => Ok(Kind::Defaults),
+        (true, false) => {
+            let place = Place { source: Arc::clone(source), span: start_of(node, source) };
+            Err(Problem::new(Code::MissingField, place, "a file of defaults says `kind: defaults`")
+                .label("no `kind` in here")
+                .help("add `kind: defaults`; if this is a job, give the file another name"))
+        }
+        (false, true) => {
+            let span = said.map_or(node.span, |entry| entry.key_span);
+            let place = Place { source: Arc::clone(source), span };
+            Err(Problem::new(Code::NotAllowed, place, "defaults stand in a file of their own")
+                .label("this is no job")
+                .pointer("/kind")
+                .help("move the document to `_defaults.yaml` of the directory"))
+        }
+    }
+}
+
+fn typed(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result<Document, Problem> {
+    let json = whole_numbers(node.to_json());
+    let read = if is_defaults_file {
+        serde_json::from_value(json).map(|defaults| Document::Defaults(Box::new(defaults)))
+    } else {
+        serde_json::from_value(json).map(|manifest| Document::Job(Box::new(manifest)))
+    };
+    read.map_err(|error| {
+        let place = Place { source: Arc::clone(source), span: start_of(node, source) };
+        Problem::new(Code::Form, place, format!("the document cannot be used: {error}"))
+            .label("in this document")
+            .help("`tintal schema job` prints what may stand where")
+    })
+}
+
+/// JSON Schema counts `3.0` as a whole number, so the fields of a manifest take it as one. What
+/// belongs to the user (`params`, a request's body) stays as it is written.
+fn whole_numbers(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .map(|(key, value)| {
+                    let is_theirs = key == "params" || key == "body";
+                    let value = if is_theirs { value } else { whole_numbers(value) };
+                    (key, value)
+                })
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(whole_numbers).collect()),
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().unwrap_or_default();
+            let text = format!("{float}");
+            if float.fract() == 0.0 {
+                text.parse::<i64>().map_or(Value::Number(number), Value::from)
+            } else {
+                Value::Number(number)
+            }
+        }
+        other => other,
+    }
+}
+
+/// The first line of a document.
+fn start_of(node: &Node, source: &SourceText) -> Span {
+    let span = node.span;
+    let text = source.text.get(span.range()).unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default().trim_end().len();
+    Span { start: span.start, end: span.start + u32::try_from(line).unwrap_or(0) }
 }

@@ -2,31 +2,226 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use jsonschema::Validator;
+use serde_json::{Map, Value};
 
+use super::{fields, leaf, suggest::Known, words};
 use crate::manifest::{
-    problem::{Problem, SourceText},
-    yaml::Node,
+    code::Code,
+    problem::{Place, Problem, SourceText, Span},
+    yaml::{Node, NodeValue, node::escaped},
 };
 
 /// A compiled schema.
 #[derive(Debug)]
 pub struct Shape {
     schema: Value,
+    validator: Validator,
+    known: Known,
 }
 
 impl Shape {
     /// Compiles a schema that [`crate::manifest::schema`] generated.
     #[must_use]
     pub fn new(schema: Value) -> Self {
-        Self { schema }
+        let validator = match jsonschema::draft202012::new(&schema) {
+            Ok(validator) => validator,
+            Err(error) => unreachable!("a generated schema compiles: {error}"),
+        };
+        let known = Known::of(&schema);
+        Self { schema, validator, known }
     }
 
     /// Every place where the document does not have the shape, in the order of the file. `json`
     /// is [`Node::to_json`] of `node`.
     #[must_use]
     pub fn check(&self, node: &Node, json: &Value, source: &Arc<SourceText>) -> Vec<Problem> {
-        let _ = (&self.schema, node, json, source);
-        Vec::new()
+        if self.validator.is_valid(json) {
+            return Vec::new();
+        }
+        let mut walk = Walk { shape: self, source, problems: Vec::new() };
+        let root = Spot { node, pointer: String::new(), key: None, used_at: node.used_at };
+        walk.value(&self.schema, &root);
+        let mut problems = walk.problems;
+        if problems.is_empty() {
+            problems.extend(self.any(node, json, source));
+        }
+        problems.sort_by_key(|problem| problem.primary.place.span);
+        problems
     }
+
+    /// Where each field stands.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// A problem in the words of the validator, for what the walk has no words for.
+    fn any(&self, node: &Node, json: &Value, source: &Arc<SourceText>) -> Option<Problem> {
+        let error = self.validator.iter_errors(json).next()?;
+        let pointer = error.instance_path().to_string();
+        let span =
+            node.at(&pointer).map_or(node.span, |located| located.used_at.unwrap_or(located.node.span));
+        let place = Place { source: Arc::clone(source), span };
+        Some(
+            Problem::new(Code::Form, place, error.to_string())
+                .pointer(pointer)
+                .help("`tintal schema job` prints what may stand here"),
+        )
+    }
+}
+
+/// A node on the way through a document.
+pub(super) struct Spot<'a> {
+    pub(super) node: &'a Node,
+    pub(super) pointer: String,
+    /// Its key, when it is the value of one.
+    pub(super) key: Option<(&'a str, Span)>,
+    /// Where the alias is written that stands for it, or for something around it.
+    pub(super) used_at: Option<Span>,
+}
+
+/// One walk of a schema beside a document.
+pub(super) struct Walk<'a> {
+    pub(super) shape: &'a Shape,
+    pub(super) source: &'a Arc<SourceText>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl<'a> Walk<'a> {
+    /// Looks at a value; what is wrong with it or in it goes into the problems.
+    pub(super) fn value(&mut self, schema: &'a Value, spot: &Spot<'a>) {
+        let Some(keywords) = self.resolve(schema) else { return };
+        if let Some(Value::Array(branches)) = keywords.get("anyOf") {
+            if let Some(branch) = self.branch(branches, spot.node) {
+                self.value(branch, spot);
+            }
+            return;
+        }
+        if let Some(Value::String(expected)) = keywords.get("type")
+            && !has_type(spot.node, expected)
+        {
+            let problem = leaf::wrong_type(keywords, expected, spot);
+            self.push(spot, problem);
+            return;
+        }
+        match &spot.node.value {
+            NodeValue::Map(_) => fields::check(self, keywords, spot),
+            NodeValue::List(items) => self.list(keywords, items, spot),
+            _ => {
+                if let Some(problem) = leaf::check(keywords, spot) {
+                    self.push(spot, problem);
+                }
+            }
+        }
+    }
+
+    fn list(&mut self, keywords: &'a Map<String, Value>, items: &'a [Node], spot: &Spot<'a>) {
+        if let Some(problem) = leaf::count(keywords, items.len(), spot) {
+            self.push(spot, problem);
+        }
+        let Some(schema) = keywords.get("items") else { return };
+        for (index, item) in items.iter().enumerate() {
+            let inner = Spot {
+                node: item,
+                pointer: format!("{}/{index}", spot.pointer),
+                key: spot.key,
+                used_at: spot.used_at.or(item.used_at),
+            };
+            self.value(schema, &inner);
+        }
+    }
+
+    /// The keywords of a schema, or of the one that it refers to.
+    pub(super) fn resolve(&self, schema: &'a Value) -> Option<&'a Map<String, Value>> {
+        let keywords = schema.as_object()?;
+        match keywords.get("$ref").and_then(Value::as_str) {
+            Some(reference) => {
+                let target: &'a Value = self.shape.schema.pointer(reference.strip_prefix('#')?)?;
+                self.resolve(target)
+            }
+            None => Some(keywords),
+        }
+    }
+
+    /// The branch whose type is that of the node; the first one when none is.
+    fn branch(&self, branches: &'a [Value], node: &Node) -> Option<&'a Value> {
+        let of_type = |branch: &&'a Value| {
+            let keywords = self.resolve(branch)?;
+            has_type(node, keywords.get("type")?.as_str()?).then_some(())
+        };
+        branches.iter().find(|branch| of_type(branch).is_some()).or(branches.first())
+    }
+
+    /// The place of a spot: its alias, or its first line.
+    pub(super) fn place(&self, spot: &Spot<'_>) -> Place {
+        let is_container = matches!(spot.node.value, NodeValue::Map(_) | NodeValue::List(_));
+        let span = match (spot.used_at, spot.key) {
+            (Some(alias), _) => alias,
+            (None, Some((_, key))) if is_container || spot.node.span.is_empty() => key,
+            (None, _) => first_line(self.source, spot.node.span),
+        };
+        self.at(span)
+    }
+
+    pub(super) fn at(&self, span: Span) -> Place {
+        Place { source: Arc::clone(self.source), span: visible(self.source, span) }
+    }
+
+    /// Adds a problem at a spot.
+    pub(super) fn push(&mut self, spot: &Spot<'_>, draft: words::Draft) {
+        let place = self.place(spot);
+        self.push_at(spot, place, draft);
+    }
+
+    /// Adds a problem at a place of a spot.
+    pub(super) fn push_at(&mut self, spot: &Spot<'_>, place: Place, draft: words::Draft) {
+        let mut problem = Problem::new(draft.code, place, draft.message)
+            .label(draft.label)
+            .help(draft.help)
+            .pointer(draft.pointer.unwrap_or_else(|| spot.pointer.clone()));
+        if spot.used_at.is_some() {
+            let anchor = first_line(self.source, spot.node.span);
+            problem = problem.related(self.at(anchor), "the anchor is here");
+        }
+        for (span, text) in draft.related {
+            problem = problem.related(self.at(span), text);
+        }
+        self.problems.push(problem);
+    }
+}
+
+/// The pointer to a key in a spot.
+pub(super) fn pointer_to(spot: &Spot<'_>, key: &str) -> String {
+    format!("{}/{}", spot.pointer, escaped(key))
+}
+
+fn has_type(node: &Node, name: &str) -> bool {
+    match (&node.value, name) {
+        (NodeValue::Null, "null")
+        | (NodeValue::Bool(_), "boolean")
+        | (NodeValue::Int(_) | NodeValue::UInt(_), "integer" | "number")
+        | (NodeValue::Float(_), "number")
+        | (NodeValue::Text(_), "string")
+        | (NodeValue::List(_), "array")
+        | (NodeValue::Map(_), "object") => true,
+        // JSON Schema counts 1.0 as an integer.
+        (NodeValue::Float(number), "integer") => number.fract() == 0.0,
+        _ => false,
+    }
+}
+
+fn first_line(source: &SourceText, span: Span) -> Span {
+    let text = source.text.get(span.range()).unwrap_or_default();
+    let line = text.split('\n').next().unwrap_or_default().trim_end().len();
+    if line == text.len() {
+        return span;
+    }
+    Span { start: span.start, end: span.start + u32::try_from(line.max(1)).unwrap_or(1) }
+}
+
+/// A span that holds at least one byte of the file, if the file has one.
+fn visible(source: &SourceText, span: Span) -> Span {
+    let length = u32::try_from(source.text.len()).unwrap_or(u32::MAX);
+    let start = span.start.min(length.saturating_sub(1));
+    Span { start, end: span.end.clamp((start + 1).min(length), length) }
 }

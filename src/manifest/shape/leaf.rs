@@ -1,0 +1,238 @@
+//! What is wrong with a single value.
+
+use serde_json::{Map, Value};
+
+use super::{
+    check::Spot,
+    suggest::nearest,
+    words::{Draft, example, expected, found, listed},
+};
+use crate::manifest::{
+    code::Code,
+    yaml::{Node, NodeValue},
+};
+
+/// Longest text that is repeated in a message.
+const SHOWN_MAX: usize = 60;
+
+/// A value of another type than the schema asks for.
+pub(super) fn wrong_type(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) -> Draft {
+    let subject = subject(spot);
+    let message = format!("{subject} takes {}, not {}", expected(type_name), found(spot.node));
+    let help = type_help(keywords, type_name, spot);
+    Draft::new(Code::WrongType, message, format!("this is {}", found(spot.node)), help)
+}
+
+fn type_help(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) -> String {
+    let key = spot.key.map_or("value", |(key, _)| key);
+    let raw = scalar(spot.node);
+    match (&spot.node.value, type_name) {
+        (NodeValue::Null, _) => match example(keywords) {
+            Some(example) => format!("give it a value, as in `{key}: {example}`, or leave the key out"),
+            None => "give it a value, or leave the key out".to_owned(),
+        },
+        (NodeValue::Int(number), "string") if is_duration(keywords) => {
+            format!("a duration has a unit, as in `{number}s` or `{number}m`")
+        }
+        (_, "string") if raw.is_some() => {
+            let raw = raw.unwrap_or_default();
+            format!("put it in quotes: `\"{raw}\"`")
+        }
+        (NodeValue::Text(text), "boolean") => match text.to_ascii_lowercase().as_str() {
+            "yes" | "on" | "y" | "true" => "write `true`".to_owned(),
+            "no" | "off" | "n" | "false" => "write `false`".to_owned(),
+            _ => "write `true` or `false`".to_owned(),
+        },
+        (NodeValue::Text(text), "integer" | "number") if text.parse::<f64>().is_ok() => {
+            format!("take the quotes away: `{text}`")
+        }
+        (NodeValue::Text(text), "array") if text.len() <= SHOWN_MAX && !text.contains('\n') => {
+            match example(keywords) {
+                Some(example) if text.contains(' ') => format!("write a list, as in `{example}`"),
+                _ => format!("write a list: `[{text}]`"),
+            }
+        }
+        (_, "array") => "write a list: one line for each item, beginning with `- `".to_owned(),
+        (_, "object") => "write a mapping: `key: value` lines, indented".to_owned(),
+        (NodeValue::Float(_), "integer") => "write a whole number".to_owned(),
+        _ => match example(keywords) {
+            Some(example) => format!("write {}, as in `{example}`", expected(type_name)),
+            None => format!("write {}", expected(type_name)),
+        },
+    }
+}
+
+fn is_duration(keywords: &Map<String, Value>) -> bool {
+    keywords.get("pattern").and_then(Value::as_str).is_some_and(|pattern| pattern.contains("(ms|s|m|h|d|w)"))
+}
+
+fn scalar(node: &Node) -> Option<String> {
+    match &node.value {
+        NodeValue::Bool(value) => Some(value.to_string()),
+        NodeValue::Int(value) => Some(value.to_string()),
+        NodeValue::UInt(value) => Some(value.to_string()),
+        NodeValue::Float(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// What the value belongs to, to begin a sentence with.
+fn subject(spot: &Spot<'_>) -> String {
+    let in_list = spot
+        .pointer
+        .rsplit('/')
+        .next()
+        .is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    match spot.key {
+        Some((key, _)) if in_list => format!("an item of `{key}`"),
+        Some((key, _)) => format!("`{key}`"),
+        None => "a document".to_owned(),
+    }
+}
+
+/// What is wrong with a scalar of the right type.
+pub(super) fn check(keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
+    if let Some(Value::Array(allowed)) = keywords.get("enum") {
+        return not_allowed(allowed, spot);
+    }
+    match &spot.node.value {
+        NodeValue::Text(text) => text_fault(keywords, text, spot),
+        NodeValue::Int(_) | NodeValue::UInt(_) | NodeValue::Float(_) => range_fault(keywords, spot),
+        _ => None,
+    }
+}
+
+fn not_allowed(allowed: &[Value], spot: &Spot<'_>) -> Option<Draft> {
+    let json = spot.node.to_json();
+    if allowed.contains(&json) {
+        return None;
+    }
+    let words: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
+    let shown = short(spot.node.as_text().unwrap_or_default());
+    let all = format!("one of {}", listed(&words, "or"));
+    let all = if let [only] = words.as_slice() { format!("`{only}` only") } else { all };
+    let message = format!("{} is {all}, not `{shown}`", subject(spot));
+    let help = match nearest(&shown, words.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("write {}", listed(&words, "or")),
+    };
+    Some(Draft::new(Code::NotAllowed, message, "not one of them", help))
+}
+
+fn text_fault(keywords: &Map<String, Value>, text: &str, spot: &Spot<'_>) -> Option<Draft> {
+    let limit = |keyword: &str| keywords.get(keyword).and_then(Value::as_u64);
+    let length = text.chars().count() as u64;
+    if text.is_empty() && limit("minLength").is_some_and(|least| least > 0) {
+        let help = match example(keywords) {
+            Some(example) => format!("write something, as in `{example}`, or leave the key out"),
+            None => "write something, or leave the key out".to_owned(),
+        };
+        return Some(Draft::new(Code::OutOfRange, format!("{} is empty", subject(spot)), "empty", help));
+    }
+    if let Some(most) = limit("maxLength").filter(|most| length > *most) {
+        let message = format!("{} has {length} characters; at most {most} may stand here", subject(spot));
+        return Some(Draft::new(Code::OutOfRange, message, "too long", format!("shorten it to {most}")));
+    }
+    if let Some(pattern) = keywords.get("pattern").and_then(Value::as_str)
+        && !matches_pattern(pattern, text)
+    {
+        return Some(form(keywords, pattern, text));
+    }
+    limit("minLength").filter(|least| length < *least).map(|least| {
+        let message = format!("{} has {length} characters; at least {least} are needed", subject(spot));
+        Draft::new(Code::OutOfRange, message, "too short", "write more of it")
+    })
+}
+
+/// A text that does not have the form of its field.
+fn form(keywords: &Map<String, Value>, pattern: &str, text: &str) -> Draft {
+    let shown = short(text);
+    let (what, help) = if is_duration(keywords) {
+        let help = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            format!("a duration has a unit, as in `{text}s` or `{text}m`")
+        } else {
+            "write numbers with units (`ms`, `s`, `m`, `h`, `d`, `w`), as in `30s` or `6h30m`".to_owned()
+        };
+        ("a duration", help)
+    } else if pattern.contains("[Tt ]") {
+        ("a time", "write RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`".to_owned())
+    } else if pattern == NAME_PATTERN {
+        ("a name of a job", name_help(text))
+    } else {
+        (
+            "of the right form",
+            format!("letters, digits and `_`, not beginning with a digit: it must match `{pattern}`"),
+        )
+    };
+    Draft::new(Code::Form, format!("`{shown}` is not {what}"), "not of this form", help)
+}
+
+const NAME_PATTERN: &str = "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$";
+
+fn name_help(text: &str) -> String {
+    let lower: String = text
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
+        .collect();
+    let trimmed = lower.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let rule = "lower-case letters, digits, `.`, `_` and `-`, beginning and ending with a letter or digit";
+    if trimmed.is_empty() { rule.to_owned() } else { format!("{rule}: `{trimmed}`") }
+}
+
+fn range_fault(keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
+    let number = scalar(spot.node)?;
+    let value: f64 = number.parse().ok()?;
+    let bound = |keyword: &str| keywords.get(keyword).and_then(Value::as_f64);
+    let (least, most) = (bound("minimum"), bound("maximum"));
+    let below = least.is_some_and(|least| value < least);
+    let above = most.is_some_and(|most| value > most);
+    if !below && !above {
+        return None;
+    }
+    let range = match (least, most) {
+        (Some(least), Some(most)) => format!("from {least} to {most}"),
+        (Some(least), None) => format!("{least} or more"),
+        (None, Some(most)) => format!("{most} or less"),
+        (None, None) => return None,
+    };
+    let label = if below { "too small" } else { "too large" };
+    let message = format!("{} is a number {range}, not {number}", subject(spot));
+    Some(Draft::new(Code::OutOfRange, message, label, format!("write a number {range}")))
+}
+
+/// A list with too few or too many items.
+pub(super) fn count(keywords: &Map<String, Value>, length: usize, spot: &Spot<'_>) -> Option<Draft> {
+    let limit = |keyword: &str| keywords.get(keyword).and_then(Value::as_u64);
+    let length = length as u64;
+    if limit("minItems").is_some_and(|least| length < least) {
+        let help = match example(keywords) {
+            Some(example) => format!("write at least one item, as in `{example}`, or leave the key out"),
+            None => "write at least one item, or leave the key out".to_owned(),
+        };
+        return Some(Draft::new(
+            Code::OutOfRange,
+            format!("the list of {} is empty", subject(spot)),
+            "empty",
+            help,
+        ));
+    }
+    let most = limit("maxItems").filter(|most| length > *most)?;
+    let message = format!("{} has {length} items; at most {most} may stand here", subject(spot));
+    Some(Draft::new(Code::OutOfRange, message, "too many", format!("keep {most} of them")))
+}
+
+/// Whether a text matches one of our patterns.
+pub(super) fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let schema = serde_json::json!({"pattern": pattern});
+    jsonschema::draft202012::new(&schema).is_ok_and(|validator| validator.is_valid(&Value::from(text)))
+}
+
+pub(super) fn short(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= SHOWN_MAX && line.len() == text.len() {
+        return text.to_owned();
+    }
+    let cut: String = line.chars().take(SHOWN_MAX).collect();
+    format!("{cut}…")
+}

@@ -1,0 +1,78 @@
+//! What a misspelt word may have meant.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::check::Walk;
+
+/// How much like a word a text must be to be suggested for it, 0 to 1.
+const SIMILAR_MIN: f64 = 0.82;
+
+/// The word that is most like a text, if one is like it.
+pub(super) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let plain = |word: &str| word.to_ascii_lowercase().replace(['-', ' '], "_");
+    let wanted = plain(text);
+    words
+        .map(|word| {
+            let known = plain(word);
+            let likeness = strsim::jaro_winkler(&wanted, &known);
+            let swapped = strsim::damerau_levenshtein(&wanted, &known) <= 1 && known.len() > 2;
+            (if swapped { likeness.max(SIMILAR_MIN) } else { likeness }, word)
+        })
+        .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, word)| word)
+}
+
+/// Where each field of a schema stands, for fields that people put in the wrong place.
+#[derive(Debug, Default)]
+pub(super) struct Known(BTreeMap<String, Vec<String>>);
+
+impl Known {
+    /// The fields of a schema, down to three levels.
+    pub(super) fn of(schema: &Value) -> Self {
+        let mut known = Self::default();
+        known.add(schema, schema, "", 3);
+        known
+    }
+
+    fn add(&mut self, root: &Value, schema: &Value, path: &str, levels: u8) {
+        let schema = resolve(root, schema);
+        let branches = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+        for branch in branches.take(1) {
+            self.add(root, branch, path, levels);
+        }
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+        for (name, inner) in properties {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            self.0.entry(name.clone()).or_default().push(path.clone());
+            if levels > 1 {
+                self.add(root, inner, &path, levels - 1);
+            }
+        }
+    }
+}
+
+fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    schema
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|reference| root.pointer(reference.strip_prefix('#')?))
+        .unwrap_or(schema)
+}
+
+impl Walk<'_> {
+    /// The one other place where a field stands, as a path with dots.
+    pub(super) fn shape_known(&self, key: &str, here: &str) -> Option<String> {
+        match self.shape.known().0.get(key)?.as_slice() {
+            [only]
+                if only.rsplit_once('.').map_or("", |(parent, _)| parent) != here.trim_start_matches('/') =>
+            {
+                Some(only.clone())
+            }
+            [first, ..] if here.is_empty() => Some(first.clone()),
+            _ => None,
+        }
+    }
+}

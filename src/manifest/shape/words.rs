@@ -1,0 +1,88 @@
+//! What problems of shape are made of, and words for what was found.
+
+use serde_json::{Map, Value};
+
+use crate::manifest::{
+    code::Code,
+    problem::Span,
+    yaml::{Node, NodeValue},
+};
+
+/// A problem that does not know its place yet.
+pub(super) struct Draft {
+    pub(super) code: Code,
+    pub(super) message: String,
+    pub(super) label: String,
+    pub(super) help: String,
+    /// Pointer, when it is not that of the spot.
+    pub(super) pointer: Option<String>,
+    pub(super) related: Vec<(Span, String)>,
+}
+
+impl Draft {
+    pub(super) fn new(
+        code: Code,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            label: label.into(),
+            help: help.into(),
+            pointer: None,
+            related: Vec::new(),
+        }
+    }
+
+    pub(super) fn pointer(mut self, pointer: String) -> Self {
+        self.pointer = Some(pointer);
+        self
+    }
+}
+
+/// What a schema asks for, in words.
+pub(super) fn expected(name: &str) -> &'static str {
+    match name {
+        "string" => "text",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "boolean" => "`true` or `false`",
+        "array" => "a list",
+        _ => "a mapping",
+    }
+}
+
+/// What stands there, in words.
+pub(super) fn found(node: &Node) -> String {
+    match &node.value {
+        NodeValue::Null => "nothing".to_owned(),
+        NodeValue::Bool(value) => format!("`{value}`"),
+        NodeValue::Int(value) => format!("the number {value}"),
+        NodeValue::UInt(value) => format!("the number {value}"),
+        NodeValue::Float(value) => format!("the number {value}"),
+        NodeValue::Text(_) => "text".to_owned(),
+        NodeValue::List(_) => "a list".to_owned(),
+        NodeValue::Map(_) => "a mapping".to_owned(),
+    }
+}
+
+/// Names in a sentence: `a`, `b` or `c`.
+pub(super) fn listed(names: &[&str], last: &str) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
+    }
+}
+
+/// The first example of a schema, as it would stand in a file.
+pub(super) fn example(keywords: &Map<String, Value>) -> Option<String> {
+    let first = keywords.get("examples")?.as_array()?.first()?;
+    Some(match first {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    })
+}
