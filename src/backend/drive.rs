@@ -105,6 +105,7 @@ impl Shared {
             attempt,
             params: submission.params.clone(),
             output: self.output.join(&file),
+            echo: None,
         };
         let report = execute::attempt(&self.executor, request, stop).await;
         let end = AttemptEnd {
@@ -138,7 +139,9 @@ impl Shared {
 fn report(attempt: u32, outcome: &Outcome, next: Next) {
     match next {
         Next::Done => info!(attempt, "succeeded"),
-        Next::RetryAfter(wait) => warn!(attempt, %outcome, retry_in_ms = wait.as_millis(), "failed, will be tried again"),
+        Next::RetryAfter(wait) => {
+            warn!(attempt, %outcome, retry_in_ms = wait.as_millis(), "failed, will be tried again")
+        }
         Next::GiveUp => warn!(attempt, %outcome, "failed"),
     }
 }

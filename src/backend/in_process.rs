@@ -76,7 +76,10 @@ impl InProcess {
     /// When its schedule can no longer be read, as after a change of the time zone database.
     pub fn restore(&self, spec: Arc<Spec>, digest: Digest, cursor: Timestamp) -> Result<(), BackendError> {
         let job = live_job(spec, digest)?;
-        self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(job.spec.name.clone(), Arc::clone(&job));
+        self.jobs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(job.spec.name.clone(), Arc::clone(&job));
         self.tell(JobChange::Put { job, cursor });
         Ok(())
     }
@@ -113,10 +116,7 @@ impl InProcess {
     }
 
     async fn prune(&self, name: &JobName) -> Result<(), BackendError> {
-        self.ledger
-            .record_pruned(name.clone(), Tier::InProcess)
-            .await
-            .map_err(unreachable_ledger)?;
+        self.ledger.record_pruned(name.clone(), Tier::InProcess).await.map_err(unreachable_ledger)?;
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.tell(JobChange::Removed(name.clone()));
         Ok(())

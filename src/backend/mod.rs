@@ -15,14 +15,16 @@ use crate::{
     run::RunKey,
 };
 
+pub mod drive;
 pub mod fake;
+pub mod in_process;
 pub mod running;
 
 /// A place that holds jobs and takes runs.
 ///
 /// Every method is safe to repeat: the engine calls again after a crash or a timeout.
 #[async_trait]
-pub trait Backend: Send + Sync {
+pub trait Backend: std::fmt::Debug + Send + Sync {
     /// The tier this backend serves.
     fn tier(&self) -> Tier;
 

@@ -30,7 +30,7 @@ use crate::{
     ledger::{Decided, Ledger, NewDecision, Skip, Verdict},
     manifest::name::JobName,
     run::{Cause, RunId, RunKey},
-    schedule::{due::due, jitter::jitter_delay},
+    schedule::due::{Misfire, due},
 };
 
 /// Longest sleep: the wall clock is compared with the monotonic one at least this often.
@@ -45,8 +45,8 @@ const LEDGER_RETRY: Duration = Duration::from_secs(1);
 /// A start that is found later than this was missed: the daemon was down, or the clock jumped.
 pub const GRACE: SignedDuration = SignedDuration::from_secs(60);
 
-/// Of what was missed, the latest fire within this long still runs.
-pub const CATCH_UP: SignedDuration = SignedDuration::from_hours(1);
+/// Of what was missed, the latest fire within an hour still runs; the others are one row.
+pub const MISFIRE: Misfire = Misfire { grace: Duration::from_secs(60), catch_up: Duration::from_secs(3600) };
 
 /// What the loop works with.
 #[derive(Debug)]
@@ -95,12 +95,18 @@ impl Fire {
         loop {
             let (now, jump) = watch.look();
             if let Some(jump) = jump {
-                warn!(seconds = jump.as_secs(), "the wall clock jumped; fire times are planned anew from the last decided ones");
+                warn!(
+                    seconds = jump.as_secs(),
+                    "the wall clock jumped; fire times are planned anew from the last decided ones"
+                );
             }
             let wait = match state.tick(now).await {
                 Ok(()) => state.until_next(super::clock::now()),
                 Err(reason) => {
-                    error!(error = &reason as &dyn std::error::Error, "nothing can fire: the ledger cannot be written");
+                    error!(
+                        error = &reason as &dyn std::error::Error,
+                        "nothing can fire: the ledger cannot be written"
+                    );
                     LEDGER_RETRY
                 }
             };
@@ -196,22 +202,32 @@ impl Loop {
     }
 
     /// Adds what there is to decide for one job; gives its new cursor.
-    fn candidates(&self, entry: &Entry, pending: Pending, now: Timestamp, out: &mut Vec<Candidate>) -> Timestamp {
+    fn candidates(
+        &self,
+        entry: &Entry,
+        pending: Pending,
+        now: Timestamp,
+        out: &mut Vec<Candidate>,
+    ) -> Timestamp {
         let job = &entry.job;
         let name = &job.spec.name;
         if now.duration_since(pending.start) <= GRACE {
             out.push(self.candidate(job, pending.fire_time, now));
             return pending.fire_time;
         }
-        let late = due(&job.schedule, entry.cursor, now, CATCH_UP);
-        if let Some(missed) = late.missed {
-            warn!(job = %name, count = missed.count, first = %missed.first, last = %missed.last, "fire times were missed");
-            out.push(skipped(job, missed.first, Skip::Misfire, (missed.count, missed.last), now));
+        let late = due(&job.schedule, entry.cursor, now, MISFIRE);
+        let mut cursor = entry.cursor;
+        if let Some(dropped) = late.dropped {
+            let count = dropped.count.counted();
+            warn!(job = %name, count, first = %dropped.first, last = %dropped.last, "fire times were missed");
+            out.push(skipped(job, dropped.first, Skip::Misfire, (u64::from(count), dropped.last), now));
+            cursor = dropped.last;
         }
-        for fire_time in &late.fires {
-            out.push(self.candidate(job, *fire_time, now));
+        for fire in &late.fires {
+            out.push(self.candidate(job, fire.time, now));
+            cursor = cursor.max(fire.time);
         }
-        late.cursor
+        cursor
     }
 
     /// The occurrence, decided: it runs, or is skipped for a reason.
@@ -291,7 +307,8 @@ impl Loop {
 /// The first occurrence after `cursor`, with its start.
 fn pending_after(job: &LiveJob, cursor: Timestamp) -> Option<Pending> {
     let fire = job.schedule.next_after(cursor)?;
-    let start = fire.time + jitter_delay(&job.spec.name, &job.schedule, &fire);
+    let delay = job.schedule.start_delay(&job.spec.name, fire.time);
+    let start = fire.time.checked_add(delay).unwrap_or(fire.time);
     Some(Pending { fire_time: fire.time, start })
 }
 
@@ -304,5 +321,9 @@ fn skipped(
 ) -> Candidate {
     let name = job.spec.name.clone();
     let id = RunKey { job: name.clone(), fire_time: first, cause: Cause::Schedule }.id();
-    Candidate { job: Arc::clone(job), id, decision: NewDecision::skip(id, name, (first, last), count, skip, now) }
+    Candidate {
+        job: Arc::clone(job),
+        id,
+        decision: NewDecision::skip(id, name, (first, last), count, skip, now),
+    }
 }

@@ -40,7 +40,9 @@ pub enum HandError {
         run: RunId,
     },
     /// As many runs go on as may.
-    #[error("`{job}` is running already, and its overlap policy allows {max} at once; `tintal cancel {job}` stops it")]
+    #[error(
+        "`{job}` is running already, and its overlap policy allows {max} at once; `tintal cancel {job}` stops it"
+    )]
     Busy {
         /// The job.
         job: JobName,
@@ -89,7 +91,8 @@ impl Daemon {
         if self.running().enter(id, name, max) == Place::Full {
             return Err(HandError::Busy { job: name.clone(), max });
         }
-        let decision = NewDecision::run(id, name.clone(), now, Cause::Manual, now).with_params(params.clone());
+        let decision =
+            NewDecision::run(id, name.clone(), now, Cause::Manual, now).with_params(params.clone());
         if let Err(error) = self.ledger().decide(vec![decision]).await {
             self.running().leave(id);
             return Err(error.into());
@@ -164,7 +167,8 @@ impl Daemon {
     fn held(&self, name: &JobName) -> Result<Arc<LiveJob>, HandError> {
         self.in_process().job(name).ok_or_else(|| {
             let jobs = self.in_process().jobs();
-            let distance = |job: &Arc<LiveJob>| strsim::damerau_levenshtein(job.spec.name.as_str(), name.as_str());
+            let distance =
+                |job: &Arc<LiveJob>| strsim::damerau_levenshtein(job.spec.name.as_str(), name.as_str());
             let nearest = jobs.iter().min_by_key(|job| distance(job)).filter(|job| distance(job) <= 3);
             HandError::NoSuchJob { job: name.clone(), near: nearest.map(|job| job.spec.name.clone()) }
         })

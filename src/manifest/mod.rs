@@ -19,5 +19,6 @@ pub mod schedule;
 pub mod schema;
 pub mod shape;
 pub mod spec;
+pub mod template;
 pub mod text;
 pub mod yaml;

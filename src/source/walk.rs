@@ -10,10 +10,10 @@ use std::{
 use super::read::reason;
 
 /// Most files of a tree.
-pub const FILES_MAX: usize = 1_000_000;
+pub(super) const FILES_MAX: usize = 1_000_000;
 
 /// Deepest nesting of directories: past this a tree is a mistake.
-pub const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// What a walk found.
 #[derive(Debug, Default)]

@@ -1,0 +1,167 @@
+//! One attempt, from its spec to its outcome.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    environment::{self, Surroundings},
+    mask::Masks,
+    output::Output,
+    step::{Leaf, Stop},
+    steps,
+};
+use crate::{
+    manifest::{
+        spec::{Action, Spec, TriggerSpec},
+        template::Values,
+    },
+    run::{Outcome, RunId},
+};
+
+/// What attempts share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Executor {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Variables that every child sees.
+    pub(super) base: BTreeMap<String, String>,
+    /// Bytes of output that are kept of one attempt.
+    pub(super) output_bytes_max: u64,
+    pub(super) http: OnceLock<reqwest::Client>,
+}
+
+/// What is to be attempted.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The job.
+    pub spec: Arc<Spec>,
+    /// The run.
+    pub run_id: RunId,
+    /// The nominal instant.
+    pub fire_time: Timestamp,
+    /// Counted from 1.
+    pub attempt: u32,
+    /// Values in place of the manifest's `params`.
+    pub params: BTreeMap<String, Value>,
+    /// Where the output goes. There is no file when there is no output.
+    pub output: PathBuf,
+    /// Sees the output as it comes, secrets masked.
+    pub echo: Option<Echo>,
+}
+
+/// Sees the output of an attempt as it comes.
+#[derive(Clone)]
+pub struct Echo(pub Arc<dyn Fn(&[u8]) + Send + Sync>);
+
+impl fmt::Debug for Echo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Echo")
+    }
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How much it printed.
+    pub output: OutputSize,
+}
+
+/// How much an attempt printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutputSize {
+    /// Bytes that came.
+    pub seen: u64,
+    /// Bytes that were kept.
+    pub kept: u64,
+}
+
+impl Executor {
+    /// An executor. `environment` is the daemon's: of it, children see the few variables that
+    /// programs cannot do without.
+    #[must_use]
+    pub fn new(environment: impl IntoIterator<Item = (String, String)>, output_bytes_max: u64) -> Self {
+        let base = environment::base(environment);
+        Self { shared: Arc::new(Shared { base, output_bytes_max, http: OnceLock::new() }) }
+    }
+}
+
+/// Makes one attempt. It ends early, as cancelled, when `stop` becomes `true`.
+///
+/// Never fails: what goes wrong is an outcome.
+pub async fn attempt(executor: &Executor, attempt: Attempt, stop: watch::Receiver<bool>) -> Report {
+    if let Action::Builtin(_) = attempt.spec.run.action {
+        return Report { outcome: Outcome::Success, output: OutputSize::default() };
+    }
+    let output = Output::new(attempt.output.clone(), executor.shared.output_bytes_max, attempt.echo.clone());
+    let outcome = match Surroundings::of(&attempt.spec, &executor.shared.base) {
+        Ok(surroundings) => run(executor, &attempt, &surroundings, &output, stop).await,
+        Err(reason) => {
+            output.say(&reason);
+            Outcome::NotStarted { reason }
+        }
+    };
+    Report { outcome, output: output.finish() }
+}
+
+async fn run(
+    executor: &Executor,
+    attempt: &Attempt,
+    surroundings: &Surroundings,
+    output: &Output,
+    stop: watch::Receiver<bool>,
+) -> Outcome {
+    let spec = &attempt.spec;
+    let values = values(attempt);
+    let stop = Stop { asked: stop, deadline: spec.policy.timeout.map(deadline) };
+    let leaf = Leaf {
+        shared: &executor.shared,
+        spec,
+        surroundings,
+        masks: Masks::of(surroundings.secrets.values()),
+        output,
+        run_id: attempt.run_id,
+    };
+    match &spec.run.action {
+        Action::Steps(list) => steps::run(&leaf, list, values, stop).await,
+        action => leaf.run(action, None, &values, stop).await.outcome,
+    }
+}
+
+fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout
+}
+
+fn values(attempt: &Attempt) -> Values {
+    let spec = &attempt.spec;
+    let timezone = spec.schedule.iter().find_map(|entry| match &entry.trigger {
+        TriggerSpec::Cron(cron) => Some(cron.timezone.clone()),
+        _ => None,
+    });
+    let mut params = spec.params.clone();
+    params.extend(attempt.params.clone());
+    Values {
+        job: spec.name.clone(),
+        labels: spec.labels.clone(),
+        fire_time: attempt.fire_time,
+        timezone: timezone.unwrap_or_else(|| "UTC".to_owned()),
+        run_id: attempt.run_id.to_string(),
+        attempt: attempt.attempt,
+        params,
+        steps: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+    }
+}

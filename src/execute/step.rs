@@ -1,0 +1,302 @@
+//! One action without steps: the whole of a run, or one step of it.
+
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    attempt::Shared,
+    environment::Surroundings,
+    http,
+    mask::{Masker, Masks},
+    output::Output,
+    process::{self, Program},
+    program,
+};
+use crate::{
+    manifest::{
+        spec::{Action, HttpSpec, Spec},
+        template::{self, Kind, Values},
+    },
+    run::{Outcome, RunId},
+};
+
+/// Most bytes of a step's output that later steps see.
+pub(super) const CAPTURE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What the actions of an attempt share.
+pub(super) struct Leaf<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) spec: &'a Spec,
+    pub(super) surroundings: &'a Surroundings,
+    pub(super) masks: Masks,
+    pub(super) output: &'a Output,
+    pub(super) run_id: RunId,
+}
+
+/// When an action is to be stopped.
+#[derive(Debug, Clone)]
+pub(super) struct Stop {
+    /// A person, or the end of the daemon.
+    pub(super) asked: watch::Receiver<bool>,
+    /// The time is up.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Stop {
+    /// Waits for it; gives the outcome that it means.
+    pub(super) async fn reached(&mut self) -> Outcome {
+        let deadline = self.deadline;
+        let time_is_up = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let asked = async {
+            // Who could ask is gone with the daemon: then nobody asks.
+            if self.asked.wait_for(|stop| *stop).await.map(drop).is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = asked => Outcome::Cancelled,
+            () = time_is_up => Outcome::Timeout,
+        }
+    }
+
+    /// Whether it is reached already.
+    pub(super) fn is_reached(&self) -> bool {
+        *self.asked.borrow() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// The same with a deadline that is not later than this.
+    pub(super) fn by(&self, deadline: Option<Instant>) -> Self {
+        let deadline = match (self.deadline, deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self { asked: self.asked.clone(), deadline }
+    }
+}
+
+/// What came of an action.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    /// The end of its output, for later steps.
+    pub(super) captured: Arc<str>,
+}
+
+/// Where the output of one action goes: masked, perhaps with the step's id before each line.
+pub(super) struct Sink<'a> {
+    output: &'a Output,
+    masker: Masker,
+    prefix: Option<String>,
+    line: Vec<u8>,
+    captured: Vec<u8>,
+}
+
+impl<'a> Sink<'a> {
+    pub(super) fn new(output: &'a Output, masks: Masks, step: Option<&str>) -> Self {
+        Self {
+            output,
+            masker: Masker::new(masks),
+            prefix: step.map(|id| format!("{id} | ")),
+            line: Vec::new(),
+            captured: Vec::new(),
+        }
+    }
+
+    /// Adds bytes that the action printed.
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        if self.prefix.is_some() {
+            // Later steps work with the value itself.
+            self.captured.extend_from_slice(bytes);
+            if self.captured.len() > 2 * CAPTURE_BYTES_MAX {
+                let over = self.captured.len() - CAPTURE_BYTES_MAX;
+                self.captured.drain(..over);
+            }
+        }
+        let shown = self.masker.push(bytes);
+        self.show(&shown);
+    }
+
+    /// Adds a line of our own.
+    pub(super) fn say(&mut self, line: &str) {
+        self.flush();
+        let masked = self.masker.push(format!("tintal: {line}\n").as_bytes());
+        self.show(&masked);
+        self.flush();
+    }
+
+    /// Whether something is held back.
+    pub(super) fn holds(&self) -> bool {
+        self.masker.holds() || !self.line.is_empty()
+    }
+
+    /// Shows what is held back.
+    pub(super) fn flush(&mut self) {
+        let rest = self.masker.flush();
+        self.show(&rest);
+        if !self.line.is_empty() {
+            self.line.push(b'\n');
+            self.end_line();
+        }
+    }
+
+    fn show(&mut self, bytes: &[u8]) {
+        if self.prefix.is_none() {
+            self.output.write(bytes);
+            return;
+        }
+        // Lines of steps that run beside each other are not mixed.
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") || self.line.len() > READ_LINE_MAX {
+                self.end_line();
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let mut shown = self.prefix.clone().unwrap_or_default().into_bytes();
+        shown.extend(line);
+        self.output.write(&shown);
+    }
+
+    fn captured(mut self) -> Arc<str> {
+        let over = self.captured.len().saturating_sub(CAPTURE_BYTES_MAX);
+        self.captured.drain(..over);
+        let text = String::from_utf8_lossy(&self.captured);
+        text.strip_suffix('\n').unwrap_or(&text).into()
+    }
+}
+
+/// A longer line of a step is shown in parts.
+const READ_LINE_MAX: usize = 64 * 1024;
+
+impl Leaf<'_> {
+    /// Runs an action. `step` is its id, when it is one of several.
+    pub(super) async fn run(
+        &self,
+        action: &Action,
+        step: Option<&str>,
+        values: &Values,
+        mut stop: Stop,
+    ) -> Done {
+        let mut sink = Sink::new(self.output, self.masks.clone(), step);
+        let outcome = match self.start(action, step, values) {
+            Ok(Ready::Program(program)) => {
+                let grace = self.spec.policy.kill_grace;
+                process::run(program, self.run_id, grace, &mut stop, &mut sink).await
+            }
+            Ok(Ready::Request(request)) => {
+                let work = http::run(self.shared, &request, &mut sink);
+                let outcome = tokio::select! {
+                    outcome = work => Ok(outcome),
+                    why = stop.reached() => Err(why),
+                };
+                outcome.unwrap_or_else(|why| why)
+            }
+            Ok(Ready::Nothing) => Outcome::Success,
+            Err(reason) => {
+                let reason = self.masks.text(&reason);
+                sink.say(&reason);
+                Outcome::NotStarted { reason }
+            }
+        };
+        let outcome = self.masked(outcome);
+        if let (Outcome::Timeout | Outcome::Cancelled, Some(_)) = (&outcome, step) {
+            sink.say(&outcome.to_string());
+        }
+        sink.flush();
+        Done { outcome, captured: sink.captured() }
+    }
+
+    /// The same outcome without secrets in its reason.
+    fn masked(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Connect { reason } => Outcome::Connect { reason: self.masks.text(&reason) },
+            Outcome::HttpUnexpected { status, reason } => {
+                Outcome::HttpUnexpected { status, reason: self.masks.text(&reason) }
+            }
+            Outcome::NotStarted { reason } => Outcome::NotStarted { reason: self.masks.text(&reason) },
+            other => other,
+        }
+    }
+
+    fn start(&self, action: &Action, step: Option<&str>, values: &Values) -> Result<Ready, String> {
+        match action {
+            Action::Command(words) => {
+                let words = words
+                    .iter()
+                    .map(|word| template::render(word, Kind::Plain, values).map(Cow::into_owned))
+                    .collect::<Result<Vec<_>, _>>()?;
+                self.program(words, step, values).map(Ready::Program)
+            }
+            Action::Shell(line) => {
+                let line = template::render(line, Kind::Shell, values)?.into_owned();
+                self.program(vec!["sh".to_owned(), "-c".to_owned(), line], step, values).map(Ready::Program)
+            }
+            Action::Http(request) => {
+                let secrets = self.surroundings.secrets.clone();
+                let values = Values { secrets, ..values.clone() };
+                http::filled(request, &values).map(Ready::Request)
+            }
+            Action::Builtin(_) | Action::Steps(_) => Ok(Ready::Nothing),
+        }
+    }
+
+    fn program(&self, words: Vec<String>, step: Option<&str>, values: &Values) -> Result<Program, String> {
+        let mut environment = self.surroundings.base.clone();
+        for (name, value) in &self.surroundings.env {
+            environment.insert(name.clone(), template::render(value, Kind::Plain, values)?.into_owned());
+        }
+        environment.extend(self.surroundings.secrets.clone());
+        for (name, value) in [
+            ("TINTAL_JOB", values.job.as_str().to_owned()),
+            ("TINTAL_RUN_ID", values.run_id.clone()),
+            ("TINTAL_FIRE_TIME", values.fire_time.to_string()),
+            ("TINTAL_ATTEMPT", values.attempt.to_string()),
+        ] {
+            environment.insert(name.to_owned(), value);
+        }
+        if let Some(step) = step {
+            environment.insert("TINTAL_STEP".to_owned(), step.to_owned());
+        }
+        let directory = match &self.spec.run.cwd {
+            Some(cwd) => Some(PathBuf::from(template::render(cwd, Kind::Plain, values)?.into_owned())),
+            None => None,
+        };
+        let here = match &directory {
+            Some(directory) if !directory.is_dir() => {
+                return Err(format!("there is no directory `{}` to run in", directory.display()));
+            }
+            Some(directory) => std::path::absolute(directory),
+            None => std::env::current_dir(),
+        };
+        let here = here.map_err(|error| format!("the working directory cannot be told: {error}"))?;
+        let mut words = words.into_iter();
+        let name = words.next().unwrap_or_default();
+        let path = environment.get("PATH").cloned().unwrap_or_default();
+        let file = program::find(&name, &path, &here)?;
+        Ok(Program {
+            file,
+            name,
+            arguments: words.collect(),
+            environment: environment.into_iter().collect(),
+            directory,
+        })
+    }
+}
+
+enum Ready {
+    Program(Program),
+    Request(HttpSpec),
+    Nothing,
+}

@@ -1,0 +1,412 @@
+//! Templates in values: `{{ fire_time.date }}`.
+//!
+//! They fill values only, never structure. Pure. `load` checks them, `execute` fills them in; both
+//! know the same names. In a line for a shell what is filled in is quoted, unless `| safe` says
+//! that it is meant as a part of the line.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range, sync::Arc};
+
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context,
+    syntax::SyntaxConfig,
+    value::{Object, ObjectRepr, Serde},
+};
+use serde_json::Value as Json;
+
+use super::name::JobName;
+
+/// Most steps of the template engine for one value: far more than a value needs, and the end of
+/// one that loops.
+const FUEL: u64 = 50_000;
+
+/// Parts of a fire time.
+const FIRE_TIME: [&str; 9] = ["date", "time", "unix", "iso", "year", "month", "day", "hour", "minute"];
+
+/// Parts of a step that has run.
+const STEP: [&str; 3] = ["output", "json", "status"];
+
+/// How much like a name a text must be to be suggested for it, 0 to 1.
+const SIMILAR_MIN: f64 = 0.75;
+
+/// What a value is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A value of its own: what is filled in stays as it is.
+    Plain,
+    /// A line for `sh`: what is filled in is quoted.
+    Shell,
+}
+
+/// The names that a template may use.
+#[derive(Debug, Clone, Default)]
+pub struct Scope<'a> {
+    /// The job's parameters.
+    pub params: Vec<&'a str>,
+    /// Steps that are done before this one.
+    pub steps: Vec<&'a str>,
+    /// Secrets, where they may be used: in requests.
+    pub secrets: Vec<&'a str>,
+}
+
+/// What is wrong with a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// What kind of thing.
+    pub kind: FlawKind,
+    /// The bytes of the text; none: all of it.
+    pub range: Option<Range<usize>>,
+    /// One line, lower case, no full stop.
+    pub message: String,
+    /// The way out.
+    pub help: String,
+}
+
+/// What kind of thing is wrong with a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlawKind {
+    /// It cannot be read.
+    Syntax,
+    /// It uses a name that does not exist.
+    Name,
+}
+
+/// What templates see.
+#[derive(Debug, Clone)]
+pub struct Values {
+    /// The job.
+    pub job: JobName,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The nominal instant of the run.
+    pub fire_time: Timestamp,
+    /// The zone that its parts are told in.
+    pub timezone: String,
+    /// The run.
+    pub run_id: String,
+    /// Counted from 1.
+    pub attempt: u32,
+    /// The job's parameters.
+    pub params: BTreeMap<String, Json>,
+    /// Steps that are done.
+    pub steps: BTreeMap<String, StepResult>,
+    /// Secrets, where they may be used.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepResult {
+    /// What it printed, without the newline at the end.
+    pub output: Arc<str>,
+    /// `success`, or the word for how it failed.
+    pub status: String,
+}
+
+/// Whether a text holds a template at all.
+#[must_use]
+pub fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%") || text.contains("{#")
+}
+
+fn environment(kind: Kind) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    let mut syntax = SyntaxConfig::builder();
+    syntax.keep_trailing_newline(true);
+    if let Ok(syntax) = syntax.build() {
+        environment.set_syntax(syntax);
+    }
+    if kind == Kind::Shell {
+        environment.set_auto_escape_callback(|_| AutoEscape::Custom("shell".into()));
+        environment.set_formatter(|out, _, value| {
+            if value.is_undefined() {
+                return Err(Error::from(ErrorKind::UndefinedError));
+            }
+            let text = value.to_string();
+            let text = if value.is_safe() { text } else { shell_quoted(&text) };
+            out.write_str(&text).map_err(Error::from)
+        });
+    }
+    environment
+}
+
+/// A text as one word of a shell's line.
+#[must_use]
+pub fn shell_quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=,@%+".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Fills a template in.
+///
+/// # Errors
+///
+/// What is wrong with it, in one line: it cannot be read, uses a name that is not there, or does
+/// not come to an end.
+pub fn render<'t>(text: &'t str, kind: Kind, values: &Values) -> Result<Cow<'t, str>, String> {
+    if !is_template(text) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let environment = environment(kind);
+    let steps: BTreeMap<&str, Value> =
+        values.steps.iter().map(|(id, step)| (id.as_str(), Value::from_object(step.clone()))).collect();
+    let fire_time = FireTime::new(values.fire_time, &values.timezone);
+    let context = context! {
+        job => context! { name => values.job.as_str(), labels => values.labels.clone() },
+        fire_time => Value::from_object(fire_time),
+        run_id => values.run_id.clone(),
+        attempt => values.attempt,
+        params => Value::from(Serde(&values.params)),
+        steps => steps,
+        secrets => values.secrets.clone(),
+    };
+    let rendered = environment.template_from_str(text).and_then(|template| template.render(context));
+    rendered
+        .map(Cow::Owned)
+        .map_err(|error| format!("the template `{text}` cannot be filled in: {}", plain(&error)))
+}
+
+fn plain(error: &Error) -> String {
+    match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => "it does not come to an end".to_owned(),
+        (_, Some(detail)) => detail.to_owned(),
+        (kind, None) => kind.to_string(),
+    }
+}
+
+/// Checks a template against the names that exist.
+#[must_use]
+pub fn check(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
+    if !is_template(text) {
+        return Vec::new();
+    }
+    let environment = environment(Kind::Plain);
+    let template = match environment.template_from_str(text) {
+        Ok(template) => template,
+        Err(error) => {
+            return vec![Flaw {
+                kind: FlawKind::Syntax,
+                range: error.range(),
+                message: format!("the template cannot be read: {}", plain(&error)),
+                help: "a value is filled in by `{{ name }}`; text that is no template stands between `{% raw %}` and `{% endraw %}`".to_owned(),
+            }];
+        }
+    };
+    let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+    names.sort();
+    names.iter().filter_map(|name| unknown(name, text, scope)).collect()
+}
+
+/// What is wrong with a name such as `params.day`, if something is.
+fn unknown(name: &str, text: &str, scope: &Scope<'_>) -> Option<Flaw> {
+    let mut parts = name.split('.');
+    let (root, part, inner) = (parts.next()?, parts.next(), parts.next());
+    let wrong = match (root, part) {
+        ("run_id" | "attempt", _) | ("job" | "fire_time" | "params" | "steps" | "secrets", None) => None,
+        ("job", Some(part)) => choose(part, &["name", "labels"], "`job` has no `{}`"),
+        ("fire_time", Some(part)) => choose(part, &FIRE_TIME, "`fire_time` has no `{}`"),
+        ("params", Some(part)) => choose(part, &scope.params, "the job has no parameter `{}`"),
+        ("secrets", Some(part)) if scope.secrets.is_empty() => Some((
+            format!("the secret `{part}` cannot be used here"),
+            "secrets are environment variables of child processes; templates see them in `http` only"
+                .to_owned(),
+        )),
+        ("secrets", Some(part)) => choose(part, &scope.secrets, "the job has no secret `{}`"),
+        ("steps", Some(part)) if !scope.steps.contains(&part) => Some((
+            format!("the step `{part}` is not done before this one"),
+            if scope.steps.is_empty() {
+                format!("add `needs: [{part}]` to the step")
+            } else {
+                format!("add `{part}` to its `needs`; before it come {}", listed(&scope.steps))
+            },
+        )),
+        ("steps", Some(_)) => inner.and_then(|inner| choose(inner, &STEP, "a step has no `{}`")),
+        _ => choose(
+            root,
+            &["job", "fire_time", "run_id", "attempt", "params", "steps", "secrets"],
+            "templates know no `{}`",
+        ),
+    };
+    let (message, help) = wrong?;
+    let range = text.find(name).map(|start| start..start + name.len());
+    Some(Flaw { kind: FlawKind::Name, range, message, help })
+}
+
+/// Message and help for a name that is none of the known ones.
+fn choose(name: &str, known: &[&str], message: &str) -> Option<(String, String)> {
+    if known.contains(&name) {
+        return None;
+    }
+    let nearest = known
+        .iter()
+        .map(|other| (strsim::jaro_winkler(name, other), *other))
+        .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let help = match nearest {
+        Some((_, near)) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "there are none in this manifest".to_owned(),
+        None => format!("there is {}", listed(known)),
+    };
+    Some((message.replace("{}", name), help))
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A fire time as templates see it: itself in RFC 3339, and its parts.
+struct FireTime {
+    time: Timestamp,
+    zoned: Zoned,
+}
+
+impl FireTime {
+    fn new(time: Timestamp, timezone: &str) -> Self {
+        let zone = TimeZone::get(timezone).unwrap_or(TimeZone::UTC);
+        Self { time, zoned: time.to_zoned(zone) }
+    }
+}
+
+impl fmt::Debug for FireTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.time.fmt(f)
+    }
+}
+
+impl Object for FireTime {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let zoned = &self.zoned;
+        Some(match key.as_str()? {
+            "date" => Value::from(zoned.date().to_string()),
+            "time" => Value::from(zoned.strftime("%H:%M:%S").to_string()),
+            "unix" => Value::from(self.time.as_second()),
+            "iso" => Value::from(zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()),
+            "year" => Value::from(zoned.year()),
+            "month" => Value::from(zoned.month()),
+            "day" => Value::from(zoned.day()),
+            "hour" => Value::from(zoned.hour()),
+            "minute" => Value::from(zoned.minute()),
+            _ => return None,
+        })
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.time)
+    }
+}
+
+impl Object for StepResult {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match key.as_str()? {
+            "output" => Some(Value::from(Arc::clone(&self.output))),
+            "status" => Some(Value::from(self.status.clone())),
+            "json" => {
+                let json: Json = serde_json::from_str(&self.output).ok()?;
+                Some(Value::from(Serde(json)))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values() -> Values {
+        let step = |output: &str| StepResult { output: output.into(), status: "success".to_owned() };
+        Values {
+            job: JobName::parse("report").unwrap(),
+            labels: BTreeMap::from([("team".to_owned(), "billing".to_owned())]),
+            fire_time: "2026-03-29T00:30:00Z".parse().unwrap(),
+            timezone: "Europe/Berlin".to_owned(),
+            run_id: "r-1".to_owned(),
+            attempt: 2,
+            params: BTreeMap::from([
+                ("day".to_owned(), Json::from("a b; rm -rf /")),
+                ("n".to_owned(), Json::from(3)),
+            ]),
+            steps: BTreeMap::from([("extract".to_owned(), step(r#"{"rows": 7}"#))]),
+            secrets: BTreeMap::from([("TOKEN".to_owned(), "s3cret".to_owned())]),
+        }
+    }
+
+    #[track_caller]
+    fn renders(text: &str, kind: Kind, expected: &str) {
+        assert_eq!(render(text, kind, &values()).unwrap(), expected, "{text}");
+    }
+
+    #[test]
+    fn values_table() {
+        renders("plain", Kind::Plain, "plain");
+        renders("{{ job.name }}/{{ job.labels.team }}", Kind::Plain, "report/billing");
+        renders("{{ fire_time }}", Kind::Plain, "2026-03-29T00:30:00Z");
+        renders("{{ fire_time.iso }}", Kind::Plain, "2026-03-29T01:30:00+01:00");
+        renders("{{ fire_time.date }} {{ fire_time.time }}", Kind::Plain, "2026-03-29 01:30:00");
+        renders("{{ fire_time.unix }}", Kind::Plain, "1774744200");
+        renders("{{ run_id }}#{{ attempt }}", Kind::Plain, "r-1#2");
+        renders("{{ params.n + 1 }}", Kind::Plain, "4");
+        renders("{{ steps.extract.json.rows }}", Kind::Plain, "7");
+        renders("{{ steps.extract.status }}", Kind::Plain, "success");
+        renders("a\n", Kind::Plain, "a\n");
+    }
+
+    #[test]
+    fn what_is_filled_into_a_line_for_a_shell_cannot_break_out() {
+        renders("echo {{ params.day }}", Kind::Shell, "echo 'a b; rm -rf /'");
+        renders("echo {{ params.n }}", Kind::Shell, "echo 3");
+        renders("echo {{ \"it's\" }}", Kind::Shell, r"echo 'it'\''s'");
+        renders("echo {{ params.day | safe }}", Kind::Shell, "echo a b; rm -rf /");
+        renders("echo {{ params.day }}", Kind::Plain, "echo a b; rm -rf /");
+    }
+
+    #[test]
+    fn a_template_that_cannot_be_filled_in_says_why() {
+        for (text, part) in [
+            ("{{ params.nope }}", "undefined"),
+            ("{{ nope }}", "undefined"),
+            ("{% for i in range(9999999) %}x{% endfor %}", ""),
+        ] {
+            let error = render(text, Kind::Plain, &values()).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[track_caller]
+    fn flaws(text: &str, expected: &[&str]) {
+        let scope = Scope { params: vec!["day"], steps: vec!["extract"], secrets: Vec::new() };
+        let found: Vec<String> =
+            check(text, &scope).into_iter().map(|flaw| format!("{} | {}", flaw.message, flaw.help)).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn names_table() {
+        flaws("{{ params.day }} {{ fire_time.date }} {{ job.labels.x }} {{ steps.extract.json.a.b }}", &[]);
+        flaws("{{ params.dya }}", &["the job has no parameter `dya` | did you mean `day`?"]);
+        flaws("{{ parms.day }}", &["templates know no `parms` | did you mean `params`?"]);
+        flaws("{{ fire_time.dat }}", &["`fire_time` has no `dat` | did you mean `date`?"]);
+        flaws(
+            "{{ steps.load.output }}",
+            &[
+                "the step `load` is not done before this one | add `load` to its `needs`; before it come `extract`",
+            ],
+        );
+        flaws(
+            "{{ secrets.X }}",
+            &[
+                "the secret `X` cannot be used here | secrets are environment variables of child processes; templates see them in `http` only",
+            ],
+        );
+        assert_eq!(check("{{ a", &Scope::default())[0].kind, FlawKind::Syntax);
+    }
+}
