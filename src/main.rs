@@ -1,3 +1,7 @@
-//! The `tintal` program: parse, call, exit code.
+//! The `tintal` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tintal::cli::run(std::env::args_os())
+}

@@ -103,6 +103,12 @@ impl Running {
         self.lock().per_job.get(job).copied().unwrap_or(0)
     }
 
+    /// Whether a run goes on.
+    #[must_use]
+    pub fn holds(&self, id: RunId) -> bool {
+        self.lock().runs.contains_key(&id)
+    }
+
     /// How many runs go on.
     #[must_use]
     pub fn len(&self) -> usize {

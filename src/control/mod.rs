@@ -4,5 +4,8 @@
 //! that both agree on.
 
 pub mod client;
+pub mod follow;
+pub mod render;
+pub mod server;
 pub mod socket;
 pub mod view;

@@ -140,11 +140,8 @@ async fn runs(State(daemon): State<Arc<Daemon>>, Query(request): Query<RunsReque
         Ok(job) => job,
         Err(response) => return *response,
     };
-    let query = RunQuery {
-        job,
-        before: request.before,
-        limit: request.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX),
-    };
+    let query =
+        RunQuery { job, before: request.before, limit: request.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX) };
     match daemon.ledger().runs(query).await {
         Ok(rows) => Json(render::runs(&rows)).into_response(),
         Err(error) => broken(&error),
@@ -233,14 +230,17 @@ async fn cancel_run(State(daemon): State<Arc<Daemon>>, Path(run): Path<String>) 
 
 fn changed(result: Result<Handled, HandError>) -> Response {
     match result {
-        Ok(handled) => Json(ChangeView { v: VERSION, changed: handled.changed, message: handled.message }).into_response(),
+        Ok(handled) => Json(ChangeView { v: VERSION, changed: handled.changed, message: handled.message })
+            .into_response(),
         Err(error) => hand_error(&error),
     }
 }
 
 fn hand_error(error: &HandError) -> Response {
     match error {
-        HandError::NoSuchJob { .. } | HandError::NoSuchRun { .. } => refuse(StatusCode::NOT_FOUND, error.to_string()),
+        HandError::NoSuchJob { .. } | HandError::NoSuchRun { .. } => {
+            refuse(StatusCode::NOT_FOUND, error.to_string())
+        }
         HandError::Busy { .. } | HandError::Stopping => refuse(StatusCode::CONFLICT, error.to_string()),
         HandError::UnknownParam { .. } => refuse(StatusCode::BAD_REQUEST, error.to_string()),
         HandError::Ledger(_) | HandError::Backend(_) => broken(error),

@@ -18,7 +18,7 @@ use crate::{
     ledger::Ledger,
     load::Origin,
     manifest::name::JobName,
-    plan::guard::Allowance,
+    plan::guard::{Allowance, HeldBack},
 };
 
 /// The daemon: what the loops and the control socket share.
@@ -57,7 +57,7 @@ pub struct PassRequest {
     /// What the person said about prunes.
     pub allowance: Allowance,
     /// Where the report goes.
-    pub reply: oneshot::Sender<PassReport>,
+    pub reply: oneshot::Sender<PassReply>,
 }
 
 /// What came of a pass.
@@ -107,6 +107,51 @@ pub struct TreeState {
     pub parsed: u64,
     /// How changes are noticed.
     pub watch: String,
+}
+
+impl PassReport {
+    /// What each asker gets of one pass.
+    #[must_use]
+    pub fn clone_for_reply(&self) -> PassReply {
+        let pass = self.pass.as_ref();
+        let errors_of = |error: &dyn std::error::Error| {
+            let mut text = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            text
+        };
+        PassReply {
+            done: pass.map(|pass| pass.done.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+            failed: pass
+                .map(|pass| {
+                    let failed =
+                        pass.failed.iter().map(|(step, error)| format!("{step}: {}", errors_of(error)));
+                    failed.chain(pass.unseen.iter().map(|error| errors_of(error))).collect()
+                })
+                .unwrap_or_default(),
+            held_back: pass.map(|pass| pass.held_back.clone()).unwrap_or_default(),
+            failure: self.failure.clone(),
+            errors: self.errors,
+        }
+    }
+}
+
+/// A pass in words, for those who asked for it.
+#[derive(Debug, Clone, Default)]
+pub struct PassReply {
+    /// Steps that were done.
+    pub done: Vec<String>,
+    /// Steps that failed, with the reason.
+    pub failed: Vec<String>,
+    /// Prunes that the guard held back.
+    pub held_back: Vec<HeldBack>,
+    /// Why there was no pass.
+    pub failure: Option<String>,
+    /// Errors of the tree.
+    pub errors: usize,
 }
 
 impl Daemon {
@@ -199,7 +244,7 @@ impl Daemon {
     }
 
     /// Asks for a pass and waits for its report; `None` when the daemon stops.
-    pub async fn reconcile(&self, allow_prune: Option<usize>) -> Option<PassReport> {
+    pub async fn reconcile(&self, allow_prune: Option<usize>) -> Option<PassReply> {
         let allowance = allow_prune.map_or(Allowance::Guarded, Allowance::UpTo);
         let (reply, report) = oneshot::channel();
         self.requests.send(PassRequest { allowance, reply }).await.ok()?;

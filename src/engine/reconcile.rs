@@ -47,7 +47,7 @@ impl Pass {
 pub async fn pass(desired: &Desired, backends: &[Arc<dyn Backend>], allowance: Allowance) -> Pass {
     let mut pass = Pass::default();
     let live = observe(backends, &mut pass).await;
-    let (steps, held_back) = guard(diff(desired, &live), &live, allowance);
+    let (steps, held_back) = guard(diff(desired, &live), desired, &live, allowance);
     pass.held_back = held_back;
 
     let (puts, prunes): (Vec<Step>, Vec<Step>) =

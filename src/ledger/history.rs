@@ -8,6 +8,15 @@ use super::store::HistoryLimits;
 /// Rows that one call drops: a transaction of a few milliseconds, between the runs of the day.
 const ROWS_MAX: usize = 500;
 
+/// What one call dropped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Runs and skips.
+    pub rows: usize,
+    /// Files of output that belonged to them, relative to the output directory.
+    pub files: Vec<String>,
+}
+
 /// Drops rows that are too old, then rows of jobs that have too many; gives their files of output.
 ///
 /// A run that goes on is not dropped.
@@ -15,7 +24,7 @@ pub(super) fn prune(
     connection: &Connection,
     limits: HistoryLimits,
     now: Timestamp,
-) -> rusqlite::Result<Vec<String>> {
+) -> rusqlite::Result<Pruned> {
     let age = SignedDuration::try_from(limits.max_age).unwrap_or(SignedDuration::MAX);
     let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN).as_microsecond();
     let keep = i64::try_from(limits.keep_last).unwrap_or(i64::MAX);
@@ -46,5 +55,5 @@ pub(super) fn prune(
         files.extend(outputs);
         connection.prepare_cached("DELETE FROM run WHERE seq = ?1")?.execute([seq])?;
     }
-    Ok(files)
+    Ok(Pruned { rows: victims.len(), files })
 }

@@ -12,6 +12,7 @@ pub mod store;
 mod write;
 mod writer;
 
+pub use history::Pruned;
 pub use record::{
     Applied, AttemptEnd, AttemptRow, AttemptStart, Decided, LastRun, LedgerError, NewDecision, OpenRun,
     PauseRow, PlacementRow, Restart, RunQuery, RunRow, Skip, Verdict,

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    history, read,
+    history::{self, Pruned},
+    read,
     record::{
         Applied, AttemptEnd, AttemptStart, Decided, LastRun, LedgerError, NewDecision, OpenRun, PauseRow,
         PlacementRow, RunQuery, RunRow,
@@ -178,13 +179,12 @@ impl Ledger {
         self.writer.submit(move |session| write::boot_seen(session, &job, &boot_id))
     }
 
-    /// Drops history past the limits, a bounded number of rows; gives the files of output that
-    /// belonged to it. Call again while it gives some.
+    /// Drops history past the limits, a bounded number of rows. Call again while it drops some.
     pub fn prune_history(
         &self,
         limits: HistoryLimits,
         now: Timestamp,
-    ) -> impl Future<Output = Result<Vec<String>, LedgerError>> + Send + use<> {
+    ) -> impl Future<Output = Result<Pruned, LedgerError>> + Send + use<> {
         self.writer.submit(move |session| history::prune(&session.connection, limits, now))
     }
 

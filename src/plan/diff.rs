@@ -15,6 +15,9 @@ pub struct Desired {
     pub jobs: BTreeMap<JobName, Wanted>,
     /// Jobs whose manifest is there but cannot be used. They stay as they are.
     pub frozen: BTreeSet<JobName>,
+    /// Files that may hold jobs whose names cannot be told: as long as there are any, it is not
+    /// known of a job that nothing asks for it.
+    pub obscured: Vec<String>,
 }
 
 /// A job as its manifest asks for it.

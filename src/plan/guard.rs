@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::diff::{Change, Live, Step};
+use super::diff::{Change, Desired, Live, Step};
 use crate::manifest::name::JobName;
 
 /// Prunes that a pass may do without asking, however small the tree.
@@ -35,10 +35,16 @@ pub struct HeldBack {
 
 /// Splits the steps into those to do and the prunes that are held back.
 ///
-/// A pass that would prune everything, or more than `max(5, 20 %)` of what is held, prunes nothing
+/// While a file cannot be read, nothing is pruned: the job may be asked for in there. A pass that
+/// would prune everything, or more than `max(5, 20 %)` of what is held, prunes nothing
 /// until a person allows as many. The end of a move to another tier is no prune of a job.
 #[must_use]
-pub fn guard(steps: Vec<Step>, live: &Live, allowance: Allowance) -> (Vec<Step>, Vec<HeldBack>) {
+pub fn guard(
+    steps: Vec<Step>,
+    desired: &Desired,
+    live: &Live,
+    allowance: Allowance,
+) -> (Vec<Step>, Vec<HeldBack>) {
     let put: BTreeSet<&JobName> = steps
         .iter()
         .filter(|step| matches!(step.change, Change::Put { .. }))
@@ -54,7 +60,8 @@ pub fn guard(steps: Vec<Step>, live: &Live, allowance: Allowance) -> (Vec<Step>,
     };
     let leaving = steps.iter().filter(|step| leaves(step)).count();
     let held = live.placements.keys().map(|placement| &placement.job).collect::<BTreeSet<_>>().len();
-    let Some(reason) = refusal(leaving, held, allowance) else { return (steps, Vec::new()) };
+    let refused = unknown(leaving, desired, allowance).or_else(|| refusal(leaving, held, allowance));
+    let Some(reason) = refused else { return (steps, Vec::new()) };
 
     let is_leaving: Vec<bool> = steps.iter().map(leaves).collect();
     let mut kept = Vec::new();
@@ -67,6 +74,23 @@ pub fn guard(steps: Vec<Step>, live: &Live, allowance: Allowance) -> (Vec<Step>,
         }
     }
     (kept, held_back)
+}
+
+/// Why it is not known whether jobs are still asked for.
+fn unknown(leaving: usize, desired: &Desired, allowance: Allowance) -> Option<String> {
+    let first = desired.obscured.first()?;
+    let more = match desired.obscured.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    match allowance {
+        Allowance::UpTo(count) if leaving <= count => None,
+        _ if leaving == 0 => None,
+        _ => Some(format!(
+            "`{first}`{more} cannot be read, so it is not known whether the job is still asked for; \
+             `tintal validate` says what is wrong with it"
+        )),
+    }
 }
 
 /// Why a pass that would prune `leaving` of `held` jobs prunes none of them.

@@ -110,7 +110,8 @@ fn nothing_is_planned_where_nothing_is_known() {
 #[track_caller]
 fn check_guard(wanted: &str, held: &str, allowance: Allowance, expected: &[&str], held_back: &[&str]) {
     let live = live(held);
-    let (steps, back) = guard(diff(&desired(wanted), &live), &live, allowance);
+    let desired = desired(wanted);
+    let (steps, back) = guard(diff(&desired, &live), &desired, &live, allowance);
     let back: Vec<String> = back.iter().map(|held| held.job.to_string()).collect();
     assert_eq!(
         (show(&steps), back),

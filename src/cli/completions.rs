@@ -1,0 +1,21 @@
+//! `tintal completions`: for shells.
+
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use super::{Cli, Exit, Failure, console};
+
+/// Print completions for a shell
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Completions {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        clap_complete::generate(self.shell, &mut Cli::command(), "tintal", &mut console::out());
+        Ok(Exit::Clean)
+    }
+}

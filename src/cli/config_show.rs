@@ -1,0 +1,38 @@
+//! `tintal config`: each setting, and where it comes from.
+
+use clap::Args;
+use serde_json::{Map, json};
+
+use super::{Exit, Failure, console, table};
+use crate::config::Settings;
+
+/// Show each setting and where it comes from
+#[derive(Debug, Args)]
+#[command(name = "config")]
+pub(super) struct ConfigShow {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl ConfigShow {
+    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        if self.json {
+            let values: Map<_, _> = settings
+                .origins
+                .iter()
+                .map(|(key, (value, origin))| {
+                    ((*key).to_owned(), json!({"value": value, "origin": origin.to_string()}))
+                })
+                .collect();
+            console::json(&json!({"v": 1, "settings": values}))?;
+            return Ok(Exit::Clean);
+        }
+        let rows = settings
+            .origins
+            .iter()
+            .map(|(key, (value, origin))| [(*key).to_owned(), value.clone(), origin.to_string()]);
+        table::print(["setting", "value", "from"], rows)?;
+        Ok(Exit::Clean)
+    }
+}

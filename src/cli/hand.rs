@@ -1,0 +1,144 @@
+//! `tintal trigger`, `pause`, `resume`, `cancel`: what people do by hand, through the daemon.
+
+use std::{collections::BTreeMap, io::Write as _};
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    Exit, Failure,
+    console::{self, block_on},
+};
+use crate::{
+    config::Settings,
+    control::{
+        client::Client,
+        view::{ChangeView, PauseRequest, RunsView, TriggerRequest, TriggerView},
+    },
+    manifest::name::JobName,
+};
+
+/// Start a run of a job now
+#[derive(Debug, Args)]
+pub(super) struct Trigger {
+    /// The job
+    job: String,
+
+    /// A value in place of the manifest's; may be given again
+    #[arg(long = "param", short = 'p', value_name = "NAME=VALUE")]
+    params: Vec<String>,
+
+    /// Follow the run's output, and exit as the run ended
+    #[arg(long, short = 'f')]
+    follow: bool,
+
+    /// Print JSON
+    #[arg(long, conflicts_with = "follow")]
+    json: bool,
+}
+
+/// Keep a job from firing, until `resume`
+#[derive(Debug, Args)]
+pub(super) struct Pause {
+    /// The job
+    job: String,
+
+    /// Why, for those who wonder later
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// Let a paused job fire again
+#[derive(Debug, Args)]
+pub(super) struct Resume {
+    /// The job
+    job: String,
+}
+
+/// Stop what runs: SIGTERM, grace, SIGKILL; no further attempt
+#[derive(Debug, Args)]
+pub(super) struct Cancel {
+    /// A job (all its runs), or the id of a run
+    target: String,
+}
+
+/// Reads `NAME=VALUE`: a number, a truth value or JSON where it is one, else text.
+pub(super) fn params(
+    given: &[String],
+    job: &JobName,
+    known: &BTreeMap<String, Value>,
+) -> Result<BTreeMap<String, Value>, Failure> {
+    let mut params = BTreeMap::new();
+    for text in given {
+        let Some((name, value)) = text.split_once('=') else {
+            return Err(format!("`{text}` is not a parameter; write `--param NAME=VALUE`").into());
+        };
+        if !known.is_empty() && !known.contains_key(name) {
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            return Err(format!("`{job}` has no parameter `{name}`; it has {}", names.join(", ")).into());
+        }
+        // What the manifest has as text stays text: `--param day=01` is no number.
+        let stays_text = known.get(name).is_some_and(Value::is_string);
+        let parsed = if stays_text { None } else { serde_json::from_str(value).ok() };
+        params.insert(name.to_owned(), parsed.unwrap_or_else(|| Value::from(value)));
+    }
+    Ok(params)
+}
+
+fn post(settings: &Settings, path: &str, body: &impl Serialize) -> Result<Exit, Failure> {
+    let client = Client::new(&settings.state)?;
+    let change: ChangeView = block_on(client.post(path, body))??;
+    writeln!(console::out(), "{}", change.message)?;
+    Ok(Exit::Clean)
+}
+
+impl Trigger {
+    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        let job = JobName::parse(&self.job)?;
+        let client = Client::new(&settings.state)?;
+        let request = TriggerRequest { params: params(&self.params, &job, &BTreeMap::new())? };
+        let answer: TriggerView = block_on(client.post(&format!("/v1/jobs/{job}/trigger"), &request))??;
+        if self.json {
+            console::json(&answer)?;
+            return Ok(Exit::Clean);
+        }
+        if !self.follow {
+            writeln!(console::out(), "{}", answer.run_id)?;
+            return Ok(Exit::Clean);
+        }
+        writeln!(std::io::stderr(), "run {}", answer.run_id)?;
+        let succeeded =
+            super::logs::follow(&Client::new(&settings.state)?, &answer.run_id, &mut std::io::stdout())?;
+        Ok(if succeeded { Exit::Clean } else { Exit::Found })
+    }
+}
+
+impl Pause {
+    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        let job = JobName::parse(&self.job)?;
+        post(settings, &format!("/v1/jobs/{job}/pause"), &PauseRequest { reason: self.reason })
+    }
+}
+
+impl Resume {
+    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        let job = JobName::parse(&self.job)?;
+        post(settings, &format!("/v1/jobs/{job}/resume"), &Value::Null)
+    }
+}
+
+impl Cancel {
+    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        if self.target.parse::<uuid::Uuid>().is_ok() {
+            return post(settings, &format!("/v1/runs/{}/cancel", self.target), &Value::Null);
+        }
+        let job = JobName::parse(&self.target)?;
+        post(settings, &format!("/v1/jobs/{job}/cancel"), &Value::Null)
+    }
+}
+
+/// The newest run with this id, as the daemon knows it.
+pub(super) fn run_of(client: &Client, id: &str) -> Result<RunsView, Failure> {
+    Ok(block_on(client.get(&format!("/v1/runs/{id}")))??)
+}

@@ -1,0 +1,196 @@
+//! `tintal status` and `tintal list`.
+
+use std::io::Write as _;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{
+    Exit, Failure,
+    console::{self, block_on},
+    table, tree,
+};
+use crate::{
+    config::Settings,
+    control::{
+        client::{Client, ClientError},
+        render,
+        view::{ConditionView, JobView, SourceView, StatusView, VERSION},
+    },
+    engine::clock,
+    manifest::problem::Severity,
+};
+
+/// Show the daemon, its tiers and what needs attention
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// List the jobs
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the daemon says; none when there is none.
+fn ask(settings: &Settings) -> Result<Option<StatusView>, Failure> {
+    let client = match Client::new(&settings.state) {
+        Ok(client) => client,
+        Err(ClientError::NotRunning { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    match block_on(client.get("/v1/status"))? {
+        Ok(view) => Ok(Some(view)),
+        Err(ClientError::NotRunning { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the manifests say, without a daemon.
+fn from_manifests(settings: &Settings) -> Result<StatusView, Failure> {
+    let view = tree::load(settings)?;
+    let now = clock::now();
+    let jobs = view.tree.jobs.values().map(|job| {
+        let next = super::next::compiled(&job.spec).ok().and_then(|schedule| schedule.next_after(now));
+        JobView {
+            job: job.spec.name.to_string(),
+            tier: Some(job.classified.tier.to_string()),
+            enabled: job.spec.enabled,
+            paused: false,
+            conditions: Vec::new(),
+            last_run: None,
+            next_fire: next.map(|fire| fire.time).filter(|_| job.spec.enabled),
+            file: Some(job.origin.path.to_string()),
+            line: Some(job.origin.line),
+        }
+    });
+    let broken = view.tree.broken.iter().map(|name| {
+        let problem = view.tree.problems.iter().find(|problem| problem.job.as_ref() == Some(name));
+        let condition = ConditionView {
+            kind: "Degraded".to_owned(),
+            status: true,
+            reason: problem.map_or_else(|| "Unusable".to_owned(), |problem| problem.code.to_string()),
+            message: problem.map_or_else(String::new, |problem| problem.message.clone()),
+            since: now,
+        };
+        JobView {
+            job: name.to_string(),
+            tier: None,
+            enabled: false,
+            paused: false,
+            conditions: vec![condition],
+            last_run: None,
+            next_fire: None,
+            file: None,
+            line: None,
+        }
+    });
+    let mut jobs: Vec<JobView> = jobs.chain(broken).collect();
+    jobs.sort_by(|a, b| a.job.cmp(&b.job));
+    let errors = view.tree.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    let source = SourceView {
+        directory: settings.jobs.display().to_string(),
+        errors,
+        warnings: view.tree.problems.len() - errors,
+        ..SourceView::default()
+    };
+    Ok(StatusView { v: VERSION, daemon: None, jobs, tiers: render::tiers(), source })
+}
+
+impl Status {
+    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        let answer = ask(settings)?;
+        let is_running = answer.is_some();
+        let view = match answer {
+            Some(view) => view,
+            None => from_manifests(settings)?,
+        };
+        if self.json {
+            console::json(&view)?;
+        } else {
+            say(&view)?;
+        }
+        let attention = view.jobs.iter().any(|job| job.conditions.iter().any(is_bad));
+        let clean = is_running && !attention && view.source.failure.is_none() && view.source.errors == 0;
+        Ok(if clean { Exit::Clean } else { Exit::Found })
+    }
+}
+
+fn is_bad(condition: &ConditionView) -> bool {
+    condition.status && condition.kind != "Ready"
+}
+
+fn say(view: &StatusView) -> Result<(), Failure> {
+    let mut out = console::out();
+    match &view.daemon {
+        Some(daemon) => {
+            let state = if daemon.draining { "stopping" } else { "running" };
+            writeln!(
+                out,
+                "daemon    {state}, process {}, version {}, since {}",
+                daemon.pid, daemon.version, daemon.started_at
+            )?;
+            writeln!(out, "runs      {} going on", daemon.running)?;
+        }
+        None => writeln!(out, "daemon    none is running; start one with `tintal serve`")?,
+    }
+    let source = &view.source;
+    let age = source.age_seconds.map(|age| format!(", looked at {age} s ago")).unwrap_or_default();
+    let watch = source.watch.as_ref().map(|watch| format!(", by {watch}")).unwrap_or_default();
+    writeln!(out, "source    {}{age}{watch}", source.directory)?;
+    if let Some(failure) = &source.failure {
+        writeln!(out, "          {failure}")?;
+    }
+    writeln!(out, "problems  {} errors, {} warnings", source.errors, source.warnings)?;
+    for tier in &view.tiers {
+        writeln!(out, "tier      {}: {}", tier.tier, tier.state)?;
+    }
+    let enabled = view.jobs.iter().filter(|job| job.enabled).count();
+    let paused = view.jobs.iter().filter(|job| job.paused).count();
+    writeln!(out, "jobs      {}: {enabled} enabled, {paused} paused", view.jobs.len())?;
+    for job in &view.jobs {
+        for condition in job.conditions.iter().filter(|condition| is_bad(condition)) {
+            writeln!(out, "  {}: {}: {}", job.job, condition.kind, condition.message)?;
+        }
+    }
+    Ok(())
+}
+
+impl List {
+    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        let view = match ask(settings)? {
+            Some(view) => view,
+            None => from_manifests(settings)?,
+        };
+        if self.json {
+            console::json(&view)?;
+            return Ok(Exit::Clean);
+        }
+        let rows = view.jobs.iter().map(|job| {
+            let state =
+                match (job.enabled, job.paused, job.conditions.iter().find(|condition| is_bad(condition))) {
+                    (_, _, Some(condition)) => condition.kind.to_lowercase(),
+                    (_, true, _) => "paused".to_owned(),
+                    (false, ..) => "disabled".to_owned(),
+                    _ => "ready".to_owned(),
+                };
+            let last =
+                job.last_run.as_ref().map(|run| run.outcome.clone().unwrap_or_else(|| "running".to_owned()));
+            [
+                job.job.clone(),
+                job.tier.clone().unwrap_or_else(|| "-".to_owned()),
+                state,
+                last.unwrap_or_else(|| "-".to_owned()),
+                job.next_fire.as_ref().map_or_else(|| "-".to_owned(), Timestamp::to_string),
+                job.file.clone().unwrap_or_else(|| "-".to_owned()),
+            ]
+        });
+        table::print(["job", "tier", "state", "last run", "next fire", "file"], rows)?;
+        Ok(Exit::Clean)
+    }
+}

@@ -1,0 +1,111 @@
+//! `tintal next`: the coming fires of a job.
+
+use std::io::Write as _;
+
+use clap::Args;
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::json;
+
+use super::{Exit, Failure, console, tree};
+use crate::{
+    config::Settings,
+    engine::clock,
+    manifest::{spec::Spec, spec::TriggerSpec, text::format_duration},
+    schedule::{DstNote, Fire, Schedule},
+};
+
+/// Show when a job fires next
+#[derive(Debug, Args)]
+pub(super) struct Next {
+    /// The job
+    job: String,
+
+    /// After this time instead of now (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    after: Option<Timestamp>,
+
+    /// How many
+    #[arg(long, short = 'n', default_value_t = 10, value_name = "COUNT")]
+    count: usize,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The zone that a job's times are told in: that of its first cron entry, else UTC.
+pub(super) fn zone(spec: &Spec) -> (String, TimeZone) {
+    let name = spec.schedule.iter().find_map(|entry| match &entry.trigger {
+        TriggerSpec::Cron(cron) => Some(cron.timezone.clone()),
+        _ => None,
+    });
+    let name = name.unwrap_or_else(|| "UTC".to_owned());
+    let zone = TimeZone::get(&name).unwrap_or(TimeZone::UTC);
+    (name, zone)
+}
+
+/// A time in a zone, with the zone's offset.
+pub(super) fn told(time: Timestamp, zone: &TimeZone) -> String {
+    let zoned = time.to_zoned(zone.clone());
+    if time.subsec_nanosecond() == 0 {
+        zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    } else {
+        zoned.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+    }
+}
+
+/// The compiled schedule of a spec that was loaded.
+pub(super) fn compiled(spec: &Spec) -> Result<Schedule, Failure> {
+    Schedule::compile(&spec.name, &spec.schedule).map_err(|errors| {
+        let messages: Vec<String> = errors.into_iter().map(|error| error.message).collect();
+        Failure::from(messages.join("; "))
+    })
+}
+
+impl Next {
+    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        let view = tree::load(settings)?;
+        let spec = &view.job(&self.job)?.spec;
+        let schedule = compiled(spec)?;
+        let after = self.after.unwrap_or_else(clock::now);
+        let fires: Vec<Fire> = schedule.fires_after(after).take(self.count).collect();
+        let (name, zone) = zone(spec);
+        if self.json {
+            let fires: Vec<_> = fires
+                .iter()
+                .map(|fire| {
+                    let dst = fire.dst.map(|note| match note {
+                        DstNote::Gap => "gap",
+                        DstNote::Overlap => "overlap",
+                    });
+                    json!({"fire_time": told(fire.time, &zone), "dst": dst})
+                })
+                .collect();
+            console::json(&json!({"v": 1, "job": spec.name, "timezone": name, "fires": fires}))?;
+            return Ok(Exit::Clean);
+        }
+        let mut out = console::out();
+        for fire in &fires {
+            let note = match fire.dst {
+                Some(DstNote::Gap) => "  (stands for times that the clock jumps over)",
+                Some(DstNote::Overlap) => "  (the clock shows this time twice)",
+                None => "",
+            };
+            let delay = schedule.start_delay(&spec.name, fire.time);
+            let start =
+                if delay.is_zero() { String::new() } else { format!("  +{} jitter", format_duration(delay)) };
+            writeln!(out, "{}{start}{note}", told(fire.time, &zone))?;
+        }
+        let mut err = std::io::stderr();
+        if schedule.is_empty() {
+            writeln!(err, "`{}` has no schedule: it runs by hand only (`tintal trigger {0}`)", spec.name)?;
+        } else if fires.is_empty() && schedule.has_reboot() {
+            writeln!(err, "`{}` fires once per start of the machine", spec.name)?;
+        } else if fires.is_empty() {
+            writeln!(err, "`{}` does not fire after {}", spec.name, told(after, &zone))?;
+        } else if !spec.enabled {
+            writeln!(err, "`{}` is disabled: it would fire then", spec.name)?;
+        }
+        Ok(Exit::Clean)
+    }
+}

@@ -1,0 +1,98 @@
+//! `tintal runs`: what was decided, and what came of it.
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{
+    Exit, Failure,
+    console::{self, block_on},
+    table,
+};
+use crate::{
+    config::Settings,
+    control::{
+        client::{Client, ClientError},
+        render,
+        view::{RunView, RunsView},
+    },
+    engine::start::LEDGER_FILE,
+    ledger::{Ledger, RunQuery},
+    manifest::name::JobName,
+};
+
+/// List runs and skipped occurrences, newest first
+#[derive(Debug, Args)]
+pub(super) struct Runs {
+    /// Of this job only
+    job: Option<String>,
+
+    /// As many at most
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
+    limit: usize,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs, from the daemon, or from the ledger when there is no daemon.
+pub(super) fn look(settings: &Settings, job: Option<&JobName>, limit: usize) -> Result<RunsView, Failure> {
+    let of_job = job.map(|job| format!("&job={job}")).unwrap_or_default();
+    let asked = Client::new(&settings.state)
+        .map(|client| block_on(client.get(&format!("/v1/runs?limit={limit}{of_job}"))));
+    match asked {
+        Ok(answer) => match answer? {
+            Ok(view) => return Ok(view),
+            Err(ClientError::NotRunning { .. }) => {}
+            Err(error) => return Err(error.into()),
+        },
+        Err(ClientError::NotRunning { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let query = RunQuery { job: job.cloned(), before: None, limit };
+    Ok(render::runs(&Ledger::peek_runs(&settings.state.join(LEDGER_FILE), &query)?))
+}
+
+impl Runs {
+    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        let job = self.job.as_deref().map(JobName::parse).transpose()?;
+        let view = look(settings, job.as_ref(), self.limit)?;
+        if self.json {
+            console::json(&view)?;
+            return Ok(Exit::Clean);
+        }
+        table::print(
+            ["fire time", "job", "outcome", "attempts", "took", "why", "run"],
+            view.runs.iter().map(row),
+        )?;
+        Ok(Exit::Clean)
+    }
+}
+
+fn row(run: &RunView) -> [String; 7] {
+    let skipped = run.decision == "skipped";
+    let outcome = match (&run.detail, skipped) {
+        (_, true) if run.count > 1 => format!("skipped ({} times)", run.count),
+        (_, true) => "skipped".to_owned(),
+        (Some(detail), false) => detail.clone(),
+        (None, false) => "running".to_owned(),
+    };
+    let started: Option<Timestamp> = run.attempts.first().map(|attempt| attempt.started_at);
+    let ended = run.attempts.last().and_then(|attempt| attempt.ended_at);
+    let took = match (started, ended) {
+        (Some(started), Some(ended)) => {
+            let millis = ended.duration_since(started).as_millis();
+            format!("{}.{:03} s", millis / 1000, millis % 1000)
+        }
+        _ => "-".to_owned(),
+    };
+    [
+        run.fire_time.to_string(),
+        run.job.clone(),
+        outcome,
+        if skipped { "-".to_owned() } else { run.attempts.len().to_string() },
+        took,
+        run.reason.clone().unwrap_or_default(),
+        run.run_id.clone().unwrap_or_else(|| "-".to_owned()),
+    ]
+}

@@ -1,0 +1,184 @@
+//! `tintal serve`: the daemon.
+
+use std::{io::IsTerminal as _, sync::Arc};
+
+use clap::{Args, ValueEnum};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{oneshot, watch},
+    time::timeout,
+};
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::{Exit, Failure, tree};
+use crate::{
+    config::{LogFormat, Settings, Watching},
+    control::{server, socket},
+    engine::{
+        daemon::Daemon,
+        follow::Follow,
+        history,
+        start::{self, Started},
+    },
+    ledger::HistoryLimits,
+    source::Watcher,
+};
+
+/// Run the daemon: follow the manifests, fire on time, run, record
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Form of the log
+    #[arg(long, value_enum)]
+    log_format: Option<LogWord>,
+
+    /// What is logged: a level, or a list of `target=level`
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogWord {
+    /// For people
+    Text,
+    /// One JSON document a line
+    Json,
+}
+
+/// What ends the daemon.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+impl Serve {
+    /// The settings that the flags give.
+    pub(super) fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
+        let format = self.log_format.map(|format| match format {
+            LogWord::Text => "text".to_owned(),
+            LogWord::Json => "json".to_owned(),
+        });
+        let format = format.map(|format| ("log.format", "--log-format", format));
+        let level = self.log_level.clone().map(|level| ("log.level", "--log-level", level));
+        format.into_iter().chain(level).collect()
+    }
+
+    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        log(settings)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let result = runtime.block_on(serve(settings));
+        // Reads of files that hang, as on a network disk, must not keep the process.
+        runtime.shutdown_background();
+        result
+    }
+}
+
+fn log(settings: &Settings) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&settings.log_level).map_err(|error| {
+        format!("`log.level` cannot be read: {error}; write `info`, or `warn,tintal=debug`")
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let done = match settings.log_format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+    };
+    done.map_err(Failure::from)
+}
+
+async fn serve(settings: &Settings) -> Result<Exit, Failure> {
+    let mut ends = Ends::new()?;
+    let Started { daemon, changes, requests, lock } = start::start(settings, tree::environment()).await?;
+    let (stop_firing, firing_stopped) = watch::channel(false);
+    let (stop_all, all_stopped) = watch::channel(false);
+    // The socket answers before the first pass: a probe sees a daemon that is not ready yet.
+    let listener = socket::bind(&settings.state).map_err(|error| {
+        format!("the control socket cannot be made in `{}`: {error}", settings.state.display())
+    })?;
+    let control = tokio::spawn(server::serve(Arc::clone(&daemon), listener, all_stopped.clone()));
+
+    daemon.recover().await?;
+    let firing = tokio::spawn(start::fire_loop(&daemon).run(changes, firing_stopped.clone()));
+    let watcher = match settings.watch {
+        Watching::Auto => Watcher::start(&settings.jobs),
+        Watching::Poll => Watcher::polling(&settings.jobs),
+    };
+    let prefix = tree::prefix(&settings.jobs);
+    let follow = Follow::new(Arc::clone(&daemon), watcher, tree::loader(settings), prefix);
+    let nudge = follow.nudge();
+    let (first, first_pass) = oneshot::channel();
+    let following = tokio::spawn(follow.run(requests, firing_stopped.clone(), first));
+    let limits = HistoryLimits { keep_last: settings.keep_last, max_age: settings.max_age };
+    let pruning = tokio::spawn(history::run(Arc::clone(&daemon), limits, all_stopped));
+    tokio::spawn(on_hangup(nudge));
+
+    let ready = Arc::clone(&daemon);
+    let jobs = settings.jobs.display().to_string();
+    tokio::spawn(async move {
+        if first_pass.await.is_ok() {
+            ready.set_ready();
+            info!(jobs = ready.in_process().jobs().len(), directory = jobs, "ready");
+            if let Err(error) = ready.fire_at_boot().await {
+                error!(error = &error as &dyn std::error::Error, "`@reboot` jobs could not be fired");
+            }
+        }
+    });
+
+    ends.next().await;
+    drain(settings, &daemon, &mut ends, &stop_firing).await;
+    let _ = stop_all.send(true);
+    let _ = tokio::join!(firing, following, pruning);
+    control.abort();
+    drop(lock);
+    info!("stopped");
+    Ok(Exit::Clean)
+}
+
+/// Stops firing, and lets runs come to their end within the deadline; then, or at a second signal,
+/// they are stopped.
+async fn drain(settings: &Settings, daemon: &Daemon, ends: &mut Ends, stop_firing: &watch::Sender<bool>) {
+    daemon.set_draining();
+    let _ = stop_firing.send(true);
+    let going = daemon.running().len();
+    if going > 0 {
+        info!(
+            runs = going,
+            seconds = settings.shutdown_timeout.as_secs(),
+            "stopping: waiting for runs; a second signal stops them"
+        );
+    }
+    let is_over = tokio::select! {
+        over = timeout(settings.shutdown_timeout, daemon.running().drained()) => over.is_ok(),
+        () = ends.next() => false,
+    };
+    if is_over {
+        return;
+    }
+    warn!(runs = daemon.running().len(), "stopping runs");
+    daemon.running().cancel_all();
+    tokio::select! {
+        () = daemon.running().drained() => {}
+        () = ends.next() => warn!("runs are left behind; the next daemon ends them"),
+    }
+}
+
+/// SIGHUP starts a pass.
+async fn on_hangup(nudge: Arc<tokio::sync::Notify>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        info!("SIGHUP: looking at the manifests");
+        nudge.notify_one();
+    }
+}

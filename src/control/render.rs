@@ -1,0 +1,218 @@
+//! What the daemon knows, in the shapes of `view`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::PoisonError,
+};
+
+use jiff::Timestamp;
+
+use super::view::{
+    AttemptView, ConditionView, DaemonView, HealthView, HeldBackView, JobView, LastRunView, PassView,
+    RunView, RunsView, SourceView, StatusView, TierView, VERSION,
+};
+use crate::{
+    engine::{
+        clock,
+        daemon::{Condition, Daemon, PassReply, TreeState},
+    },
+    ledger::{AttemptRow, LastRun, LedgerError, RunRow},
+    manifest::{characteristics::Tier, name::JobName},
+    run::{Cause, Outcome},
+};
+
+/// The name of what serves the in-process tier.
+const IN_PROCESS: &str = "in-process";
+
+/// `GET /healthz`.
+#[must_use]
+pub fn health(daemon: &Daemon) -> HealthView {
+    let tree = daemon.tree();
+    let names = |conditions: &BTreeMap<JobName, Condition>| {
+        conditions.keys().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    HealthView {
+        v: VERSION,
+        healthy: tree.failure.is_none() && tree.errors == 0 && tree.held.is_empty(),
+        degraded: names(&tree.degraded),
+        held: names(&tree.held),
+        failure: tree.failure,
+    }
+}
+
+/// `GET /v1/status`.
+///
+/// # Errors
+///
+/// When the ledger cannot be read.
+pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
+    let tree = daemon.tree();
+    let last_runs = daemon.ledger().last_runs().await?;
+    let next_fires = daemon.next_fires().lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let live: BTreeMap<JobName, bool> =
+        daemon.in_process().jobs().iter().map(|job| (job.spec.name.clone(), job.spec.enabled)).collect();
+    let names: BTreeSet<&JobName> =
+        live.keys().chain(tree.origins.keys()).chain(tree.degraded.keys()).collect();
+    let jobs = names
+        .into_iter()
+        .map(|name| {
+            let origin = tree.origins.get(name);
+            let paused = daemon.pauses().of(name);
+            JobView {
+                job: name.to_string(),
+                tier: live.contains_key(name).then(|| Tier::InProcess.to_string()),
+                enabled: live.get(name).copied().unwrap_or(false),
+                paused: paused.is_some(),
+                conditions: conditions(name, &tree, live.contains_key(name), daemon.started_at()),
+                last_run: last_runs.get(name).map(last_run),
+                next_fire: next_fires.get(name).copied().filter(|_| paused.is_none()),
+                file: origin.map(|origin| origin.path.to_string()),
+                line: origin.map(|origin| origin.line),
+            }
+        })
+        .collect();
+    let daemon_view = DaemonView {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: daemon.started_at(),
+        running: daemon.running().len(),
+        draining: daemon.is_draining(),
+    };
+    Ok(StatusView {
+        v: VERSION,
+        daemon: Some(daemon_view),
+        jobs,
+        tiers: tiers(),
+        source: source(&daemon.parts().root, &tree, clock::now()),
+    })
+}
+
+fn conditions(name: &JobName, tree: &TreeState, is_live: bool, started_at: Timestamp) -> Vec<ConditionView> {
+    let view = |kind: &str, status: bool, condition: &Condition| ConditionView {
+        kind: kind.to_owned(),
+        status,
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+        since: condition.since,
+    };
+    let mut out = Vec::new();
+    if let Some(condition) = tree.degraded.get(name) {
+        out.push(view("Degraded", true, condition));
+    }
+    if let Some(condition) = tree.held.get(name) {
+        out.push(view("Held", true, condition));
+    }
+    let (status, reason, message) = match (is_live, out.is_empty()) {
+        (true, true) => (true, "Applied", "live as its manifest says"),
+        (true, false) => (false, "LastGood", "its last good version is live"),
+        (false, _) => (false, "NotApplied", "not live"),
+    };
+    let ready = Condition { reason: reason.to_owned(), message: message.to_owned(), since: started_at };
+    out.insert(0, view("Ready", status, &ready));
+    out
+}
+
+fn last_run(run: &LastRun) -> LastRunView {
+    LastRunView {
+        run_id: run.id.to_string(),
+        fire_time: run.fire_time,
+        outcome: run.outcome.as_ref().map(|outcome| outcome.as_str().to_owned()),
+    }
+}
+
+/// The tiers as this version serves them.
+#[must_use]
+pub fn tiers() -> Vec<TierView> {
+    Tier::ALL
+        .into_iter()
+        .map(|tier| {
+            let is_ready = tier == Tier::InProcess;
+            TierView {
+                tier: tier.to_string(),
+                backend: is_ready.then(|| IN_PROCESS.to_owned()),
+                state: if is_ready { "ready" } else { "not configured" }.to_owned(),
+            }
+        })
+        .collect()
+}
+
+fn source(root: &Path, tree: &TreeState, now: Timestamp) -> SourceView {
+    let age = tree.scanned_at.map(|at| u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0));
+    SourceView {
+        directory: root.display().to_string(),
+        commit: None,
+        dirty: None,
+        age_seconds: age,
+        watch: Some(tree.watch.clone()).filter(|watch| !watch.is_empty()),
+        errors: tree.errors,
+        warnings: tree.warnings,
+        failure: tree.failure.clone(),
+        generation: tree.generation,
+        files_parsed: tree.parsed,
+        tree: tree.digest.map(|digest| blake3::Hash::from_bytes(digest).to_hex().to_string()),
+    }
+}
+
+/// `GET /v1/runs`.
+#[must_use]
+pub fn runs(rows: &[RunRow]) -> RunsView {
+    RunsView { v: VERSION, runs: rows.iter().map(run).collect() }
+}
+
+fn run(row: &RunRow) -> RunView {
+    let is_skip = row.skipped.is_some();
+    let cause = match row.cause {
+        Cause::Schedule => "schedule",
+        Cause::Manual => "manual",
+        Cause::Reboot => "reboot",
+    };
+    RunView {
+        run_id: (!is_skip).then(|| row.id.to_string()),
+        job: row.job.to_string(),
+        fire_time: row.fire_time,
+        tier: Tier::InProcess.to_string(),
+        backend: IN_PROCESS.to_owned(),
+        decision: if is_skip { "skipped" } else { "run" }.to_owned(),
+        reason: Some(row.skipped.clone().unwrap_or_else(|| cause.to_owned())),
+        count: row.count,
+        outcome: row.outcome.as_ref().map(|outcome| outcome.as_str().to_owned()),
+        detail: row.outcome.as_ref().map(ToString::to_string),
+        attempts: row.attempts.iter().map(attempt).collect(),
+    }
+}
+
+fn attempt(row: &AttemptRow) -> AttemptView {
+    let (exit_code, signal) = match &row.outcome {
+        Some(Outcome::Success) => (Some(0), None),
+        Some(Outcome::ExitNonzero { code }) => (Some(*code), None),
+        Some(Outcome::Signal { signal }) => (None, Some(*signal)),
+        _ => (None, None),
+    };
+    AttemptView {
+        n: row.n,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        exit_code,
+        signal,
+        outcome: row.outcome.as_ref().map(|outcome| outcome.as_str().to_owned()),
+        worker: None,
+    }
+}
+
+/// `POST /v1/reconcile`.
+#[must_use]
+pub fn pass(reply: &PassReply) -> PassView {
+    PassView {
+        v: VERSION,
+        done: reply.done.clone(),
+        failed: reply.failed.clone(),
+        held_back: reply
+            .held_back
+            .iter()
+            .map(|held| HeldBackView { job: held.job.to_string(), reason: held.reason.clone() })
+            .collect(),
+        failure: reply.failure.clone(),
+        errors: reply.errors,
+    }
+}

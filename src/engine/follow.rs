@@ -1,0 +1,342 @@
+//! The reconcile loop: from a nudge to a pass.
+//!
+//! Whatever wakes it – a file event, the timer, SIGHUP, a person – the same happens: scan, settle,
+//! load, plan, apply. Which file changed is not asked.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep},
+};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    clock,
+    daemon::{Condition, Daemon, PassReport, PassRequest},
+    reconcile::{Pass, pass},
+};
+use crate::{
+    backend::Backend,
+    load::{Input, Loader, Tree},
+    manifest::{
+        name::JobName,
+        problem::{Problem, Severity},
+    },
+    plan::{desired::desired, diff::Desired, guard::Allowance},
+    source::{Mode, Scan, Scanner, Settled, Settler, Watcher},
+};
+
+/// Longest time between two scans, whatever the events say.
+const RESCAN: Duration = Duration::from_secs(30);
+
+/// Time between two scans when there are no events.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Waiting time after a pass with failed steps; doubled each time, up to [`RETRY_MAX`].
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Longest waiting time after failed steps.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Problems that are logged of one tree; `tintal validate` lists all.
+const LOGGED_MAX: usize = 50;
+
+/// The reconcile loop.
+#[derive(Debug)]
+pub struct Follow {
+    daemon: Arc<Daemon>,
+    backends: Vec<Arc<dyn Backend>>,
+    scanner: Scanner,
+    settler: Settler,
+    watcher: Watcher,
+    loader: Loader,
+    prefix: String,
+    desired: Option<Desired>,
+    retry: Duration,
+    begun: Instant,
+    logged: BTreeSet<String>,
+}
+
+/// Why the loop woke up.
+enum Woken {
+    Nudge,
+    Asked(PassRequest),
+    Stop,
+}
+
+impl Follow {
+    /// A loop over the tree of a daemon. `prefix` is what people see in front of each path.
+    #[must_use]
+    pub fn new(daemon: Arc<Daemon>, watcher: Watcher, loader: Loader, prefix: String) -> Self {
+        let scanner = Scanner::new(daemon.parts().root.clone());
+        let backends = vec![Arc::clone(&daemon.parts().in_process) as Arc<dyn Backend>];
+        Self {
+            daemon,
+            backends,
+            scanner,
+            settler: Settler::default(),
+            watcher,
+            loader,
+            prefix,
+            desired: None,
+            retry: RETRY,
+            begun: Instant::now(),
+            logged: BTreeSet::new(),
+        }
+    }
+
+    /// What starts a scan.
+    #[must_use]
+    pub fn nudge(&self) -> Arc<tokio::sync::Notify> {
+        self.watcher.nudge()
+    }
+
+    /// Follows the tree until `stop` says so. `first` hears of the first pass.
+    pub async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<PassRequest>,
+        mut stop: watch::Receiver<bool>,
+        first: oneshot::Sender<()>,
+    ) {
+        let mut first = Some(first);
+        let mut asked: Vec<PassRequest> = Vec::new();
+        while let Ok(request) = requests.try_recv() {
+            asked.push(request);
+        }
+        loop {
+            let report = self.round(&asked, &mut stop).await;
+            for request in asked.drain(..) {
+                let _ = request.reply.send(report.clone_for_reply());
+            }
+            if let Some(first) = first.take() {
+                let _ = first.send(());
+            }
+            let failed =
+                report.pass.as_ref().is_some_and(|pass| !pass.failed.is_empty() || !pass.unseen.is_empty());
+            let polling = matches!(self.watcher.mode(), Mode::Polling { .. });
+            let wait = if failed {
+                self.retry = (self.retry * 2).min(RETRY_MAX);
+                self.retry / 2
+            } else {
+                self.retry = RETRY;
+                if polling { POLL } else { RESCAN }
+            };
+            let woken = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => Woken::Stop,
+                request = requests.recv() => request.map_or(Woken::Stop, Woken::Asked),
+                () = self.watcher.changed() => Woken::Nudge,
+                () = sleep(wait) => Woken::Nudge,
+            };
+            match woken {
+                Woken::Stop => return,
+                Woken::Nudge => {}
+                Woken::Asked(request) => asked.push(request),
+            }
+            while let Ok(request) = requests.try_recv() {
+                asked.push(request);
+            }
+        }
+    }
+
+    /// One round: a scan that rests, and a pass if there is something to do.
+    async fn round(&mut self, asked: &[PassRequest], stop: &mut watch::Receiver<bool>) -> PassReport {
+        let scan = loop {
+            let scan = match self.scan() {
+                Ok(scan) => scan,
+                Err(failure) => return self.unseen(failure),
+            };
+            let now = self.begun.elapsed();
+            match self.settler.offer(scan.digest, scan.git_busy, now) {
+                Settled::Use => break Some(scan),
+                Settled::Unchanged => break None,
+                Settled::Wait(wait) => {
+                    tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => return PassReport::default(),
+                        () = sleep(wait) => {}
+                    }
+                }
+            }
+        };
+        if let Some(scan) = &scan {
+            self.load(scan);
+        }
+        let Some(desired) = &self.desired else { return PassReport::default() };
+        let retrying = self.retry > RETRY;
+        if scan.is_none() && asked.is_empty() && !retrying {
+            return PassReport::default();
+        }
+        let allowance =
+            asked.iter().map(|request| request.allowance).max_by_key(|allowance| match allowance {
+                Allowance::Guarded => 0,
+                Allowance::UpTo(count) => *count,
+            });
+        let pass = pass(desired, &self.backends, allowance.unwrap_or_default()).await;
+        self.tell(&pass);
+        let errors = self.daemon.tree().errors;
+        PassReport { pass: Some(pass), failure: None, errors }
+    }
+
+    /// Scans; a directory that is new is watched, and scanned once more.
+    fn scan(&mut self) -> Result<Scan, String> {
+        tokio::task::block_in_place(|| {
+            for _ in 0..4 {
+                let scan = self.scanner.scan(clock::now()).map_err(|error| error.to_string());
+                let directories = scan.as_ref().map(|scan| scan.directories.as_slice()).unwrap_or_default();
+                let was_events = matches!(self.watcher.mode(), Mode::Events);
+                let added = self.watcher.follow(directories);
+                if let (true, Mode::Polling { reason }) = (was_events, self.watcher.mode()) {
+                    warn!(%reason, "changes cannot be watched; the directory is looked at every second");
+                }
+                if !added || scan.is_err() {
+                    return scan;
+                }
+            }
+            self.scanner.scan(clock::now()).map_err(|error| error.to_string())
+        })
+    }
+
+    /// The tree cannot be seen: nothing is planned, and everything goes on as it is.
+    fn unseen(&mut self, failure: String) -> PassReport {
+        let mut is_new = false;
+        self.settler.forget();
+        self.daemon.update_tree(|tree| {
+            is_new = tree.failure.as_ref() != Some(&failure);
+            tree.failure = Some(failure.clone());
+        });
+        if is_new {
+            error!(%failure, "the manifests cannot be read; jobs go on as they are, and nothing is changed");
+        }
+        PassReport { pass: None, failure: Some(failure), errors: 0 }
+    }
+
+    fn load(&mut self, scan: &Scan) {
+        let input = Input {
+            files: &scan.files,
+            unreadable: &scan.unreadable,
+            prefix: &self.prefix,
+            now: clock::now(),
+        };
+        let loader = &mut self.loader;
+        let tree = tokio::task::block_in_place(|| loader.load(&input));
+        self.log(&tree);
+        let degraded = self.degraded(&tree);
+        let watch = match self.watcher.mode() {
+            Mode::Events => "events".to_owned(),
+            Mode::Polling { reason } => format!("polling: {reason}"),
+        };
+        let errors = tree.errors();
+        self.daemon.update_tree(|state| {
+            state.scanned_at = Some(clock::now());
+            state.digest = Some(scan.digest);
+            state.errors = errors;
+            state.warnings = tree.problems.len() - errors;
+            state.failure = None;
+            state.degraded = degraded;
+            state.origins = tree.jobs.iter().map(|(name, job)| (name.clone(), job.origin.clone())).collect();
+            state.parsed += tree.parsed as u64;
+            state.watch = watch;
+        });
+        self.desired = Some(desired(&tree));
+    }
+
+    /// Says what is wrong, once for each problem.
+    fn log(&mut self, tree: &Tree) {
+        let mut now = BTreeSet::new();
+        for problem in tree.problems.iter().take(LOGGED_MAX) {
+            let line = one_line(problem);
+            if !self.logged.contains(&line) {
+                match problem.severity {
+                    Severity::Error => error!(code = %problem.code, "{line}"),
+                    Severity::Warning => warn!(code = %problem.code, "{line}"),
+                }
+            }
+            now.insert(line);
+        }
+        for mended in self.logged.difference(&now) {
+            info!("mended: {mended}");
+        }
+        self.logged = now;
+    }
+
+    fn degraded(&self, tree: &Tree) -> std::collections::BTreeMap<JobName, Condition> {
+        let before = self.daemon.tree().degraded;
+        let now = clock::now();
+        tree.broken
+            .iter()
+            .map(|name| {
+                let problem = tree.problems.iter().find(|problem| {
+                    problem.job.as_ref() == Some(name) && problem.severity == Severity::Error
+                });
+                let message = problem.map_or_else(
+                    || "its file, or the defaults above it, cannot be used".to_owned(),
+                    one_line,
+                );
+                let reason =
+                    problem.map_or_else(|| "Unusable".to_owned(), |problem| problem.code.to_string());
+                (name.clone(), since(before.get(name), reason, message, now))
+            })
+            .collect()
+    }
+
+    /// Logs what a pass did, and keeps what was held back.
+    fn tell(&self, pass: &Pass) {
+        for step in &pass.done {
+            debug!("{step}");
+        }
+        for (step, reason) in &pass.failed {
+            error!(error = reason as &dyn std::error::Error, "could not {step}; it is tried again");
+        }
+        for reason in &pass.unseen {
+            error!(
+                error = reason as &dyn std::error::Error,
+                "a tier cannot be seen; nothing is changed there"
+            );
+        }
+        let before = self.daemon.tree().held;
+        let now = clock::now();
+        let held = pass
+            .held_back
+            .iter()
+            .map(|held| {
+                let condition =
+                    since(before.get(&held.job), "PruneHeldBack".to_owned(), held.reason.clone(), now);
+                (held.job.clone(), condition)
+            })
+            .collect::<std::collections::BTreeMap<_, _>>();
+        for (job, condition) in held.iter().filter(|(job, _)| !before.contains_key(*job)).take(LOGGED_MAX) {
+            warn!(%job, reason = condition.message, "not removed");
+        }
+        if !pass.done.is_empty() {
+            let count = pass.done.len();
+            let examples: Vec<String> = pass.done.iter().take(5).map(ToString::to_string).collect();
+            let more = if count > examples.len() {
+                format!(" and {} more", count - examples.len())
+            } else {
+                String::new()
+            };
+            info!(steps = count, "applied: {}{more}", examples.join(", "));
+        }
+        self.daemon.update_tree(|state| {
+            state.held = held;
+            if !pass.done.is_empty() {
+                state.generation += 1;
+            }
+        });
+    }
+}
+
+/// A condition; one that held before keeps its time.
+fn since(before: Option<&Condition>, reason: String, message: String, now: Timestamp) -> Condition {
+    let since = before.filter(|before| before.reason == reason).map_or(now, |before| before.since);
+    Condition { reason, message, since }
+}
+
+/// A problem in one line: place, code, message.
+fn one_line(problem: &Problem) -> String {
+    let start = problem.start();
+    let path = &problem.primary.place.source.path;
+    format!("{path}:{}:{}: {}: {}", start.line, start.column, problem.code, problem.message)
+}

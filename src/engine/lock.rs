@@ -1,0 +1,97 @@
+//! The exclusive use of a state directory.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+/// Name of the lock's file.
+const LOCK_FILE: &str = "lock";
+
+/// Why a state directory cannot be used.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Another process uses it.
+    #[error("the state directory `{}` is in use by the process {pid}; stop that daemon, or give this one another with `--state DIR`", .state.display())]
+    Held {
+        /// The directory.
+        state: PathBuf,
+        /// The process, as it wrote itself down.
+        pid: String,
+    },
+    /// It cannot be made, or not be written.
+    #[error("the state directory `{}` cannot be used", .state.display())]
+    Unusable {
+        /// The directory.
+        state: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The exclusive use of a state directory. It ends when the value is dropped, or the process ends,
+/// however that comes.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
+}
+
+impl StateLock {
+    /// Takes a state directory, which is made (0700) when it is missing.
+    ///
+    /// # Errors
+    ///
+    /// When another process has it, or it cannot be written.
+    pub fn take(state: &Path) -> Result<Self, LockError> {
+        let unusable = |source| LockError::Unusable { state: state.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(unusable)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(state.join(LOCK_FILE))
+            .map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let _ = file.read_to_string(&mut pid);
+                return Err(LockError::Held { state: state.to_owned(), pid: pid.trim().to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        let write = |file: &mut File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())
+        };
+        write(&mut file).map_err(unusable)?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_taker_is_told_the_pid_of_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("a/b");
+        let first = StateLock::take(&state).unwrap();
+        let error = StateLock::take(&state).unwrap_err();
+        assert!(
+            matches!(&error, LockError::Held { pid, .. } if *pid == std::process::id().to_string()),
+            "{error}"
+        );
+        drop(first);
+        assert!(StateLock::take(&state).is_ok());
+    }
+}

@@ -1,0 +1,16 @@
+//! What a tree of manifests asks for, in the words of the plan.
+
+use std::sync::Arc;
+
+use super::diff::{Desired, Wanted};
+use crate::load::Tree;
+
+/// What a tree asks for.
+#[must_use]
+pub fn desired(tree: &Tree) -> Desired {
+    let jobs = tree.jobs.iter().map(|(name, job)| {
+        let wanted = Wanted { tier: job.classified.tier, spec: Arc::clone(&job.spec), digest: job.digest };
+        (name.clone(), wanted)
+    });
+    Desired { jobs: jobs.collect(), frozen: tree.broken.clone(), obscured: tree.obscured.clone() }
+}
