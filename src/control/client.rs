@@ -53,6 +53,7 @@ impl Client {
         if !address.path().exists() {
             return Err(not_running());
         }
+        crate::execute::install_crypto();
         let http = reqwest::Client::builder()
             .unix_socket(address.path())
             .build()

@@ -43,10 +43,10 @@ const CHUNK: usize = 1_000;
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
 
 /// A start that is found later than this was missed: the daemon was down, or the clock jumped.
-pub const GRACE: SignedDuration = SignedDuration::from_secs(60);
+pub const GRACE: SignedDuration = SignedDuration::from_secs(1);
 
 /// Of what was missed, the latest fire within an hour still runs; the others are one row.
-pub const MISFIRE: Misfire = Misfire { grace: Duration::from_secs(60), catch_up: Duration::from_secs(3600) };
+pub const MISFIRE: Misfire = Misfire { grace: Duration::from_secs(1), catch_up: Duration::from_secs(3600) };
 
 /// What the loop works with.
 #[derive(Debug)]
@@ -224,6 +224,11 @@ impl Loop {
             cursor = dropped.last;
         }
         for fire in &late.fires {
+            let delay = job.schedule.start_delay(name, fire.time);
+            if fire.time.checked_add(delay).is_ok_and(|start| start > now) {
+                // Its share of the jitter is not over yet: it is no missed one.
+                break;
+            }
             out.push(self.candidate(job, fire.time, now));
             cursor = cursor.max(fire.time);
         }

@@ -122,8 +122,7 @@ fn client(shared: &Shared, request: &HttpSpec) -> reqwest::Result<Client> {
 }
 
 fn builder() -> reqwest::ClientBuilder {
-    // Installed before is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    super::install_crypto();
     Client::builder().connect_timeout(CONNECT_MAX).user_agent(concat!("tintal/", env!("CARGO_PKG_VERSION")))
 }
 

@@ -14,5 +14,11 @@ mod steps;
 
 pub use attempt::{Attempt, Echo, Executor, OutputSize, Report, attempt};
 
+/// Chooses the cryptography of TLS for the process. May be called again.
+pub fn install_crypto() {
+    // An earlier choice is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 #[cfg(test)]
 mod tests;
