@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod engine;
 pub mod execute;
+pub mod import;
 pub mod ledger;
 pub mod load;
 pub mod manifest;

@@ -1,21 +1,18 @@
-//! The committed schemas are those that the types give. `UPDATE_EXPECT=1` writes them.
+//! What is generated from the types and tables is what is committed. `UPDATE_EXPECT=1` writes it.
 
 use expect_test::expect_file;
-use serde_json::Value;
-use tintal::manifest::schema;
 
-fn written(schema: &Value) -> String {
-    let mut text = serde_json::to_string_pretty(schema).unwrap();
-    text.push('\n');
-    text
+/// Compares a generated file with the committed one.
+#[track_caller]
+fn check(path: &str, content: &str) {
+    expect_file![format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))].assert_eq(content);
 }
 
 #[test]
-fn the_job_schema_is_fresh() {
-    expect_file!["../schemas/job.schema.json"].assert_eq(&written(&schema::job()));
-}
-
-#[test]
-fn the_defaults_schema_is_fresh() {
-    expect_file!["../schemas/defaults.schema.json"].assert_eq(&written(&schema::defaults()));
+fn generated_files_are_fresh() {
+    let all = tintal::cli::generated();
+    assert!(all.len() >= 4, "{}", all.len());
+    for (path, content) in all {
+        check(path, &content);
+    }
 }

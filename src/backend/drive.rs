@@ -5,15 +5,18 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tracing::{Instrument as _, info, info_span, warn};
 
 use super::{Submission, running::Running};
 use crate::{
     execute::{self, Executor},
-    ledger::{AttemptEnd, AttemptStart, Ledger},
+    ledger::{AttemptEnd, AttemptStart, Ledger, LedgerError},
     run::{self, Next, Outcome, RunId},
 };
+
+/// Time between two tries to record the end of a run.
+const RECORD_RETRY: Duration = Duration::from_secs(1);
 
 /// Starts runs and sees them through.
 #[derive(Debug, Clone)]
@@ -97,7 +100,7 @@ impl Shared {
     ) -> Outcome {
         let file = output_file(id, attempt);
         let start = AttemptStart { run_id: id, n: attempt, started_at: (self.now)(), output: file.clone() };
-        self.record(self.ledger.attempt_started(start));
+        record(self.ledger.attempt_started(start));
         let request = execute::Attempt {
             spec: Arc::clone(&submission.spec),
             run_id: id,
@@ -116,31 +119,37 @@ impl Shared {
             bytes_seen: report.output.seen,
             bytes_kept: report.output.kept,
         };
-        self.record(self.ledger.attempt_ended(end));
+        record(self.ledger.attempt_ended(end));
         report.outcome
     }
 
     async fn end(&self, id: RunId, outcome: &Outcome) {
-        if let Err(error) = self.ledger.run_ended(id, outcome.clone(), (self.now)()).await {
-            warn!(error = &error as &dyn std::error::Error, "the end of the run could not be recorded");
+        let at = (self.now)();
+        // A run that has ended must not look, after a restart, as if it had been abandoned.
+        while let Err(error) = self.ledger.run_ended(id, outcome.clone(), at).await {
+            warn!(error = &error as &dyn std::error::Error, "the end of the run cannot be recorded yet");
+            if matches!(error, LedgerError::Closed) {
+                return;
+            }
+            sleep(RECORD_RETRY).await;
         }
     }
+}
 
-    /// Lets a record go its way without waiting for it: the writer keeps the order, and the end of
-    /// the run is waited for.
-    fn record<F>(&self, write: F)
-    where
-        F: Future<Output = Result<(), crate::ledger::LedgerError>> + Send + 'static,
-    {
-        drop(write);
-    }
+/// Lets a record go its way without waiting for it: the writer keeps the order, and the end of the
+/// run is waited for.
+fn record<F>(write: F)
+where
+    F: Future<Output = Result<(), LedgerError>> + Send + 'static,
+{
+    drop(write);
 }
 
 fn report(attempt: u32, outcome: &Outcome, next: Next) {
     match next {
         Next::Done => info!(attempt, "succeeded"),
         Next::RetryAfter(wait) => {
-            warn!(attempt, %outcome, retry_in_ms = wait.as_millis(), "failed, will be tried again")
+            warn!(attempt, %outcome, retry_in_ms = wait.as_millis(), "failed, will be tried again");
         }
         Next::GiveUp => warn!(attempt, %outcome, "failed"),
     }

@@ -1,5 +1,7 @@
 //! `tintal completions`: for shells.
 
+use std::io::Write as _;
+
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
@@ -15,7 +17,9 @@ pub(super) struct Completions {
 
 impl Completions {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        clap_complete::generate(self.shell, &mut Cli::command(), "tintal", &mut console::out());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "tintal", &mut script);
+        console::out().write_all(&script)?;
         Ok(Exit::Clean)
     }
 }

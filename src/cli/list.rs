@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     Exit, Failure,
     console::{self, block_on},
+    format::plural,
     table, tree,
 };
 use crate::{
@@ -146,7 +147,7 @@ fn say(view: &StatusView) -> Result<(), Failure> {
     if let Some(failure) = &source.failure {
         writeln!(out, "          {failure}")?;
     }
-    writeln!(out, "problems  {} errors, {} warnings", source.errors, source.warnings)?;
+    writeln!(out, "problems  {}, {}", plural(source.errors, "error"), plural(source.warnings, "warning"))?;
     for tier in &view.tiers {
         writeln!(out, "tier      {}: {}", tier.tier, tier.state)?;
     }

@@ -10,9 +10,11 @@ use crate::{
     config::Settings,
     control::{
         client::{Client, ClientError},
-        view::RunView,
+        render,
+        view::{RunView, RunsView},
     },
-    engine::start::OUTPUT_DIRECTORY,
+    engine::start::{LEDGER_FILE, OUTPUT_DIRECTORY},
+    ledger::Ledger,
     manifest::name::JobName,
     run::RunId,
 };
@@ -42,24 +44,17 @@ impl Logs {
         } else {
             newest(settings, &JobName::parse(&self.target)?)?
         };
-        let client = match Client::new(&settings.state) {
-            Ok(client) => Some(client),
-            Err(ClientError::NotRunning { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
         let mut out = std::io::stdout();
         if self.follow {
-            let Some(client) = client else {
-                return Err(Client::new(&settings.state).map_or_else(Failure::from, |_| Failure::Closed));
-            };
+            let client = Client::new(&settings.state)?;
             let succeeded = follow(&client, &run_id, &mut out)?;
             return Ok(if succeeded { Exit::Clean } else { Exit::Found });
         }
+        let id = RunId(run_id.parse()?);
         let attempt = match self.attempt {
             Some(attempt) => attempt,
-            None => last_attempt(settings, &run_id)?,
+            None => last_attempt(settings, id)?,
         };
-        let id: RunId = RunId(run_id.parse()?);
         let path = settings.state.join(OUTPUT_DIRECTORY).join(output_file(id, attempt));
         match std::fs::File::open(&path) {
             Ok(mut file) => {
@@ -83,15 +78,20 @@ fn newest(settings: &Settings, job: &JobName) -> Result<String, Failure> {
     }
 }
 
-fn last_attempt(settings: &Settings, run_id: &str) -> Result<u32, Failure> {
+fn last_attempt(settings: &Settings, id: RunId) -> Result<u32, Failure> {
     let asked = match Client::new(&settings.state) {
-        Ok(client) => run_of(&client, run_id)?.runs,
-        Err(_) => {
-            let all = look(settings, None, 10_000)?.runs;
-            all.into_iter().filter(|run| run.run_id.as_deref() == Some(run_id)).collect()
-        }
+        Ok(client) => block_on(client.get::<RunsView>(&format!("/v1/runs/{id}")))?,
+        Err(error) => Err(error),
     };
-    let run = asked.into_iter().next().ok_or_else(|| Failure::from(format!("there is no run `{run_id}`")))?;
+    let runs = match asked {
+        Ok(view) => view.runs,
+        Err(ClientError::NotRunning { .. }) => {
+            let row = Ledger::peek_run(&settings.state.join(LEDGER_FILE), id)?;
+            render::runs(row.as_slice()).runs
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let run = runs.into_iter().next().ok_or_else(|| Failure::from(format!("there is no run `{id}`")))?;
     Ok(run.attempts.last().map_or(1, |attempt| attempt.n))
 }
 

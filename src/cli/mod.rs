@@ -12,9 +12,12 @@ mod apply;
 mod completions;
 mod config_show;
 mod console;
+mod explain;
 mod failure;
 mod format;
 mod hand;
+mod import;
+mod init;
 mod list;
 mod logs;
 mod next;
@@ -28,6 +31,7 @@ mod tree;
 mod validate;
 
 pub use failure::{Exit, Failure};
+pub use schema::generated;
 
 /// Run jobs that YAML manifests ask for
 #[derive(Debug, Parser)]
@@ -52,6 +56,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Validate(validate::Validate),
+    Explain(explain::Explain),
     Plan(plan::PlanCommand),
     Apply(apply::Apply),
     Serve(serve::Serve),
@@ -65,6 +70,8 @@ enum Command {
     Next(next::Next),
     Runs(runs::Runs),
     Logs(logs::Logs),
+    Init(init::Init),
+    Import(import::Import),
     Schema(schema::Schema),
     Config(config_show::ConfigShow),
     Completions(completions::Completions),
@@ -99,11 +106,14 @@ impl Cli {
         match self.command {
             Command::Completions(command) => command.run(),
             Command::Schema(command) => command.run(),
+            Command::Init(command) => command.run(),
+            Command::Import(command) => command.run(),
             Command::Serve(command) => {
                 flags.values.extend(command.flags());
-                command.run(&settings(&flags)?)
+                serve::Serve::run(&settings(&flags)?)
             }
             Command::Validate(command) => command.run(&settings(&flags)?),
+            Command::Explain(command) => command.run(|| settings(&flags)),
             Command::Plan(command) => command.run(&settings(&flags)?),
             Command::Apply(command) => command.run(&settings(&flags)?),
             Command::Run(command) => command.run(&settings(&flags)?),

@@ -6,7 +6,11 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::{Exit, Failure, console};
-use crate::{config::file::SettingsFile, manifest::schema, tier::matrix};
+use crate::{
+    config::file::SettingsFile,
+    manifest::{pages, schema},
+    tier::matrix,
+};
 
 /// Print a JSON Schema, or write all of them
 #[derive(Debug, Args)]
@@ -32,13 +36,14 @@ enum Which {
 
 /// Every generated file, relative to the root of the repository, with its content.
 #[must_use]
-pub(super) fn generated() -> Vec<(&'static str, String)> {
+pub fn generated() -> Vec<(&'static str, String)> {
     let pretty = |schema: Value| format!("{schema:#}\n");
     vec![
         ("schemas/job.schema.json", pretty(schema::job())),
         ("schemas/defaults.schema.json", pretty(schema::defaults())),
         ("schemas/settings.schema.json", pretty(schema::generate::<SettingsFile>("settings"))),
         ("docs/decision-matrix.md", matrix::markdown()),
+        ("docs/diagnostics.md", pages::markdown()),
     ]
 }
 

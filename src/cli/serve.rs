@@ -76,7 +76,7 @@ impl Serve {
         format.into_iter().chain(level).collect()
     }
 
-    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+    pub(super) fn run(settings: &Settings) -> Result<Exit, Failure> {
         log(settings)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let result = runtime.block_on(serve(settings));
@@ -141,6 +141,7 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     let _ = stop_all.send(true);
     let _ = tokio::join!(firing, following, pruning);
     control.abort();
+    socket::unbind(&settings.state);
     drop(lock);
     info!("stopped");
     Ok(Exit::Clean)

@@ -25,7 +25,6 @@ use crate::{
 pub(super) struct View {
     pub(super) tree: Tree,
     pub(super) files: Vec<Arc<ManifestFile>>,
-    #[expect(dead_code, reason = "explain asks it for provenance")]
     pub(super) loader: Loader,
     pub(super) prefix: String,
 }

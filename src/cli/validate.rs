@@ -38,7 +38,7 @@ pub(super) struct Validate {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// `github` in GitHub Actions, else `text`
+    /// `github` in `GitHub` Actions, else `text`
     Auto,
     /// For people, with the lines in question
     Text,
@@ -48,11 +48,11 @@ enum Format {
     Json,
     /// SARIF 2.1.0
     Sarif,
-    /// Workflow commands of GitHub Actions
+    /// Workflow commands of `GitHub` Actions
     Github,
-    /// A code quality report of GitLab
+    /// A code quality report of `GitLab`
     Gitlab,
-    /// JUnit's XML
+    /// The XML of `JUnit`
     Junit,
 }
 

@@ -47,6 +47,13 @@ impl Address {
     }
 }
 
+/// Takes the control socket away, so that nobody waits at it. One that is gone is no error.
+pub fn unbind(state: &Path) {
+    if let Ok(address) = Address::of(state) {
+        let _ = fs::remove_file(address.path());
+    }
+}
+
 /// Binds the control socket with mode 0600, in place of one that a dead daemon left.
 ///
 /// The caller holds the lock of the state directory, so nobody listens on the old one.

@@ -63,7 +63,10 @@ pub struct Attempt {
 
 /// Sees the output of an attempt as it comes.
 #[derive(Clone)]
-pub struct Echo(pub Arc<dyn Fn(&[u8]) + Send + Sync>);
+pub struct Echo(pub Arc<Listen>);
+
+/// Takes bytes as they come.
+pub type Listen = dyn Fn(&[u8]) + Send + Sync;
 
 impl fmt::Debug for Echo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,6 +12,7 @@ pub const RUN_ID: &str = "TINTAL_RUN_ID";
 
 /// Kills every process of a run that is left; gives how many. They are known by the variable
 /// that each process of a run has in its environment. May be called again.
+#[must_use]
 pub fn end_leftovers(run_id: RunId) -> usize {
     let left = find(run_id);
     for pid in &left {

@@ -87,7 +87,7 @@ pub(super) async fn run(
             if let Some(group) = group {
                 end_group(&mut child, group, grace, &mut pipe, &mut buffer, sink).await;
             }
-            end_leftovers(run_id);
+            let _ = end_leftovers(run_id);
             drain(&mut pipe, &mut buffer, sink, LOOK).await;
             why
         }

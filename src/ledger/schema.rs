@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 const MIGRATIONS: &[&str] = &[FORMAT_1];
 
 /// The newest format.
-pub(super) const FORMAT: i64 = MIGRATIONS.len() as i64;
+pub(super) const FORMAT: i64 = 1;
 
 /// Instants are microseconds since the Unix epoch. `run` holds one row per decision, skips
 /// included; `open` marks runs that have no end yet.
@@ -72,6 +72,7 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<Result<()
     if found > FORMAT {
         return Ok(Err(found));
     }
+    debug_assert_eq!(usize::try_from(FORMAT), Ok(MIGRATIONS.len()), "one script per format");
     let done = usize::try_from(found).unwrap_or(0);
     for (format, script) in (1_i64..).zip(MIGRATIONS).skip(done) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -91,7 +91,7 @@ impl Ledger {
     /// When the file cannot be read, or is of a newer format. A file that is not there is an empty
     /// ledger.
     pub fn peek_placements(path: &Path) -> Result<Vec<PlacementRow>, LedgerError> {
-        peek(path, Vec::new(), |connection| read::placements(connection))
+        peek(path, Vec::new(), read::placements)
     }
 
     /// Reads runs from a ledger that another process may be writing.
@@ -101,6 +101,15 @@ impl Ledger {
     /// As [`Ledger::peek_placements`].
     pub fn peek_runs(path: &Path, query: &RunQuery) -> Result<Vec<RunRow>, LedgerError> {
         peek(path, Vec::new(), |connection| read::runs(connection, query))
+    }
+
+    /// One run of a ledger that no daemon has open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::peek_placements`].
+    pub fn peek_run(path: &Path, id: RunId) -> Result<Option<RunRow>, LedgerError> {
+        peek(path, None, |connection| read::run(connection, id))
     }
 
     /// Records what a tier now holds.
@@ -194,7 +203,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn placements(&self) -> Result<Vec<PlacementRow>, LedgerError> {
-        self.read(|connection| read::placements(connection)).await
+        self.read(read::placements).await
     }
 
     /// Runs without an end.
@@ -203,7 +212,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn unfinished(&self) -> Result<Vec<OpenRun>, LedgerError> {
-        self.read(|connection| read::unfinished(connection)).await
+        self.read(read::unfinished).await
     }
 
     /// Jobs that a person paused.
@@ -212,7 +221,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn paused(&self) -> Result<Vec<PauseRow>, LedgerError> {
-        self.read(|connection| read::paused(connection)).await
+        self.read(read::paused).await
     }
 
     /// Runs and skips, newest first.
@@ -239,7 +248,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn last_runs(&self) -> Result<BTreeMap<JobName, LastRun>, LedgerError> {
-        self.read(|connection| read::last_runs(connection)).await
+        self.read(read::last_runs).await
     }
 
     async fn read<T, F>(&self, mut work: F) -> Result<T, LedgerError>
@@ -323,7 +332,7 @@ fn refuse_network(path: &Path) -> Result<(), LedgerError> {
     ];
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(found) = rustix::fs::statfs(directory) else { return Ok(()) };
-    match NETWORKS.iter().find(|(magic, _)| *magic == i64::from(found.f_type)) {
+    match NETWORKS.iter().find(|(magic, _)| *magic == found.f_type) {
         Some((_, kind)) => Err(LedgerError::Network { path: path.to_owned(), kind }),
         None => Ok(()),
     }

@@ -165,12 +165,18 @@ pub(super) fn run(near: &RunDefaults, far: &RunDefaults) -> RunDefaults {
     }
 }
 
+/// Variables with their values.
+type Env = BTreeMap<String, String>;
+
+/// Variables whose values are looked up.
+type Secrets = BTreeMap<String, SecretRef>;
+
 /// The variables of `far` that nothing nearer gives.
 pub(super) fn unshadowed(
-    env: Option<&BTreeMap<String, String>>,
-    secrets: Option<&BTreeMap<String, SecretRef>>,
+    env: Option<&Env>,
+    secrets: Option<&Secrets>,
     far: &RunDefaults,
-) -> (Option<BTreeMap<String, String>>, Option<BTreeMap<String, SecretRef>>) {
+) -> (Option<Env>, Option<Secrets>) {
     let mut far_env = far.env.clone();
     let mut far_secrets = far.secrets.clone();
     if let (Some(far_env), Some(secrets)) = (&mut far_env, secrets) {

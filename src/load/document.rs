@@ -61,6 +61,11 @@ pub(super) fn read(
     let nodes: Vec<&Node> = parsed.iter().map(|one| &one.node).collect();
     let mut docs = docs;
     suppress_past(&mut docs, &mut problems, &nodes, source);
+    if let [Doc { name: Some(name), .. }] = docs.as_slice() {
+        for problem in problems.iter_mut().filter(|problem| problem.job.is_none()) {
+            problem.job = Some(name.clone());
+        }
+    }
     let obscured = parsed.is_empty() && !problems.iter().all(|problem| problem.code == Code::Empty)
         || docs.iter().any(|doc| doc.name.is_none());
     FileDocs { docs, problems, obscured }
@@ -109,7 +114,7 @@ impl Reading<'_> {
             problems.push(problem);
         }
         if let Some(job) = &job {
-            past = self.past(&job.spec, &written, form(&parsed.node));
+            past = Self::past(&job.spec, &written, form(&parsed.node));
         }
         Doc { name: Some(name), origin, job, past }
     }
@@ -151,7 +156,7 @@ impl Reading<'_> {
     }
 
     /// The warnings about one-off times, for when they have passed.
-    fn past(&self, spec: &Spec, written: &Written<'_>, form: Form) -> Vec<(Timestamp, Problem)> {
+    fn past(spec: &Spec, written: &Written<'_>, form: Form) -> Vec<(Timestamp, Problem)> {
         let entries = spec.schedule.iter().enumerate();
         entries
             .filter_map(|(index, entry)| {
@@ -205,5 +210,5 @@ fn stem(path: &str) -> Option<&str> {
 
 /// Where the name is written; else the document's first line.
 fn name_span(node: &Node, start: Span) -> Span {
-    node.get("name").map_or(start, |name| name.place())
+    node.get("name").map_or(start, super::super::manifest::yaml::node::Node::place)
 }

@@ -180,7 +180,8 @@ impl Loader {
             let known = &self.defaults[&file.path];
             tree.problems.extend(known.problems.iter().cloned());
             let directory = parent(&file.path).to_owned();
-            if own.contains_key(&directory) {
+            let is_second = own.contains_key(&directory);
+            if is_second {
                 let place =
                     Place { source: source(prefix, &file.path, &text_of(file)), span: Span::default() };
                 tree.problems.push(

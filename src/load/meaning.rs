@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     fault::Fault,
     fill::{Form, derived_complexity},
-    steps,
+    steps, templates,
 };
 use crate::{
     manifest::{
@@ -29,6 +29,7 @@ use crate::{
 /// Checks a spec; gives what the classifier reads of it, unless the schedule cannot be used.
 pub(super) fn check(spec: &Spec, manifest: &Manifest, form: Form, faults: &mut Vec<Fault>) -> Option<Traits> {
     steps::check(&spec.run.action, faults);
+    templates::check(spec, faults);
     let schedule = match Schedule::compile(&spec.name, &spec.schedule) {
         Ok(schedule) => schedule,
         Err(errors) => {

@@ -16,6 +16,7 @@ mod meaning;
 mod placing;
 mod steps;
 mod suppress;
+mod templates;
 mod texts;
 
 pub mod effective;

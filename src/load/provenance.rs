@@ -57,7 +57,11 @@ impl Loader {
         walk(effective, "", &mut |pointer| {
             let inherited = as_default(pointer);
             let found = find(&source, &node, &[pointer.to_owned(), as_single(pointer), as_list(pointer)])
-                .or_else(|| above.iter().find_map(|(source, node)| find(source, node, &[inherited.clone()])));
+                .or_else(|| {
+                    above
+                        .iter()
+                        .find_map(|(source, node)| find(source, node, std::slice::from_ref(&inherited)))
+                });
             let origin = match found {
                 Some(origin) => origin,
                 None if pointer == "/name" => Provenance::FileName,

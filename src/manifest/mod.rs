@@ -12,6 +12,7 @@ pub mod digest;
 pub mod file;
 pub mod job;
 pub mod name;
+pub mod pages;
 pub mod parse;
 pub mod policy;
 pub mod problem;

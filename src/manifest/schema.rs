@@ -227,6 +227,7 @@ mod tests {
     }
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "rows of a table read better so")]
     fn check_default(words: &str, expected: Option<Value>) {
         let mut schema = Map::new();
         schema.insert("description".to_owned(), words.into());

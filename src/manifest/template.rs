@@ -244,7 +244,10 @@ fn choose(name: &str, known: &[&str], message: &str) -> Option<(String, String)>
     }
     let nearest = known
         .iter()
-        .map(|other| (strsim::jaro_winkler(name, other), *other))
+        .map(|other| {
+            let swapped = strsim::damerau_levenshtein(name, other) <= 1;
+            (if swapped { 1.0 } else { strsim::jaro_winkler(name, other) }, *other)
+        })
         .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let help = match nearest {

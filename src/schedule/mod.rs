@@ -13,6 +13,7 @@ pub mod spread;
 mod cron;
 mod expression;
 mod field;
+mod item;
 mod never;
 mod pattern;
 mod pool;
@@ -96,7 +97,7 @@ impl Schedule {
     pub fn skipped_between(&self, after: Timestamp, until: Timestamp) -> Vec<SkippedGap> {
         let mut skipped: Vec<SkippedGap> =
             self.entries.iter().flat_map(|entry| entry.skipped_between(after, until)).collect();
-        skipped.sort_by(|a, b| (a.at, a.first).cmp(&(b.at, b.first)));
+        skipped.sort_by_key(|a| (a.at, a.first));
         skipped
     }
 

@@ -99,7 +99,7 @@ impl Scanner {
                 continue;
             }
             count += 1;
-            if let Some((file, stamp)) = self.read(&found, now) {
+            if let Some((file, stamp)) = Self::read(&found, now) {
                 if let Some(stamp) = stamp {
                     known.insert(found.shown, (stamp, Arc::clone(&file)));
                 }
@@ -120,7 +120,7 @@ impl Scanner {
     }
 
     /// The file with its stamp, when the stamp can be relied on.
-    fn read(&self, found: &Found, now: Timestamp) -> Option<(Arc<ManifestFile>, Option<Stamp>)> {
+    fn read(found: &Found, now: Timestamp) -> Option<(Arc<ManifestFile>, Option<Stamp>)> {
         let (file, stamp) = read(&found.path, &found.shown)?;
         let is_old = |stamp: &Stamp| now.as_second() - stamp.changed.0 > RACY_SECONDS;
         Some((Arc::new(file), stamp.filter(is_old)))

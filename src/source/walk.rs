@@ -49,7 +49,8 @@ pub(super) fn walk(root: &Path) -> io::Result<Walk> {
 /// Whether a name is that of a manifest, and not that of a hidden or temporary file.
 pub(super) fn is_manifest(name: &str) -> bool {
     let temporary = name.starts_with('.') || name.starts_with('#') || name.ends_with('~');
-    !temporary && (name.ends_with(".yaml") || name.ends_with(".yml"))
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+    !temporary && matches!(ending, Some("yaml" | "yml"))
 }
 
 impl Walk {

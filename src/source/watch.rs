@@ -115,30 +115,25 @@ impl Watcher {
         let mut way = self.root.clone();
         for _ in 0..16 {
             interest.entries.insert(way.clone());
-            if let Some(parent) = way.ancestors().skip(1).find(|parent| parent.is_dir()) {
-                if let Ok(real) = fs::canonicalize(parent) {
-                    add(&mut wanted, &real);
-                    let name = way.strip_prefix(parent).ok().and_then(|rest| rest.components().next());
-                    interest.entries.extend(name.map(|name| real.join(name)));
-                }
+            if let Some(parent) = way.ancestors().skip(1).find(|parent| parent.is_dir())
+                && let Ok(real) = fs::canonicalize(parent)
+            {
+                add(&mut wanted, &real);
+                let name = way.strip_prefix(parent).ok().and_then(|rest| rest.components().next());
+                interest.entries.extend(name.map(|name| real.join(name)));
             }
             match fs::read_link(&way) {
                 Ok(target) => way = way.parent().unwrap_or(Path::new("/")).join(target),
                 Err(_) => break,
             }
         }
-        self.targets(directories, &mut wanted, &mut interest);
+        Self::targets(directories, &mut wanted, &mut interest);
         *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
         self.watch(wanted)
     }
 
     /// Files that are links: where they lead, a change counts too.
-    fn targets(
-        &self,
-        directories: &[PathBuf],
-        wanted: &mut BTreeMap<PathBuf, (u64, u64)>,
-        interest: &mut Interest,
-    ) {
+    fn targets(directories: &[PathBuf], wanted: &mut BTreeMap<PathBuf, (u64, u64)>, interest: &mut Interest) {
         for directory in directories {
             let Ok(entries) = fs::read_dir(directory) else { continue };
             let links = entries

@@ -1,4 +1,4 @@
-//! JUnit's XML: a test case for each problem; one that passes when there is none.
+//! The XML of `JUnit`: a test case for each problem; one that passes when there is none.
 
 use std::fmt::Write as _;
 

@@ -178,7 +178,7 @@ fn exactly_one<'a>(
                 "keep one of them; for several actions in a row use `steps`".to_owned(),
             );
             if !names.contains(&"shell") {
-                draft.help = "keep one of them".to_owned();
+                "keep one of them".clone_into(&mut draft.help);
             }
             draft.related.push((first.key_span, "this one".to_owned()));
             let place = others.first().map_or(first.key_span, |entry| entry.key_span);

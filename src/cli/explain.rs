@@ -1,0 +1,184 @@
+//! `tintal explain`: a job as it is understood, or the page of a code.
+
+use std::{collections::BTreeMap, fmt::Write as _, io::Write as _, sync::Arc};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    Exit, Failure, console,
+    next::{compiled, told, zone},
+    tree::{self, View},
+};
+use crate::{
+    config::Settings,
+    engine::clock,
+    load::{Loaded, effective::effective, provenance::Provenance},
+    manifest::{code::Code, file::ManifestFile, pages, yaml::node::escaped},
+};
+
+/// Fires that are shown.
+const FIRES: usize = 5;
+
+/// Column at which it is said where a value comes from.
+const COLUMN: usize = 44;
+
+/// Explain a job (its effective spec, tier and next fires), or a code such as TIN036
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// A job, or a code
+    #[arg(value_name = "JOB|CODE")]
+    subject: String,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    pub(super) fn run(self, settings: impl FnOnce() -> Result<Settings, Failure>) -> Result<Exit, Failure> {
+        if let Some(code) = Code::parse(&self.subject) {
+            write!(console::out(), "{}", pages::text(code))?;
+            return Ok(Exit::Clean);
+        }
+        let settings = settings()?;
+        let view = tree::load(&settings)?;
+        let job = view.job(&self.subject)?;
+        let spec = effective(&job.spec);
+        let provenance = provenance(&view, job, &spec);
+        let schedule = compiled(&job.spec)?;
+        let (_, zone) = zone(&job.spec);
+        let next: Vec<String> =
+            schedule.fires_after(clock::now()).take(FIRES).map(|fire| told(fire.time, &zone)).collect();
+        if self.json {
+            console::json(&document(&view, job, &spec, &provenance, &next))?;
+        } else {
+            write!(console::out(), "{}", text(&view, job, &spec, &provenance, &next))?;
+        }
+        Ok(Exit::Clean)
+    }
+}
+
+fn provenance(view: &View, job: &Arc<Loaded>, spec: &Value) -> BTreeMap<String, Provenance> {
+    let find = |path: &str| view.files.iter().find(|file| file.path == path);
+    let Some(file) = find(&job.origin.path) else { return BTreeMap::new() };
+    let mut layers: Vec<Arc<ManifestFile>> = Vec::new();
+    let mut directory = job.origin.path.rsplit_once('/').map_or("", |(directory, _)| directory);
+    loop {
+        let at =
+            |name: &str| if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+        layers.extend(find(&at("_defaults.yaml")).or_else(|| find(&at("_defaults.yml"))).cloned());
+        if directory.is_empty() {
+            break;
+        }
+        directory = directory.rsplit_once('/').map_or("", |(parent, _)| parent);
+    }
+    let document = usize::try_from(job.origin.document).unwrap_or(0);
+    view.loader.provenance(spec, file, document, &layers, &view.prefix)
+}
+
+fn document(
+    view: &View,
+    job: &Loaded,
+    spec: &Value,
+    provenance: &BTreeMap<String, Provenance>,
+    next: &[String],
+) -> Value {
+    let classified = &job.classified;
+    let provenance: BTreeMap<&String, String> =
+        provenance.iter().map(|(pointer, from)| (pointer, from.to_string())).collect();
+    json!({
+        "v": 1,
+        "job": job.spec.name,
+        "file": format!("{}{}", view.prefix, job.origin.path),
+        "line": job.origin.line,
+        "spec": spec,
+        "provenance": provenance,
+        "digest": job.digest.to_string(),
+        "tier": classified.tier,
+        "pinned": classified.pinned,
+        "rule": classified.rule.as_str(),
+        "why": classified.why,
+        "warnings": classified.warnings.iter().map(|warning| json!({
+            "code": warning.code.as_str(), "message": warning.message,
+        })).collect::<Vec<_>>(),
+        "considered": classified.considered.iter().map(|each| json!({
+            "tier": each.tier, "verdict": each.verdict.as_str(), "why": each.why,
+        })).collect::<Vec<_>>(),
+        "next": next,
+    })
+}
+
+fn text(
+    view: &View,
+    job: &Loaded,
+    spec: &Value,
+    provenance: &BTreeMap<String, Provenance>,
+    next: &[String],
+) -> String {
+    let mut out = format!("# {}{}:{}\n", view.prefix, job.origin.path, job.origin.line);
+    yaml(spec, "", 0, provenance, &mut out);
+    let classified = &job.classified;
+    let _ = writeln!(out, "\ntier      {} by rule {} ({})", classified.tier, classified.rule, classified.why);
+    for each in &classified.considered {
+        let _ = writeln!(out, "          {}: {}, {}", each.tier, each.verdict.as_str(), each.why);
+    }
+    for warning in &classified.warnings {
+        let _ = writeln!(out, "warning   {} ({}): {}", warning.id, warning.code, warning.message);
+    }
+    let _ = writeln!(out, "digest    {}", job.digest);
+    let _ = match next {
+        [] if job.spec.schedule.is_empty() => {
+            writeln!(out, "next      by hand only: `tintal trigger {}`", job.spec.name)
+        }
+        [] => writeln!(out, "next      no fire"),
+        next => next.iter().enumerate().try_for_each(|(index, time)| {
+            writeln!(out, "{}{time}", if index == 0 { "next      " } else { "          " })
+        }),
+    };
+    out
+}
+
+/// The document as YAML, with where each value comes from at the end of its line.
+fn yaml(
+    value: &Value,
+    pointer: &str,
+    indent: usize,
+    provenance: &BTreeMap<String, Provenance>,
+    out: &mut String,
+) {
+    let Some(map) = value.as_object() else { return };
+    for (key, value) in map {
+        let pointer = format!("{pointer}/{}", escaped(key));
+        let pad = " ".repeat(indent);
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                let _ = writeln!(out, "{pad}{key}:");
+                yaml(value, &pointer, indent + 2, provenance, out);
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                let _ = writeln!(out, "{pad}{key}:");
+                for (index, item) in items.iter().enumerate() {
+                    let mut inner = String::new();
+                    yaml(item, &format!("{pointer}/{index}"), indent + 4, provenance, &mut inner);
+                    // The first line of an item begins with its dash.
+                    let dashed = inner.replacen(&" ".repeat(indent + 4), &format!("{pad}  - "), 1);
+                    out.push_str(&dashed);
+                }
+            }
+            leaf => {
+                let line = format!("{pad}{key}: {}", scalar(leaf));
+                let from = provenance.get(&pointer).map(|from| format!("  # {from}")).unwrap_or_default();
+                let _ = writeln!(out, "{line:<COLUMN$}{from}");
+            }
+        }
+    }
+}
+
+/// A value on one line of YAML.
+pub(super) fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(text) => crate::import::scalar(text),
+        other => other.to_string(),
+    }
+}

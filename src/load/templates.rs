@@ -1,0 +1,114 @@
+//! Whether the templates in a spec can be filled in.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::fault::Fault;
+use crate::manifest::{
+    code::Code,
+    spec::{Action, HttpSpec, Spec, StepSpec},
+    template::{self, FlawKind, Scope},
+    yaml::node::escaped,
+};
+
+/// Checks every value that may hold a template.
+pub(super) fn check(spec: &Spec, faults: &mut Vec<Fault>) {
+    let params: Vec<&str> = spec.params.keys().map(String::as_str).collect();
+    let secrets: Vec<&str> = spec.run.secrets.keys().map(String::as_str).collect();
+    let mut values =
+        Values { faults, scope: Scope { params, steps: Vec::new(), secrets: Vec::new() }, secrets };
+    for (name, value) in &spec.run.env {
+        values.text(&format!("/run/env/{}", escaped(name)), value);
+    }
+    if let Some(cwd) = &spec.run.cwd {
+        values.text("/run/cwd", cwd);
+    }
+    match &spec.run.action {
+        Action::Steps(steps) => {
+            for (index, step) in steps.iter().enumerate() {
+                values.scope.steps = before(steps, step);
+                values.action(&format!("/run/steps/{index}"), &step.action);
+            }
+        }
+        action => values.action("/run", action),
+    }
+}
+
+/// The steps that are done before this one.
+fn before<'s>(steps: &'s [StepSpec], step: &'s StepSpec) -> Vec<&'s str> {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&str> = step.needs.iter().map(String::as_str).collect();
+    while let Some(id) = open.pop() {
+        if seen.insert(id)
+            && let Some(step) = steps.iter().find(|step| step.id == id)
+        {
+            open.extend(step.needs.iter().map(String::as_str));
+        }
+    }
+    seen.into_iter().collect()
+}
+
+struct Values<'a> {
+    faults: &'a mut Vec<Fault>,
+    scope: Scope<'a>,
+    secrets: Vec<&'a str>,
+}
+
+impl Values<'_> {
+    fn action(&mut self, pointer: &str, action: &Action) {
+        match action {
+            Action::Command(words) => {
+                for (index, word) in words.iter().enumerate() {
+                    self.text(&format!("{pointer}/command/{index}"), word);
+                }
+            }
+            Action::Shell(line) => self.text(&format!("{pointer}/shell"), line),
+            Action::Http(request) => self.request(&format!("{pointer}/http"), request),
+            Action::Steps(_) | Action::Builtin(_) => {}
+        }
+    }
+
+    fn request(&mut self, pointer: &str, request: &HttpSpec) {
+        self.scope.secrets.clone_from(&self.secrets);
+        self.text(&format!("{pointer}/url"), &request.url);
+        if let Some(socket) = &request.unix_socket {
+            self.text(&format!("{pointer}/unix_socket"), socket);
+        }
+        for (name, value) in &request.headers {
+            self.text(&format!("{pointer}/headers/{}", escaped(name)), value);
+        }
+        if let Some(body) = &request.body {
+            self.value(&format!("{pointer}/body"), body);
+        }
+        self.scope.secrets.clear();
+    }
+
+    fn value(&mut self, pointer: &str, value: &Value) {
+        match value {
+            Value::String(text) => self.text(pointer, text),
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.value(&format!("{pointer}/{index}"), item);
+                }
+            }
+            Value::Object(map) => {
+                for (key, item) in map {
+                    self.value(&format!("{pointer}/{}", escaped(key)), item);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, pointer: &str, text: &str) {
+        for flaw in template::check(text, &self.scope) {
+            let (code, label) = match flaw.kind {
+                FlawKind::Syntax => (Code::TemplateSyntax, "cannot be read"),
+                FlawKind::Name => (Code::TemplateName, "no such name"),
+            };
+            self.faults
+                .push(Fault::new(code, pointer, flaw.message).range(flaw.range).label(label).help(flaw.help));
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The commands that look, as their users see them.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{fs, io::Write as _, process::Stdio};
+
+use common::{Ran, Tree};
+use expect_test::{Expect, expect};
+use serde_json::Value;
+
+const BAD: &str = "\
+schedule:
+  cron: \"61 * * * *\"
+run:
+  comand: [echo, hi]
+policy:
+  timeout: 5
+";
+
+#[expect(clippy::needless_pass_by_value, reason = "rows of a table read better so")]
+#[track_caller]
+fn check(ran: Ran, expected: Expect) {
+    expected.assert_eq(&ran.shown());
+}
+
+#[test]
+fn a_manifest_with_three_mistakes_is_told_all_of_them() {
+    let tree = Tree::with(&[("jobs.d/report.yaml", BAD)]);
+    check(tree.run(&["validate"]), expect![[r#"
+        TIN010 (https://tintal.dev/docs/diagnostics#tin010)
+
+          × `run` has no field `comand`
+           ╭─[jobs.d/report.yaml:4:3]
+         3 │ run:
+         4 │   comand: [echo, hi]
+           ·   ───┬──
+           ·      ╰── no such field
+         5 │ policy:
+           ╰────
+          help: did you mean `command`?
+
+        TIN011 (https://tintal.dev/docs/diagnostics#tin011)
+
+          × `timeout` takes text, not the number 5
+           ╭─[jobs.d/report.yaml:6:12]
+         5 │ policy:
+         6 │   timeout: 5
+           ·            ┬
+           ·            ╰── this is the number 5
+           ╰────
+          help: a duration has a unit, as in `5s` or `5m`
+
+        --
+        1 file checked, 0 jobs ready: 2 errors
+        -- exit 1
+    "#]]);
+    check(tree.run(&["validate", "--format", "concise"]), expect![[r#"
+        jobs.d/report.yaml:4:3: error TIN010: `run` has no field `comand` (did you mean `command`?)
+        jobs.d/report.yaml:6:12: error TIN011: `timeout` takes text, not the number 5 (a duration has a unit, as in `5s` or `5m`)
+        --
+        1 file checked, 0 jobs ready: 2 errors
+        -- exit 1
+    "#]]);
+    check(tree.run(&["validate", "--format", "github"]), expect![[r#"
+        ::error file=jobs.d/report.yaml,line=4,endLine=4,col=3,endColumn=9,title=TIN010 no such field::`run` has no field `comand`%0Adid you mean `command`?
+        ::error file=jobs.d/report.yaml,line=6,endLine=6,col=12,endColumn=13,title=TIN011 the value has the wrong type::`timeout` takes text, not the number 5%0Aa duration has a unit, as in `5s` or `5m`
+        --
+        1 file checked, 0 jobs ready: 2 errors
+        -- exit 1
+    "#]]);
+}
+
+#[test]
+fn text_is_right_without_unicode_and_without_colour() {
+    let tree = Tree::with(&[("jobs.d/report.yaml", BAD)]);
+    let ran = |locale: &str| {
+        let output = tree.command(&["validate"]).env("LANG", locale).env("NO_COLOR", "1").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(ran("C").is_ascii(), "{}", ran("C"));
+    assert!(!ran("de_DE.UTF-8").is_ascii());
+    assert!(!ran("de_DE.UTF-8").contains('\u{1b}'));
+}
+
+#[test]
+fn a_duplicate_name_shows_both_places() {
+    let tree = Tree::with(&[
+        ("jobs.d/a.yaml", "name: report\nrun: {command: [echo, a]}\n"),
+        ("jobs.d/b.yaml", "name: report\nrun: {command: [echo, b]}\n"),
+    ]);
+    check(tree.run(&["validate"]), expect![[r#"
+        TIN020 (https://tintal.dev/docs/diagnostics#tin020)
+
+          × there is already a job `report`
+           ╭─[jobs.d/b.yaml:1:7]
+         1 │ name: report
+           ·       ───┬──
+           ·          ╰── given again
+         2 │ run: {command: [echo, b]}
+           ╰────
+          help: give one of them another name; until then neither is changed
+
+        Advice: 
+          ☞ first given here
+           ╭─[jobs.d/a.yaml:1:7]
+         1 │ name: report
+           ·       ───┬──
+           ·          ╰── first given here
+         2 │ run: {command: [echo, a]}
+           ╰────
+
+        --
+        2 files checked, 0 jobs ready: 1 error
+        -- exit 1
+    "#]]);
+}
+
+#[test]
+fn formats_for_programs_hold_the_same_problems() {
+    let tree = Tree::with(&[("jobs.d/report.yaml", BAD), ("jobs.d/ok.yaml", "run: {command: [echo, hi]}\n")]);
+    let json = tree.json(&["validate", "--format", "json"]);
+    assert_eq!((json["v"].clone(), json["files"].clone(), json["jobs"].clone()), (1.into(), 2.into(), 1.into()));
+    let problems = json["problems"].as_array().unwrap();
+    let codes: Vec<&str> = problems.iter().map(|problem| problem["code"].as_str().unwrap()).collect();
+    let place = |problem: &Value| (problem["line"].as_u64().unwrap(), problem["column"].as_u64().unwrap());
+
+    let sarif = tree.json(&["validate", "--format", "sarif"]);
+    assert_eq!(sarif["version"], "2.1.0");
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(results.iter().map(|result| result["ruleId"].as_str().unwrap()).collect::<Vec<_>>(), codes);
+    for (result, problem) in results.iter().zip(problems) {
+        let region = &result["locations"][0]["physicalLocation"]["region"];
+        let start = (region["startLine"].as_u64().unwrap(), region["startColumn"].as_u64().unwrap());
+        assert_eq!(start, place(problem));
+    }
+
+    let gitlab = tree.json(&["validate", "--format", "gitlab"]);
+    let issues = gitlab.as_array().unwrap();
+    assert_eq!(issues.len(), codes.len());
+    assert_eq!(issues[0]["location"]["path"], "jobs.d/report.yaml");
+
+    let junit = tree.run(&["validate", "--format", "junit"]).stdout;
+    assert_eq!(junit.matches("<failure ").count(), codes.len(), "{junit}");
+    assert!(!junit.contains("`>") && junit.starts_with("<?xml"), "{junit}");
+}
+
+#[test]
+fn auto_follows_the_environment() {
+    let tree = Tree::with(&[("jobs.d/report.yaml", BAD)]);
+    let output = tree.command(&["validate"]).env("GITHUB_ACTIONS", "true").output().unwrap();
+    assert!(output.stdout.starts_with(b"::error file=jobs.d/report.yaml,line="));
+}
+
+#[test]
+fn exit_codes_mean_one_thing() {
+    let tree = Tree::with(&[("jobs.d/ok.yaml", "run: {command: [echo, hi]}\n")]);
+    let code = |arguments: &[&str]| tree.run(arguments).code;
+    assert_eq!(code(&["validate"]), Some(0));
+    assert_eq!(code(&["validate", "--no-such-flag"]), Some(2));
+    assert_eq!(code(&["validate", "nowhere.yaml"]), Some(1));
+    assert_eq!(code(&["--jobs", "nowhere", "validate"]), Some(2));
+    tree.write("jobs.d/warn.yaml", "schedule: {at: 2001-01-01T00:00:00Z}\nrun: {command: [echo, hi]}\n");
+    assert_eq!(code(&["validate"]), Some(0));
+    assert_eq!(code(&["validate", "--strict"]), Some(1));
+    tree.write("jobs.d/bad.yaml", BAD);
+    assert_eq!(code(&["validate"]), Some(1));
+    assert_eq!(code(&["validate", "jobs.d/ok.yaml"]), Some(0));
+    fs::create_dir(tree.path("empty")).unwrap();
+    let empty = tree.run(&["validate", "empty"]);
+    assert_eq!(empty.code, Some(2));
+    assert!(empty.stderr.contains("there is no manifest in `empty`"), "{}", empty.stderr);
+}
+
+#[test]
+fn stdin_is_checked_where_it_belongs() {
+    let tree = Tree::with(&[
+        ("jobs.d/_defaults.yaml", "kind: defaults\nschedule: {timezone: Europe/Berln}\n"),
+        ("jobs.d/a.yaml", "run: {command: [echo, a]}\n"),
+    ]);
+    let validate = |name: &str, text: &str| {
+        let mut child = tree
+            .command(&["validate", "-", "--stdin-filename", name, "--format", "concise"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let inside = validate("jobs.d/b.yaml", "schedule: {cron: \"@daily\"}\nrun: {command: [echo, b]}\n");
+    assert!(inside.starts_with("jobs.d/_defaults.yaml:2:") && inside.contains("TIN032"), "{inside}");
+    assert!(validate("jobs.d/b.yaml", "name: a\nrun: {command: [echo, b]}\n").contains("TIN020"));
+    assert_eq!(validate("elsewhere.yaml", "schedule: {cron: \"@daily\"}\nrun: {command: [echo, b]}\n"), "");
+}
+
+#[test]
+fn files_that_are_no_text_get_their_diagnostic() {
+    let tree = Tree::with(&[("jobs.d/ok.yaml", "run: {command: [echo, hi]}\n"), ("jobs.d/empty.yaml", "")]);
+    fs::write(tree.path("jobs.d/binary.yaml"), [0, 159, 146, 150]).unwrap();
+    fs::write(tree.path("jobs.d/bom.yaml"), "\u{feff}run: {command: [echo, hi]}\r\n").unwrap();
+    fs::write(tree.path("jobs.d/huge.yaml"), vec![b'#'; 50 * 1024 * 1024]).unwrap();
+    std::os::unix::fs::symlink("nowhere.yaml", tree.path("jobs.d/link.yaml")).unwrap();
+    std::os::unix::fs::symlink("loop.yaml", tree.path("jobs.d/loop.yaml")).unwrap();
+    fs::create_dir(tree.path("jobs.d/directory.yaml")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(tree.path("jobs.d/pipe.yaml")).status().unwrap().success());
+    check(tree.run(&["validate", "--format", "concise"]), expect![]);
+}
+
+#[test]
+fn a_billion_laughs_file_is_refused() {
+    let mut text = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (name, last) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
+        let alias = format!("*{last}");
+        text.push_str(&format!("{name}: &{name} [{}]\n", vec![alias; 10].join(", ")));
+    }
+    let tree = Tree::with(&[("jobs.d/laughs.yaml", &text)]);
+    let ran = tree.run(&["validate", "--format", "concise"]);
+    assert!(ran.code == Some(1) && ran.stdout.contains("TIN002"), "{}", ran.stdout);
+}
+
+#[test]
+fn plan_and_apply_come_to_rest() {
+    let tree = Tree::with(&[
+        ("jobs.d/a.yaml", "schedule: {cron: \"0 3 1 1 *\"}\nrun: {command: [echo, a]}\n"),
+        ("jobs.d/b.yaml", "run: {command: [echo, b]}\n"),
+    ]);
+    assert_eq!(tree.run(&["plan", "--exit-code"]).code, Some(1));
+    check(tree.run(&["apply"]), expect![]);
+    check(tree.run(&["plan", "--exit-code"]), expect![]);
+    tree.write("jobs.d/a.yaml", "schedule: {cron: \"0 4 1 1 *\"}\nrun: {command: [echo, a]}\n");
+    fs::remove_file(tree.path("jobs.d/b.yaml")).unwrap();
+    let json = tree.json(&["plan", "--format", "json"]);
+    assert_eq!(json["steps"][0]["why"], "changed");
+    assert_eq!(json["steps"][0]["fields"][0]["after"], "0 4 1 1 *");
+    assert_ne!(json["steps"][0]["next_before"], json["steps"][0]["next_after"]);
+    assert_eq!(json["steps"][1]["change"], "prune");
+    let markdown = tree.ok(&["plan", "--format", "markdown"]);
+    assert!(markdown.contains("| a | in-process | put (changed) |"), "{markdown}");
+    check(tree.run(&["apply"]), expect![]);
+    assert_eq!(tree.ok(&["plan", "--exit-code"]), "nothing to do\n");
+}
+
+#[test]
+fn explain_says_where_each_value_comes_from() {
+    let tree = Tree::with(&[
+        ("jobs.d/_defaults.yaml", "kind: defaults\nlabels: {team: billing}\nschedule: {timezone: Europe/Berlin}\n"),
+        ("jobs.d/report.yaml", "schedule: {cron: \"30 2 * * *\"}\nrun: {command: [echo, hi]}\ncharacteristics: {durability: persistent}\n"),
+    ]);
+    let text = tree.ok(&["explain", "report"]);
+    let without_times: String = text.lines().filter(|line| !line.contains(":00+0") && !line.starts_with("digest")).map(|line| format!("{line}\n")).collect();
+    expect![].assert_eq(&without_times);
+    let json = tree.json(&["explain", "report", "--json"]);
+    assert_eq!(json["provenance"]["/labels/team"], "jobs.d/_defaults.yaml:2");
+    assert_eq!((json["tier"].clone(), json["rule"].clone()), ("in-process".into(), "R5".into()));
+    assert_eq!(json["next"].as_array().unwrap().len(), 5);
+    assert!(json["considered"][1]["why"].as_str().unwrap().contains("not configured"));
+}
+
+#[test]
+fn next_tells_the_night_the_clock_changes() {
+    let tree = Tree::with(&[(
+        "jobs.d/report.yaml",
+        "schedule: {cron: \"30 2 * * *\", timezone: Europe/Berlin}\nrun: {command: [echo, hi]}\n",
+    )]);
+    let json = tree.json(&["next", "report", "--after", "2026-03-28T12:00:00Z", "--count", "2", "--json"]);
+    expect![].assert_eq(&json.to_string());
+    let text = tree.ok(&["next", "report", "--after", "2026-10-24T12:00:00Z", "--count", "2"]);
+    expect![].assert_eq(&text);
+}
+
+#[test]
+fn settings_come_from_file_environment_and_flags_in_this_order() {
+    let tree = Tree::with(&[("tintal.yaml", "state: from-file\nlog: {level: debug}\nhistory: {max_age: 3d}\n")]);
+    let config = |flags: &[&str], environment: &[(&str, &str)]| {
+        let mut arguments = flags.to_vec();
+        arguments.extend(["config", "--json"]);
+        let mut command = tree.command(&arguments);
+        let output = command.envs(environment.iter().copied()).output().unwrap();
+        (String::from_utf8(output.stderr).unwrap(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default())
+    };
+    let state = |json: &Value| {
+        let state = &json["settings"]["state"];
+        format!("{} {}", state["value"].as_str().unwrap(), state["origin"].as_str().unwrap())
+    };
+    assert_eq!(state(&config(&[], &[]).1), "from-file tintal.yaml:1");
+    assert_eq!(state(&config(&[], &[("TINTAL_STATE", "from-env")]).1), "from-env TINTAL_STATE");
+    assert_eq!(state(&config(&["--state", "flag"], &[("TINTAL_STATE", "from-env")]).1), "flag --state");
+    let json = config(&[], &[("TINTAL_LOG__LEVEL", "warn"), ("TINTAL_HISTORY__KEEP_LAST", "7")]).1;
+    assert_eq!(json["settings"]["log.level"]["origin"], "TINTAL_LOG__LEVEL");
+    assert_eq!(json["settings"]["history.keep_last"]["value"], "7");
+    assert_eq!(json["settings"]["history.max_age"]["origin"], "tintal.yaml:3");
+    // What runs see is no setting.
+    assert_eq!(state(&config(&[], &[("TINTAL_JOB", "x")]).1), "from-file tintal.yaml:1");
+    for (name, value, part) in [
+        ("TINTAL_STAT", "x", "did you mean `state`?"),
+        ("TINTAL_LOG__FORMAT", "yaml", "`text` or `json`"),
+        ("TINTAL_SHUTDOWN_TIMEOUT", "5", "unit"),
+    ] {
+        let (error, _) = config(&[], &[(name, value)]);
+        assert!(error.contains(part) && error.contains(name), "{name}: {error}");
+    }
+    tree.write("tintal.yaml", "stat: x\n");
+    let ran = tree.run(&["config"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("tintal.yaml:1:1"), "{}", ran.stderr);
+}
+
+#[test]
+fn run_shows_output_live_and_ends_as_the_job_does() {
+    let tree = Tree::with(&[
+        ("jobs.d/ok.yaml", "run: {shell: \"echo out; echo err >&2\"}\n"),
+        ("jobs.d/bad.yaml", "run: {shell: \"echo $TINTAL_ATTEMPT; exit 3\"}\npolicy: {retry: {max_attempts: 2, initial: 1ms}}\n"),
+    ]);
+    check(tree.run(&["run", "ok"]), expect![]);
+    let bad = tree.run(&["run", "bad"]);
+    assert_eq!((bad.stdout.as_str(), bad.code), ("1\n2\n", Some(1)));
+    assert!(bad.stderr.contains("failed: exit status 3"), "{}", bad.stderr);
+}
+
+#[test]
+fn init_writes_a_tree_that_works_and_keeps_what_is_there() {
+    let tree = Tree::new();
+    tree.write("tintal.yaml", "jobs: jobs.d\n");
+    let out = tree.ok(&["init"]);
+    assert!(out.contains("kept  ./tintal.yaml") && out.contains("wrote ./jobs.d/hello.yaml"), "{out}");
+    tree.ok(&["validate", "--strict"]);
+    assert!(tree.ok(&["run", "hello"]).starts_with("hello, it is 20"));
+    tree.ok(&["run", "disk-space"]);
+}
+
+#[test]
+fn import_crontab_writes_manifests_that_hold() {
+    let tree = Tree::new();
+    tree.write("crontab", "CRON_TZ=Europe/Berlin\n30 2 * * * /opt/backup.sh\n*/5 * * * * date +\\%F > /tmp/x\n@reboot echo up\n");
+    tree.ok(&["import", "crontab", "crontab", "--out", "jobs.d"]);
+    tree.ok(&["validate", "--strict"]);
+    let again = tree.run(&["import", "crontab", "crontab", "--out", "jobs.d"]);
+    assert!(again.code == Some(2) && again.stderr.contains("cannot be written"), "{}", again.stderr);
+}
+
+#[test]
+fn completions_and_schemas_are_printed() {
+    let tree = Tree::new();
+    assert!(tree.ok(&["completions", "bash"]).contains("_tintal"));
+    for which in ["job", "defaults", "settings"] {
+        let schema = tree.json(&["schema", which]);
+        assert!(schema["$id"].as_str().unwrap().ends_with(&format!("{which}.schema.json")));
+    }
+}

@@ -1,0 +1,378 @@
+//! The daemon, as its users see it: real processes, real files, real `kill -9`.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use common::{Tree, wait_for};
+use serde_json::Value;
+
+/// A job that prints a word once a second.
+fn every_second(word: &str) -> String {
+    format!("schedule: {{every: 1s}}\nrun: {{command: [echo, {word}]}}\n")
+}
+
+/// A job that runs by hand only, and prints a word.
+fn by_hand(word: &str) -> String {
+    format!("run: {{command: [echo, {word}]}}\n")
+}
+
+/// Waits until the job prints the word when it is triggered.
+#[track_caller]
+fn prints(tree: &Tree, job: &str, word: &str) {
+    wait_for(&format!("{job} prints {word}"), || {
+        let ran = tree.run(&["trigger", job, "--follow"]);
+        (ran.stdout.trim() == word).then_some(())
+    });
+}
+
+#[track_caller]
+fn gone(tree: &Tree, job: &str) {
+    wait_for(&format!("{job} is gone"), || (!jobs(tree).contains(job)).then_some(()));
+}
+
+fn jobs(tree: &Tree) -> BTreeSet<String> {
+    let status = tree.json(&["status", "--json"]);
+    let live = status["jobs"].as_array().unwrap().iter().filter(|job| !job["tier"].is_null());
+    live.map(|job| job["job"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_manifest_fires_on_time_and_leaves_a_record() {
+    let tree = Tree::with(&[("jobs.d/tick.yaml", &every_second("tock"))]);
+    let daemon = tree.serve(&[]);
+    let runs = tree.wait_for_runs("tick", 3);
+    for pair in runs.windows(2) {
+        assert!(pair[0]["fire_time"].as_str() > pair[1]["fire_time"].as_str(), "{pair:?}");
+    }
+    for run in &runs {
+        assert_eq!(run["outcome"], "success", "{run}");
+        assert_eq!(run["attempts"][0]["exit_code"], 0, "{run}");
+    }
+    let id = runs[0]["run_id"].as_str().unwrap();
+    assert_eq!(tree.ok(&["logs", id]), "tock\n");
+    assert_eq!(daemon.stop(), Some(0));
+    // What it remembers can be read without it.
+    assert!(tree.runs("tick").len() >= 3);
+    assert_eq!(tree.ok(&["logs", id]), "tock\n");
+}
+
+#[test]
+fn a_broken_edit_keeps_the_job_and_is_named() {
+    let tree = Tree::with(&[("jobs.d/tick.yaml", &every_second("good"))]);
+    let daemon = tree.serve(&[]);
+    tree.wait_for_runs("tick", 1);
+    tree.write("jobs.d/tick.yaml", "schedule: {every: 1s\n");
+    wait_for("the problem is logged", || daemon.log().contains("TIN001").then_some(()));
+    let before = tree.runs("tick").len();
+    tree.wait_for_runs("tick", before + 2);
+    let status = tree.run(&["status"]);
+    assert_eq!(status.code, Some(1));
+    assert!(status.stdout.contains("tick: Degraded: jobs.d/tick.yaml:1:"), "{}", status.stdout);
+    tree.write("jobs.d/tick.yaml", &by_hand("mended"));
+    prints(&tree, "tick", "mended");
+    assert_eq!(tree.run(&["status"]).code, Some(0));
+}
+
+#[test]
+fn one_bad_file_does_not_keep_the_good_ones_from_starting() {
+    let tree =
+        Tree::with(&[("jobs.d/bad.yaml", "run: {comand: [x]}\n"), ("jobs.d/good.yaml", &by_hand("good"))]);
+    let _daemon = tree.serve(&[]);
+    prints(&tree, "good", "good");
+    assert_eq!(jobs(&tree), BTreeSet::from(["good".to_owned()]));
+}
+
+#[test]
+fn every_way_to_edit_a_file_takes_effect() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("one"))]);
+    let _daemon = tree.serve(&[]);
+    prints(&tree, "a", "one");
+    // Truncate and write.
+    tree.write("jobs.d/a.yaml", &by_hand("two"));
+    prints(&tree, "a", "two");
+    // sed -i: a new file is renamed over the old one.
+    let sed =
+        Command::new("sed").args(["-i", "s/two/three/"]).arg(tree.path("jobs.d/a.yaml")).status().unwrap();
+    assert!(sed.success());
+    prints(&tree, "a", "three");
+    // vim: the old file is moved away, a new one is written.
+    fs::rename(tree.path("jobs.d/a.yaml"), tree.path("jobs.d/a.yaml~")).unwrap();
+    tree.write("jobs.d/a.yaml", &by_hand("four"));
+    fs::remove_file(tree.path("jobs.d/a.yaml~")).unwrap();
+    prints(&tree, "a", "four");
+    // mv into the tree.
+    tree.write("new.yaml", &by_hand("five"));
+    fs::rename(tree.path("new.yaml"), tree.path("jobs.d/b.yaml")).unwrap();
+    prints(&tree, "b", "five");
+    // mkdir -p a/b && cp.
+    tree.write("jobs.d/deep/deeper/c.yaml", &by_hand("six"));
+    prints(&tree, "c", "six");
+    // A symbolic link to a file is swapped.
+    tree.write("v1.yaml", &by_hand("seven"));
+    tree.write("v2.yaml", &by_hand("eight"));
+    symlink("../v1.yaml", tree.path("jobs.d/link.yaml")).unwrap();
+    prints(&tree, "link", "seven");
+    symlink("../v2.yaml", tree.path("jobs.d/.link")).unwrap();
+    fs::rename(tree.path("jobs.d/.link"), tree.path("jobs.d/link.yaml")).unwrap();
+    prints(&tree, "link", "eight");
+    // What it leads to is edited.
+    tree.write("v2.yaml", &by_hand("nine"));
+    prints(&tree, "link", "nine");
+    // A file is removed.
+    fs::remove_file(tree.path("jobs.d/b.yaml")).unwrap();
+    gone(&tree, "b");
+}
+
+#[test]
+fn the_whole_directory_is_swapped_removed_and_made_again() {
+    let tree = Tree::with(&[("v1/a.yaml", &by_hand("one")), ("v2/a.yaml", &by_hand("two"))]);
+    fs::remove_dir(tree.path("jobs.d")).unwrap();
+    symlink("v1", tree.path("jobs.d")).unwrap();
+    let daemon = tree.serve(&[]);
+    prints(&tree, "a", "one");
+    symlink("v2", tree.path("next")).unwrap();
+    fs::rename(tree.path("next"), tree.path("jobs.d")).unwrap();
+    prints(&tree, "a", "two");
+    // Gone: nothing is changed, and it is said aloud.
+    fs::remove_file(tree.path("jobs.d")).unwrap();
+    wait_for("the loss is logged", || daemon.log().contains("there is no directory").then_some(()));
+    prints(&tree, "a", "two");
+    fs::create_dir(tree.path("jobs.d")).unwrap();
+    tree.write("jobs.d/a.yaml", &by_hand("three"));
+    prints(&tree, "a", "three");
+    tree.write("jobs.d/a.yaml", &by_hand("four"));
+    prints(&tree, "a", "four");
+}
+
+#[test]
+fn a_config_map_is_swapped_by_its_data_link() {
+    let tree = Tree::new();
+    tree.write("jobs.d/..2026_1/a.yaml", &by_hand("one"));
+    symlink("..2026_1", tree.path("jobs.d/..data")).unwrap();
+    symlink("..data/a.yaml", tree.path("jobs.d/a.yaml")).unwrap();
+    let _daemon = tree.serve(&[]);
+    prints(&tree, "a", "one");
+    tree.write("jobs.d/..2026_2/a.yaml", &by_hand("two"));
+    symlink("..2026_2", tree.path("jobs.d/..data_tmp")).unwrap();
+    fs::rename(tree.path("jobs.d/..data_tmp"), tree.path("jobs.d/..data")).unwrap();
+    fs::remove_dir_all(tree.path("jobs.d/..2026_1")).unwrap();
+    prints(&tree, "a", "two");
+}
+
+#[test]
+fn git_checkout_changes_the_tree_as_a_whole() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("one")), ("jobs.d/keep.yaml", &by_hand("kept"))]);
+    let git = |arguments: &[&str]| {
+        let name = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"];
+        let status =
+            Command::new("git").args(name).args(arguments).current_dir(tree.root()).output().unwrap();
+        assert!(status.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&status.stderr));
+    };
+    git(&["init", "-q"]);
+    git(&["add", "jobs.d"]);
+    git(&["commit", "-qm", "one"]);
+    git(&["checkout", "-qb", "other"]);
+    tree.write("jobs.d/a.yaml", &by_hand("two"));
+    tree.write("jobs.d/sub/b.yaml", &by_hand("three"));
+    git(&["add", "jobs.d"]);
+    git(&["commit", "-qm", "two"]);
+    git(&["checkout", "-q", "main"]);
+    let _daemon = tree.serve(&[]);
+    prints(&tree, "a", "one");
+    git(&["checkout", "-q", "other"]);
+    prints(&tree, "a", "two");
+    prints(&tree, "b", "three");
+    git(&["checkout", "-q", "main"]);
+    prints(&tree, "a", "one");
+    gone(&tree, "b");
+}
+
+#[test]
+fn polling_follows_edits_and_is_said_aloud() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("one")), ("tintal.yaml", "watch: poll\n")]);
+    let _daemon = tree.serve(&[]);
+    prints(&tree, "a", "one");
+    tree.write("jobs.d/a.yaml", &by_hand("two"));
+    prints(&tree, "a", "two");
+    assert!(tree.ok(&["status"]).contains("by polling"));
+}
+
+#[test]
+fn equal_content_is_no_reload() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("one")), ("jobs.d/b.yaml", &by_hand("one"))]);
+    let daemon = tree.serve(&[]);
+    let state = |key: &str| tree.json(&["status", "--json"])["source"][key].clone();
+    let (generation, parsed) = (state("generation"), state("files_parsed"));
+    tree.write("jobs.d/a.yaml", &by_hand("one"));
+    daemon.signal("HUP");
+    wait_for("the signal is seen", || daemon.log().contains("SIGHUP").then_some(()));
+    tree.write("jobs.d/b.yaml", &by_hand("two"));
+    prints(&tree, "b", "two");
+    assert_eq!(state("generation"), Value::from(generation.as_u64().unwrap() + 1));
+    assert_eq!(state("files_parsed"), Value::from(parsed.as_u64().unwrap() + 1));
+}
+
+#[test]
+fn after_kill_9_nothing_is_lost_and_nothing_runs_twice() {
+    let tree = Tree::with(&[("jobs.d/tick.yaml", &every_second("x"))]);
+    for _ in 0..3 {
+        let daemon = tree.serve(&[]);
+        let before = tree.runs("tick").len();
+        tree.wait_for_runs("tick", before + 2);
+        daemon.kill();
+    }
+    let daemon = tree.serve(&[]);
+    let before = tree.runs("tick").len();
+    tree.wait_for_runs("tick", before + 2);
+    assert_eq!(daemon.stop(), Some(0));
+    // Every second from the first to the last is decided exactly once.
+    let mut decided: Vec<i64> = Vec::new();
+    for run in tree.runs("tick") {
+        let first = run["fire_time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+        decided.extend((0..run["count"].as_i64().unwrap()).map(|offset| first + offset));
+    }
+    decided.sort_unstable();
+    let all: Vec<i64> = (decided[0]..=decided[decided.len() - 1]).collect();
+    assert_eq!(decided, all);
+}
+
+#[test]
+fn a_run_that_was_going_at_kill_9_is_abandoned_ended_and_tried_again() {
+    let tree = Tree::with(&[(
+        "jobs.d/slow.yaml",
+        "run:\n  shell: |\n    echo attempt $TINTAL_ATTEMPT pid $$\n    [ $TINTAL_ATTEMPT = 2 ] || exec sleep 600\npolicy: {retry: {max_attempts: 2, initial: 1ms}}\n",
+    )]);
+    let daemon = tree.serve(&[]);
+    let id = tree.ok(&["trigger", "slow"]).trim().to_owned();
+    let line = wait_for("the first attempt prints", || {
+        let line = tree.run(&["logs", &id]).stdout;
+        line.contains("pid").then_some(line)
+    });
+    let pid = line.trim().rsplit(' ').next().unwrap().to_owned();
+    daemon.kill();
+    assert!(fs::exists(format!("/proc/{pid}")).unwrap(), "it outlives the daemon");
+    let _daemon = tree.serve(&[]);
+    let runs = tree.wait_for_runs("slow", 1);
+    assert_eq!(runs[0]["outcome"], "success", "{runs:?}");
+    assert_eq!(runs[0]["attempts"][0]["outcome"], "abandoned", "{runs:?}");
+    wait_for("the leftover is gone", || {
+        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        (state.is_empty() || state.contains(") Z ")).then_some(())
+    });
+}
+
+#[test]
+fn the_state_directory_has_one_daemon() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("one"))]);
+    let daemon = tree.serve(&[]);
+    let second = tree.run(&["serve"]);
+    assert_eq!(second.code, Some(2));
+    assert!(second.stderr.contains(&format!("in use by the process {}", daemon.pid())), "{}", second.stderr);
+    let mode = |path: &str| fs::metadata(tree.path(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(".tintal"), mode(".tintal/control.sock")), (0o700, 0o600));
+}
+
+#[test]
+fn sigterm_lets_runs_end_and_a_second_one_stops_them() {
+    let tree = Tree::with(&[("jobs.d/slow.yaml", "run: {shell: \"echo begun; sleep 2; echo over\"}\n")]);
+    let daemon = tree.serve(&[]);
+    let id = tree.ok(&["trigger", "slow"]).trim().to_owned();
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!(tree.ok(&["logs", &id]), "begun\nover\n");
+
+    tree.write("jobs.d/slow.yaml", "run: {shell: \"echo begun; sleep 600\"}\n");
+    let daemon = tree.serve(&[]);
+    let id = tree.ok(&["trigger", "slow"]).trim().to_owned();
+    wait_for("it prints", || tree.run(&["logs", &id]).stdout.contains("begun").then_some(()));
+    let begin = Instant::now();
+    daemon.signal("TERM");
+    wait_for("it waits", || daemon.log().contains("a second signal stops them").then_some(()));
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(15));
+    assert_eq!(tree.runs("slow")[0]["outcome"], "cancelled");
+}
+
+#[test]
+fn people_pause_resume_trigger_and_cancel() {
+    let tree = Tree::with(&[
+        ("jobs.d/tick.yaml", &every_second("x")),
+        ("jobs.d/long.yaml", "run: {shell: \"echo begun; sleep 600\"}\n"),
+        ("jobs.d/greet.yaml", "run: {command: [echo, \"hello {{ params.name }}\"]}\nparams: {name: world}\n"),
+    ]);
+    let daemon = tree.serve(&[]);
+    assert_eq!(
+        tree.ok(&["pause", "tick", "--reason", "maintenance"]),
+        "paused `tick`; runs that go on are not stopped\n"
+    );
+    wait_for("a skip is recorded", || {
+        tree.runs("tick").iter().any(|run| run["reason"] == "paused").then_some(())
+    });
+    // A pause survives a restart.
+    daemon.kill();
+    let _daemon = tree.serve(&[]);
+    let paused = tree.json(&["list", "--json"]);
+    let tick = paused["jobs"].as_array().unwrap().iter().find(|job| job["job"] == "tick").unwrap().clone();
+    assert_eq!((tick["paused"].clone(), tick["next_fire"].clone()), (Value::Bool(true), Value::Null));
+    assert_eq!(tree.ok(&["resume", "tick"]), "resumed `tick`\n");
+    let before = tree.runs("tick").iter().filter(|run| run["outcome"] == "success").count();
+    wait_for("it runs again", || {
+        (tree.runs("tick").iter().filter(|run| run["outcome"] == "success").count() > before).then_some(())
+    });
+
+    let id = tree.ok(&["trigger", "long"]).trim().to_owned();
+    wait_for("it prints", || tree.run(&["logs", &id]).stdout.contains("begun").then_some(()));
+    let busy = tree.run(&["trigger", "long"]);
+    assert!(busy.code == Some(2) && busy.stderr.contains("running already"), "{}", busy.stderr);
+    assert!(tree.ok(&["cancel", "long"]).contains(&id));
+    assert_eq!(tree.wait_for_runs("long", 1)[0]["outcome"], "cancelled");
+
+    let greeting = tree.run(&["trigger", "greet", "-p", "name=you", "--follow"]);
+    assert_eq!((greeting.stdout.as_str(), greeting.code), ("hello you\n", Some(0)));
+    let unknown = tree.run(&["trigger", "greet", "-p", "nam=you"]);
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("it has name"), "{}", unknown.stderr);
+    let missing = tree.run(&["trigger", "gret"]);
+    assert!(missing.stderr.contains("did you mean `greet`?"), "{}", missing.stderr);
+}
+
+#[test]
+fn a_prune_of_everything_waits_for_a_person() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("one")), ("jobs.d/b.yaml", &by_hand("one"))]);
+    let daemon = tree.serve(&[]);
+    fs::remove_file(tree.path("jobs.d/a.yaml")).unwrap();
+    gone(&tree, "a");
+    fs::remove_file(tree.path("jobs.d/b.yaml")).unwrap();
+    wait_for("it is held back", || daemon.log().contains("not removed").then_some(()));
+    prints(&tree, "b", "one");
+    assert!(tree.run(&["status"]).stdout.contains("b: Held: "));
+    assert_eq!(tree.ok(&["apply", "--allow-prune", "1"]), "prune b on in-process\n");
+    gone(&tree, "b");
+}
+
+#[test]
+fn an_unreadable_file_holds_prunes_back() {
+    let tree = Tree::with(&[
+        ("jobs.d/a.yaml", &by_hand("one")),
+        ("jobs.d/b.yaml", &by_hand("one")),
+        ("jobs.d/many.yaml", "name: c\nrun: {command: [echo, c]}\n"),
+    ]);
+    let _daemon = tree.serve(&[]);
+    prints(&tree, "c", "c");
+    // Whether `a` is in there now cannot be told.
+    fs::remove_file(tree.path("jobs.d/a.yaml")).unwrap();
+    fs::write(tree.path("jobs.d/many.yaml"), [0xff, 0xfe, 0x00]).unwrap();
+    wait_for("both are held", || {
+        let text = tree.run(&["status"]).stdout;
+        (text.contains("a: Held: ") && text.contains("`jobs.d/many.yaml` cannot be read")).then_some(())
+    });
+    assert_eq!(jobs(&tree).len(), 3);
+}
