@@ -121,7 +121,7 @@ fn set(settings: &mut Settings, name: &str, value: &str, line: usize, notes: &mu
             }
         }
         "SHELL" => {
-            settings.shell = Some(value.to_owned()).filter(|shell| shell != "/bin/sh" && shell != "sh")
+            settings.shell = Some(value.to_owned()).filter(|shell| shell != "/bin/sh" && shell != "sh");
         }
         "HOME" => settings.home = Some(value.to_owned()),
         "RANDOM_DELAY" | "START_HOURS_RANGE" | "LOGNAME" | "USER" => {
@@ -294,7 +294,7 @@ fn unique(slug: &str, imported: &Imported) -> JobName {
     let taken = |name: &JobName| imported.jobs.iter().any(|job| job.name == *name);
     let base = JobName::parse(slug).map_or_else(|_| "job".to_owned(), |name| name.to_string());
     std::iter::once(base.clone())
-        .chain((2..).map(|number| format!("{base}-{number}")))
+        .chain((2..=imported.jobs.len() + 2).map(|number| format!("{base}-{number}")))
         .filter_map(|name| JobName::parse(&name).ok())
         .find(|name| !taken(name))
         .unwrap_or_else(|| unreachable!("there are more numbers than jobs"))

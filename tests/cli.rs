@@ -28,48 +28,71 @@ fn check(ran: Ran, expected: Expect) {
 #[test]
 fn a_manifest_with_three_mistakes_is_told_all_of_them() {
     let tree = Tree::with(&[("jobs.d/report.yaml", BAD)]);
-    check(tree.run(&["validate"]), expect![[r#"
-        TIN010 (https://tintal.dev/docs/diagnostics#tin010)
+    check(
+        tree.run(&["validate"]),
+        expect![[r#"
+            TIN030 (https://tintal.dev/docs/diagnostics#tin030)
 
-          × `run` has no field `comand`
-           ╭─[jobs.d/report.yaml:4:3]
-         3 │ run:
-         4 │   comand: [echo, hi]
-           ·   ───┬──
-           ·      ╰── no such field
-         5 │ policy:
-           ╰────
-          help: did you mean `command`?
+              × in the minute field, `61` is not between 0 and 59
+               ╭─[jobs.d/report.yaml:2:10]
+             1 │ schedule:
+             2 │   cron: "61 * * * *"
+               ·          ─┬
+               ·           ╰── cannot be read
+             3 │ run:
+               ╰────
+              help: the last is 59; the next is 0
 
-        TIN011 (https://tintal.dev/docs/diagnostics#tin011)
+            TIN010 (https://tintal.dev/docs/diagnostics#tin010)
 
-          × `timeout` takes text, not the number 5
-           ╭─[jobs.d/report.yaml:6:12]
-         5 │ policy:
-         6 │   timeout: 5
-           ·            ┬
-           ·            ╰── this is the number 5
-           ╰────
-          help: a duration has a unit, as in `5s` or `5m`
+              × `run` has no field `comand`
+               ╭─[jobs.d/report.yaml:4:3]
+             3 │ run:
+             4 │   comand: [echo, hi]
+               ·   ───┬──
+               ·      ╰── no such field
+             5 │ policy:
+               ╰────
+              help: did you mean `command`?
 
-        --
-        1 file checked, 0 jobs ready: 2 errors
-        -- exit 1
-    "#]]);
-    check(tree.run(&["validate", "--format", "concise"]), expect![[r#"
-        jobs.d/report.yaml:4:3: error TIN010: `run` has no field `comand` (did you mean `command`?)
-        jobs.d/report.yaml:6:12: error TIN011: `timeout` takes text, not the number 5 (a duration has a unit, as in `5s` or `5m`)
-        --
-        1 file checked, 0 jobs ready: 2 errors
-        -- exit 1
-    "#]]);
-    check(tree.run(&["validate", "--format", "github"]), expect![[r#"
-        ::error file=jobs.d/report.yaml,line=4,endLine=4,col=3,endColumn=9,title=TIN010 no such field::`run` has no field `comand`%0Adid you mean `command`?
-        ::error file=jobs.d/report.yaml,line=6,endLine=6,col=12,endColumn=13,title=TIN011 the value has the wrong type::`timeout` takes text, not the number 5%0Aa duration has a unit, as in `5s` or `5m`
-        --
-        1 file checked, 0 jobs ready: 2 errors
-        -- exit 1
-    "#]]);
+            TIN011 (https://tintal.dev/docs/diagnostics#tin011)
+
+              × `timeout` takes text, not the number 5
+               ╭─[jobs.d/report.yaml:6:12]
+             5 │ policy:
+             6 │   timeout: 5
+               ·            ┬
+               ·            ╰── this is the number 5
+               ╰────
+              help: a duration has a unit, as in `5s` or `5m`
+
+            --
+            1 file checked, 0 jobs ready: 3 errors
+            -- exit 1
+        "#]],
+    );
+    check(
+        tree.run(&["validate", "--format", "concise"]),
+        expect![[r#"
+            jobs.d/report.yaml:2:10: error TIN030: in the minute field, `61` is not between 0 and 59 (the last is 59; the next is 0)
+            jobs.d/report.yaml:4:3: error TIN010: `run` has no field `comand` (did you mean `command`?)
+            jobs.d/report.yaml:6:12: error TIN011: `timeout` takes text, not the number 5 (a duration has a unit, as in `5s` or `5m`)
+            --
+            1 file checked, 0 jobs ready: 3 errors
+            -- exit 1
+        "#]],
+    );
+    check(
+        tree.run(&["validate", "--format", "github"]),
+        expect![[r#"
+            ::error file=jobs.d/report.yaml,line=2,endLine=2,col=10,endColumn=12,title=TIN030 the cron expression cannot be read::in the minute field, `61` is not between 0 and 59%0Athe last is 59; the next is 0
+            ::error file=jobs.d/report.yaml,line=4,endLine=4,col=3,endColumn=9,title=TIN010 no such field::`run` has no field `comand`%0Adid you mean `command`?
+            ::error file=jobs.d/report.yaml,line=6,endLine=6,col=12,endColumn=13,title=TIN011 the value has the wrong type::`timeout` takes text, not the number 5%0Aa duration has a unit, as in `5s` or `5m`
+            --
+            1 file checked, 0 jobs ready: 3 errors
+            -- exit 1
+        "#]],
+    );
 }
 
 #[test]
@@ -90,7 +113,9 @@ fn a_duplicate_name_shows_both_places() {
         ("jobs.d/a.yaml", "name: report\nrun: {command: [echo, a]}\n"),
         ("jobs.d/b.yaml", "name: report\nrun: {command: [echo, b]}\n"),
     ]);
-    check(tree.run(&["validate"]), expect![[r#"
+    check(
+        tree.run(&["validate"]),
+        expect![[r#"
         TIN020 (https://tintal.dev/docs/diagnostics#tin020)
 
           × there is already a job `report`
@@ -114,14 +139,18 @@ fn a_duplicate_name_shows_both_places() {
         --
         2 files checked, 0 jobs ready: 1 error
         -- exit 1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn formats_for_programs_hold_the_same_problems() {
     let tree = Tree::with(&[("jobs.d/report.yaml", BAD), ("jobs.d/ok.yaml", "run: {command: [echo, hi]}\n")]);
     let json = tree.json(&["validate", "--format", "json"]);
-    assert_eq!((json["v"].clone(), json["files"].clone(), json["jobs"].clone()), (1.into(), 2.into(), 1.into()));
+    assert_eq!(
+        (json["v"].clone(), json["files"].clone(), json["jobs"].clone()),
+        (1.into(), 2.into(), 1.into())
+    );
     let problems = json["problems"].as_array().unwrap();
     let codes: Vec<&str> = problems.iter().map(|problem| problem["code"].as_str().unwrap()).collect();
     let place = |problem: &Value| (problem["line"].as_u64().unwrap(), problem["column"].as_u64().unwrap());
@@ -206,16 +235,33 @@ fn files_that_are_no_text_get_their_diagnostic() {
     std::os::unix::fs::symlink("nowhere.yaml", tree.path("jobs.d/link.yaml")).unwrap();
     std::os::unix::fs::symlink("loop.yaml", tree.path("jobs.d/loop.yaml")).unwrap();
     fs::create_dir(tree.path("jobs.d/directory.yaml")).unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(tree.path("jobs.d/pipe.yaml")).status().unwrap().success());
-    check(tree.run(&["validate", "--format", "concise"]), expect![]);
+    assert!(
+        std::process::Command::new("mkfifo").arg(tree.path("jobs.d/pipe.yaml")).status().unwrap().success()
+    );
+    check(
+        tree.run(&["validate", "--format", "concise"]),
+        expect![[r#"
+        jobs.d/binary.yaml:1:1: error TIN006: byte 1 of the file is not UTF-8 (save it as UTF-8; a file that is no manifest belongs elsewhere)
+        jobs.d/empty.yaml:1:1: error TIN007: the file holds no manifest (write a manifest (`tintal init` shows one), or remove the file)
+        jobs.d/huge.yaml:1:1: error TIN002: the file has 52428800 bytes; at most 1048576 are read (split it into several files, or move it out of the tree)
+        jobs.d/link.yaml:1:1: error TIN005: the file cannot be read: it is a symbolic link to a file that is not there (let the user that tintal runs as read it, or move it out of the tree)
+        jobs.d/loop.yaml:1:1: error TIN005: the file cannot be read: its symbolic links form a circle (let the user that tintal runs as read it, or move it out of the tree)
+        jobs.d/pipe.yaml:1:1: error TIN005: the file cannot be read: it is not a file but a named pipe (let the user that tintal runs as read it, or move it out of the tree)
+        --
+        8 files checked, 2 jobs ready: 6 errors
+        -- exit 1
+    "#]],
+    );
 }
 
 #[test]
 fn a_billion_laughs_file_is_refused() {
     let mut text = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for (name, last) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
+    for (name, last) in
+        ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"])
+    {
         let alias = format!("*{last}");
-        text.push_str(&format!("{name}: &{name} [{}]\n", vec![alias; 10].join(", ")));
+        text = format!("{text}{name}: &{name} [{}]\n", vec![alias; 10].join(", "));
     }
     let tree = Tree::with(&[("jobs.d/laughs.yaml", &text)]);
     let ran = tree.run(&["validate", "--format", "concise"]);
@@ -229,8 +275,23 @@ fn plan_and_apply_come_to_rest() {
         ("jobs.d/b.yaml", "run: {command: [echo, b]}\n"),
     ]);
     assert_eq!(tree.run(&["plan", "--exit-code"]).code, Some(1));
-    check(tree.run(&["apply"]), expect![]);
-    check(tree.run(&["plan", "--exit-code"]), expect![]);
+    check(
+        tree.run(&["apply"]),
+        expect![[r#"
+        create a on in-process
+        create b on in-process
+        --
+        -- exit 0
+    "#]],
+    );
+    check(
+        tree.run(&["plan", "--exit-code"]),
+        expect![[r#"
+        nothing to do
+        --
+        -- exit 0
+    "#]],
+    );
     tree.write("jobs.d/a.yaml", "schedule: {cron: \"0 4 1 1 *\"}\nrun: {command: [echo, a]}\n");
     fs::remove_file(tree.path("jobs.d/b.yaml")).unwrap();
     let json = tree.json(&["plan", "--format", "json"]);
@@ -240,19 +301,68 @@ fn plan_and_apply_come_to_rest() {
     assert_eq!(json["steps"][1]["change"], "prune");
     let markdown = tree.ok(&["plan", "--format", "markdown"]);
     assert!(markdown.contains("| a | in-process | put (changed) |"), "{markdown}");
-    check(tree.run(&["apply"]), expect![]);
+    check(
+        tree.run(&["apply"]),
+        expect![[r#"
+        update a on in-process
+        prune b on in-process
+        --
+        -- exit 0
+    "#]],
+    );
     assert_eq!(tree.ok(&["plan", "--exit-code"]), "nothing to do\n");
 }
 
 #[test]
 fn explain_says_where_each_value_comes_from() {
     let tree = Tree::with(&[
-        ("jobs.d/_defaults.yaml", "kind: defaults\nlabels: {team: billing}\nschedule: {timezone: Europe/Berlin}\n"),
-        ("jobs.d/report.yaml", "schedule: {cron: \"30 2 * * *\"}\nrun: {command: [echo, hi]}\ncharacteristics: {durability: persistent}\n"),
+        (
+            "jobs.d/_defaults.yaml",
+            "kind: defaults\nlabels: {team: billing}\nschedule: {timezone: Europe/Berlin}\n",
+        ),
+        (
+            "jobs.d/report.yaml",
+            "schedule: {cron: \"30 2 * * *\"}\nrun: {command: [echo, hi]}\ncharacteristics: {durability: persistent}\n",
+        ),
     ]);
     let text = tree.ok(&["explain", "report"]);
-    let without_times: String = text.lines().filter(|line| !line.contains(":00+0") && !line.starts_with("digest")).map(|line| format!("{line}\n")).collect();
-    expect![].assert_eq(&without_times);
+    let without_times: String = text
+        .lines()
+        .filter(|line| !line.contains(":00+0") && !line.starts_with("digest"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    expect![[r##"
+        # jobs.d/report.yaml:1
+        name: report                                  # the file's name
+        labels:
+          team: billing                               # jobs.d/_defaults.yaml:2
+        enabled: true                                 # built in
+        schedule:
+          cron: "30 2 * * *"                          # jobs.d/report.yaml:1
+          timezone: Europe/Berlin                     # jobs.d/_defaults.yaml:3
+          dst:
+            gap: run-after                            # built in
+            overlap: first                            # built in
+          day_match: any                              # built in
+        run:
+          command: ["echo","hi"]                      # jobs.d/report.yaml:2
+        characteristics:
+          visibility: internal                        # built in
+          durability: persistent                      # jobs.d/report.yaml:3
+          infrastructure: local                       # built in
+        policy:
+          overlap: skip                               # built in
+          max_running: 1                              # built in
+          kill_grace: "10s"                           # built in
+          retry:
+            max_attempts: 1                           # built in
+
+        tier      in-process by rule R5 (persistent, or distributed: survives restarts, runs elsewhere)
+                  in-process: chosen, stands in for queue
+                  queue: passed over, R5 (persistent, or distributed) chooses it, but it is not configured
+                  workflow: not asked for, not configured
+    "##]]
+    .assert_eq(&without_times);
     let json = tree.json(&["explain", "report", "--json"]);
     assert_eq!(json["provenance"]["/labels/team"], "jobs.d/_defaults.yaml:2");
     assert_eq!((json["tier"].clone(), json["rule"].clone()), ("in-process".into(), "R5".into()));
@@ -267,20 +377,28 @@ fn next_tells_the_night_the_clock_changes() {
         "schedule: {cron: \"30 2 * * *\", timezone: Europe/Berlin}\nrun: {command: [echo, hi]}\n",
     )]);
     let json = tree.json(&["next", "report", "--after", "2026-03-28T12:00:00Z", "--count", "2", "--json"]);
-    expect![].assert_eq(&json.to_string());
+    expect![[r#"{"v":1,"job":"report","timezone":"Europe/Berlin","fires":[{"fire_time":"2026-03-29T03:00:00+02:00","dst":"gap"},{"fire_time":"2026-03-30T02:30:00+02:00","dst":null}]}"#]].assert_eq(&json.to_string());
     let text = tree.ok(&["next", "report", "--after", "2026-10-24T12:00:00Z", "--count", "2"]);
-    expect![].assert_eq(&text);
+    expect![[r#"
+        2026-10-25T02:30:00+02:00  (the clock shows this time twice)
+        2026-10-26T02:30:00+01:00
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
 fn settings_come_from_file_environment_and_flags_in_this_order() {
-    let tree = Tree::with(&[("tintal.yaml", "state: from-file\nlog: {level: debug}\nhistory: {max_age: 3d}\n")]);
+    let tree =
+        Tree::with(&[("tintal.yaml", "state: from-file\nlog: {level: debug}\nhistory: {max_age: 3d}\n")]);
     let config = |flags: &[&str], environment: &[(&str, &str)]| {
         let mut arguments = flags.to_vec();
         arguments.extend(["config", "--json"]);
         let mut command = tree.command(&arguments);
         let output = command.envs(environment.iter().copied()).output().unwrap();
-        (String::from_utf8(output.stderr).unwrap(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default())
+        (
+            String::from_utf8(output.stderr).unwrap(),
+            serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(),
+        )
     };
     let state = |json: &Value| {
         let state = &json["settings"]["state"];
@@ -312,9 +430,21 @@ fn settings_come_from_file_environment_and_flags_in_this_order() {
 fn run_shows_output_live_and_ends_as_the_job_does() {
     let tree = Tree::with(&[
         ("jobs.d/ok.yaml", "run: {shell: \"echo out; echo err >&2\"}\n"),
-        ("jobs.d/bad.yaml", "run: {shell: \"echo $TINTAL_ATTEMPT; exit 3\"}\npolicy: {retry: {max_attempts: 2, initial: 1ms}}\n"),
+        (
+            "jobs.d/bad.yaml",
+            "run: {shell: \"echo $TINTAL_ATTEMPT; exit 3\"}\npolicy: {retry: {max_attempts: 2, initial: 1ms}}\n",
+        ),
     ]);
-    check(tree.run(&["run", "ok"]), expect![]);
+    check(
+        tree.run(&["run", "ok"]),
+        expect![[r#"
+        out
+        err
+        --
+        tintal: `ok` succeeded
+        -- exit 0
+    "#]],
+    );
     let bad = tree.run(&["run", "bad"]);
     assert_eq!((bad.stdout.as_str(), bad.code), ("1\n2\n", Some(1)));
     assert!(bad.stderr.contains("failed: exit status 3"), "{}", bad.stderr);

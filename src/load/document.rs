@@ -17,7 +17,7 @@ use crate::{
         digest::Digest,
         job::Manifest,
         name::JobName,
-        parse::{Document, Parsed, Shapes, parse},
+        parse::{Document, Parsed, Rest, Shapes, parse},
         problem::{LineColumn, Problem, Severity, SourceText, Span},
         spec::{Spec, TriggerSpec},
         yaml::{Node, NodeValue},
@@ -96,7 +96,13 @@ impl Reading<'_> {
         let manifest = match &parsed.document {
             Ok(Document::Job(manifest)) => manifest,
             Ok(Document::Defaults(_)) => return broken(None),
-            Err(document) => return broken(document.name.clone().or_else(from_stem)),
+            Err(document) => {
+                let name = document.name.clone().or_else(from_stem);
+                if let Some(rest) = &document.rest {
+                    problems.extend(self.rest(rest, name.as_ref(), &parsed.node, &origin));
+                }
+                return broken(name);
+            }
         };
         let written = Written { source: self.source, node: &parsed.node, layers: &self.directory.layers };
         let Some(name) = manifest.name.clone().or_else(from_stem) else {
@@ -139,6 +145,34 @@ impl Reading<'_> {
             Arc::new(Loaded { spec: Arc::new(spec), digest, origin: origin.clone(), classified })
         });
         (job, faults)
+    }
+
+    /// What is wrong with the meaning of what is left of a document without its mistakes of shape.
+    fn rest(&self, rest: &Rest, name: Option<&JobName>, node: &Node, origin: &Origin) -> Vec<Problem> {
+        let stand_in = JobName::parse("job");
+        let Some(name) = name.or(stand_in.as_ref().ok()) else { return Vec::new() };
+        if self.directory.broken {
+            return Vec::new();
+        }
+        let is_gone = |pointer: &str| {
+            rest.removed.iter().any(|gone| pointer == gone || pointer.starts_with(&format!("{gone}/")))
+        };
+        let without_run = is_gone("/run");
+        let without_list_items =
+            rest.removed.iter().any(|gone| gone.starts_with("/schedule/") || gone.starts_with("/run/steps"));
+        let written = Written { source: self.source, node, layers: &self.directory.layers };
+        let (_, faults) = self.job(name, &rest.manifest, node, origin);
+        faults
+            .into_iter()
+            .filter(|fault| !is_gone(&fault.pointer) && node.at(&fault.pointer).is_some())
+            // What follows from something that was taken out is no mistake of its own.
+            .filter(|fault| fault.code != Code::TemplateName || rest.removed.is_empty())
+            .filter(|fault| !(without_run && fault.code >= Code::PinImpossible))
+            .filter(|fault| {
+                !(without_list_items && fault.pointer.split('/').any(|part| part.parse::<usize>().is_ok()))
+            })
+            .map(|fault| written.problem(fault, Some(name)))
+            .collect()
     }
 
     fn no_name(&self, alone: bool) -> Fault {

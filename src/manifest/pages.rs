@@ -227,7 +227,7 @@ pub fn page(code: Code) -> Page {
         Code::NoStepView => (
             "A job with steps runs in-process, where no page shows how each step goes. The output of all steps is in one log, with the step's id before each line.",
             "tier: in-process\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
-            "tier: in-process\n# tintal: ignore TIN065 -- the log is enough\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
+            "# tintal: ignore TIN065 -- the log is enough\ntier: in-process\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
         ),
         Code::FrequencyClash => (
             "The stated frequency contradicts the schedule. It is derived from the schedule, and need not be stated.",

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+mod rest;
+
 use super::{
     code::Code,
     defaults::Defaults,
@@ -50,10 +52,21 @@ pub enum Document {
 }
 
 /// A document that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Broken {
     /// The name it gives its job, if it gives one that can be read.
     pub name: Option<JobName>,
+    /// What is left of it without its mistakes: to be checked further, never to be used.
+    pub rest: Option<Rest>,
+}
+
+/// What is left of a document without its mistakes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rest {
+    /// The document; an action that was a mistake is one that does nothing.
+    pub manifest: Box<Manifest>,
+    /// JSON pointers to what was taken out.
+    pub removed: Vec<String>,
 }
 
 /// One document of a file.
@@ -121,9 +134,9 @@ fn document(
             problem.pointer = node.pointer_at(problem.primary.place.span);
         }
     }
-    let broken = |node| Parsed { document: Err(Broken { name: name.clone() }), node, index };
+    let broken = |node, rest| Parsed { document: Err(Broken { name: name.clone(), rest }), node, index };
     if extent == Extent::Part {
-        return broken(node);
+        return broken(node, None);
     }
     let mut found = match kind(&node, is_defaults_file, source) {
         Ok(shape) => match shape {
@@ -147,7 +160,10 @@ fn document(
     problems.append(&mut found);
     match read {
         Some(document) => Parsed { document: Ok(document), node, index },
-        None => broken(node),
+        None => {
+            let rest = if is_defaults_file { None } else { rest::of(&node, &shapes.job, source) };
+            broken(node, rest)
+        }
     }
 }
 

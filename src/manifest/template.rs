@@ -246,7 +246,7 @@ fn choose(name: &str, known: &[&str], message: &str) -> Option<(String, String)>
         .iter()
         .map(|other| {
             let swapped = strsim::damerau_levenshtein(name, other) <= 1;
-            (if swapped { 1.0 } else { strsim::jaro_winkler(name, other) }, *other)
+            (strsim::jaro_winkler(name, other) + if swapped { 1.0 } else { 0.0 }, *other)
         })
         .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0));

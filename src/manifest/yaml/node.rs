@@ -135,6 +135,35 @@ impl Node {
         self.place().contains(span)
     }
 
+    /// Takes out the value that a JSON pointer names, with its key. One that is not there is no
+    /// error.
+    pub fn remove(&mut self, pointer: &str) {
+        let Some((parent, last)) = pointer.rsplit_once('/') else { return };
+        let mut here = self;
+        for part in parent.split('/').skip(1) {
+            let key = part.replace("~1", "/").replace("~0", "~");
+            let inner = match &mut here.value {
+                NodeValue::Map(entries) => {
+                    entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
+                }
+                NodeValue::List(items) => key.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
+                _ => None,
+            };
+            let Some(inner) = inner else { return };
+            here = inner;
+        }
+        let key = last.replace("~1", "/").replace("~0", "~");
+        match &mut here.value {
+            NodeValue::Map(entries) => entries.retain(|entry| entry.key != key),
+            NodeValue::List(items) => {
+                if let Some(index) = key.parse::<usize>().ok().filter(|index| *index < items.len()) {
+                    items.remove(index);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The entry with this key, when the node is a mapping that has it.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&Entry> {

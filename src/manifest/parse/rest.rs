@@ -1,0 +1,56 @@
+//! What is left of a document without its mistakes of shape, so that mistakes of meaning are told in
+//! the same run.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Rest, whole_numbers};
+use crate::manifest::{problem::SourceText, shape::Shape, yaml::Node};
+
+/// Rounds of taking mistakes out: single values, then the parts that they belong to.
+const ROUNDS: usize = 3;
+
+/// What is left; none when too much is wrong.
+pub(super) fn of(node: &Node, shape: &Shape, source: &Arc<SourceText>) -> Option<Rest> {
+    let mut left = node.clone();
+    let mut removed = Vec::new();
+    for round in 0..ROUNDS {
+        let problems = shape.check(&left, &left.to_json(), source);
+        if problems.is_empty() {
+            break;
+        }
+        for problem in problems {
+            let pointer = match round {
+                0 => problem.pointer,
+                // Without the value its surroundings are no good: they go too.
+                _ => top(&problem.pointer),
+            };
+            // A field that the whole document lacks leaves nothing to take out.
+            if !pointer.is_empty() {
+                left.remove(&pointer);
+                removed.push(pointer);
+            }
+        }
+    }
+    let mut json = whole_numbers(left.to_json());
+    let map = json.as_object_mut()?;
+    if !map.contains_key("run") {
+        removed.push("/run".to_owned());
+        map.insert("run".to_owned(), json!({"builtin": {"noop": {}}}));
+    }
+    let manifest = serde_json::from_value(json).ok()?;
+    Some(Rest { manifest: Box::new(manifest), removed })
+}
+
+/// The part of a document that a pointer leads into: `/run`, or an entry of `schedule`.
+fn top(pointer: &str) -> String {
+    let mut parts = pointer.split('/').skip(1);
+    match (parts.next(), parts.next()) {
+        (Some("schedule"), Some(index)) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("/schedule/{index}")
+        }
+        (Some(first), _) => format!("/{first}"),
+        (None, _) => String::new(),
+    }
+}
