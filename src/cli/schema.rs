@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Exit, Failure, console};
 use crate::{
     config::file::SettingsFile,
-    manifest::{pages, schema},
+    manifest::{pages, reference, schema},
     tier::matrix,
 };
 
@@ -34,9 +34,45 @@ enum Which {
     Settings,
 }
 
+/// What stands above the fields of a manifest.
+const MANIFEST: &str =
+    "One YAML document asks for one job. A file may hold several documents (`---`); then each has a
+`name`. Files end in `.yaml` or `.yml`; subdirectories are read, hidden files are not. Unknown keys are
+errors. Values may hold templates (`{{ fire_time.date }}`); they see `job`, `fire_time`, `run_id`,
+`attempt`, `params`, in a step the `steps` that it needs, and in `http` the `secrets`.
+
+`_defaults.yaml` gives defaults to the jobs in and under its directory; the nearest file wins, and what
+the job says wins over all. `tintal explain JOB` shows where each value comes from.
+
+Editors check and complete with a first line such as
+`# yaml-language-server: $schema=../schemas/job.schema.json`.";
+
+/// What stands above the settings.
+const SETTINGS: &str =
+    "Settings come from `tintal.yaml` in the working directory (or the file that `--config` or
+`TINTAL_CONFIG` names), then from the environment, then from flags; the later wins. A variable is
+`TINTAL_` and the key in capitals, with two underscores between levels: `TINTAL_LOG__FORMAT=json` is
+`log.format`. Unknown keys and variables are errors. `tintal config` shows each value and where it
+comes from.
+
+```yaml settings
+jobs: jobs.d
+state: .tintal
+ledger: file
+log:
+  format: text
+  level: info
+history:
+  keep_last: 1000
+  max_age: 30d
+```
+
+Paths in the file are relative to the file; those of variables and flags to the working directory.";
+
 /// Every generated file, relative to the root of the repository, with its content.
 #[must_use]
 pub fn generated() -> Vec<(&'static str, String)> {
+    let settings = schema::generate::<SettingsFile>("settings");
     let pretty = |schema: Value| format!("{schema:#}\n");
     vec![
         ("schemas/job.schema.json", pretty(schema::job())),
@@ -44,6 +80,8 @@ pub fn generated() -> Vec<(&'static str, String)> {
         ("schemas/settings.schema.json", pretty(schema::generate::<SettingsFile>("settings"))),
         ("docs/decision-matrix.md", matrix::markdown()),
         ("docs/diagnostics.md", pages::markdown()),
+        ("docs/manifest.md", reference::markdown(&schema::job(), "Fields of a manifest", MANIFEST)),
+        ("docs/configuration.md", reference::markdown(&settings, "Settings", SETTINGS)),
     ]
 }
 

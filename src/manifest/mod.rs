@@ -16,6 +16,7 @@ pub mod pages;
 pub mod parse;
 pub mod policy;
 pub mod problem;
+pub mod reference;
 pub mod schedule;
 pub mod schema;
 pub mod shape;
