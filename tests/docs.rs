@@ -97,6 +97,27 @@ fn every_manifest_shown_holds() {
 }
 
 #[test]
+fn what_validate_says_of_the_manifest_above_it_is_true() {
+    let mut count = 0;
+    for path in documents() {
+        let blocks = blocks(&path);
+        for pair in blocks.windows(2) {
+            let [manifest, console] = pair else { continue };
+            if console.tag != "console validate" {
+                continue;
+            }
+            count += 1;
+            let name = manifest.text.lines().next().unwrap().strip_prefix("# ").unwrap();
+            let tree = Tree::with(&[(name, &manifest.text)]);
+            let (command, expected) = console.text.split_once('\n').unwrap();
+            let arguments: Vec<&str> = command.strip_prefix("$ tintal ").unwrap().split(' ').collect();
+            assert_eq!(tree.run(&arguments).stdout, expected, "{}", console.place);
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
 fn every_link_to_a_file_leads_somewhere() {
     for path in documents() {
         let text = fs::read_to_string(&path).unwrap();

@@ -211,6 +211,10 @@ impl Loop {
     ) -> Timestamp {
         let job = &entry.job;
         let name = &job.spec.name;
+        for gap in job.schedule.skipped_between(entry.cursor, pending.fire_time) {
+            warn!(job = %name, at = %gap.at, first = %gap.first, "the clock jumped over fire times; the manifest leaves them out");
+            out.push(skipped(job, gap.at, Skip::Dst, (1, gap.at), now));
+        }
         if now.duration_since(pending.start) <= GRACE {
             out.push(self.candidate(job, pending.fire_time, now));
             return pending.fire_time;

@@ -99,7 +99,7 @@ impl Reading<'_> {
             Err(document) => {
                 let name = document.name.clone().or_else(from_stem);
                 if let Some(rest) = &document.rest {
-                    problems.extend(self.rest(rest, name.as_ref(), &parsed.node, &origin));
+                    problems.extend(self.rest(rest, name.as_ref(), &origin));
                 }
                 return broken(name);
             }
@@ -148,7 +148,8 @@ impl Reading<'_> {
     }
 
     /// What is wrong with the meaning of what is left of a document without its mistakes of shape.
-    fn rest(&self, rest: &Rest, name: Option<&JobName>, node: &Node, origin: &Origin) -> Vec<Problem> {
+    fn rest(&self, rest: &Rest, name: Option<&JobName>, origin: &Origin) -> Vec<Problem> {
+        let node = &rest.node;
         let stand_in = JobName::parse("job");
         let Some(name) = name.or(stand_in.as_ref().ok()) else { return Vec::new() };
         if self.directory.broken {

@@ -65,6 +65,8 @@ pub struct Broken {
 pub struct Rest {
     /// The document; an action that was a mistake is one that does nothing.
     pub manifest: Box<Manifest>,
+    /// The tree of it, to find places in.
+    pub node: Node,
     /// JSON pointers to what was taken out.
     pub removed: Vec<String>,
 }

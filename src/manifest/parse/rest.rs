@@ -6,7 +6,12 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Rest, whole_numbers};
-use crate::manifest::{problem::SourceText, shape::Shape, yaml::Node};
+use crate::manifest::{
+    code::Code,
+    problem::{Problem, SourceText},
+    shape::Shape,
+    yaml::Node,
+};
 
 /// Rounds of taking mistakes out: single values, then the parts that they belong to.
 const ROUNDS: usize = 3;
@@ -21,6 +26,12 @@ pub(super) fn of(node: &Node, shape: &Shape, source: &Arc<SourceText>) -> Option
             break;
         }
         for problem in problems {
+            if round == 0
+                && let Some(meant) = meant(&problem)
+            {
+                left.rename(&problem.pointer, meant);
+                continue;
+            }
             let pointer = match round {
                 0 => problem.pointer,
                 // Without the value its surroundings are no good: they go too.
@@ -40,7 +51,13 @@ pub(super) fn of(node: &Node, shape: &Shape, source: &Arc<SourceText>) -> Option
         map.insert("run".to_owned(), json!({"builtin": {"noop": {}}}));
     }
     let manifest = serde_json::from_value(json).ok()?;
-    Some(Rest { manifest: Box::new(manifest), removed })
+    Some(Rest { manifest: Box::new(manifest), node: left, removed })
+}
+
+/// The field that a misspelt one stands for, as the problem suggests it.
+fn meant(problem: &Problem) -> Option<&str> {
+    let help = problem.help.as_deref().filter(|_| problem.code == Code::UnknownField)?;
+    help.strip_prefix("did you mean `")?.strip_suffix("`?")
 }
 
 /// The part of a document that a pointer leads into: `/run`, or an entry of `schedule`.

@@ -135,23 +135,37 @@ impl Node {
         self.place().contains(span)
     }
 
+    /// Gives the key that a JSON pointer leads to another name; its place stays.
+    pub fn rename(&mut self, pointer: &str, name: &str) {
+        let Some((parent, last)) = pointer.rsplit_once('/') else { return };
+        let key = last.replace("~1", "/").replace("~0", "~");
+        if let Some(Self { value: NodeValue::Map(entries), .. }) = self.at_mut(parent)
+            && let Some(entry) = entries.iter_mut().find(|entry| entry.key == key)
+        {
+            name.clone_into(&mut entry.key);
+        }
+    }
+
+    fn at_mut(&mut self, pointer: &str) -> Option<&mut Self> {
+        let mut here = self;
+        for part in pointer.split('/').skip(1) {
+            let key = part.replace("~1", "/").replace("~0", "~");
+            here = match &mut here.value {
+                NodeValue::Map(entries) => {
+                    entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)?
+                }
+                NodeValue::List(items) => items.get_mut(key.parse::<usize>().ok()?)?,
+                _ => return None,
+            };
+        }
+        Some(here)
+    }
+
     /// Takes out the value that a JSON pointer names, with its key. One that is not there is no
     /// error.
     pub fn remove(&mut self, pointer: &str) {
         let Some((parent, last)) = pointer.rsplit_once('/') else { return };
-        let mut here = self;
-        for part in parent.split('/').skip(1) {
-            let key = part.replace("~1", "/").replace("~0", "~");
-            let inner = match &mut here.value {
-                NodeValue::Map(entries) => {
-                    entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
-                }
-                NodeValue::List(items) => key.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
-                _ => None,
-            };
-            let Some(inner) = inner else { return };
-            here = inner;
-        }
+        let Some(here) = self.at_mut(parent) else { return };
         let key = last.replace("~1", "/").replace("~0", "~");
         match &mut here.value {
             NodeValue::Map(entries) => entries.retain(|entry| entry.key != key),
