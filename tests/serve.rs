@@ -144,7 +144,7 @@ fn the_whole_directory_is_swapped_removed_and_made_again() {
     prints(&tree, "a", "two");
     // Gone: nothing is changed, and it is said aloud.
     fs::remove_file(tree.path("jobs.d")).unwrap();
-    wait_for("the loss is logged", || daemon.log().contains("there is no directory").then_some(()));
+    wait_for("the loss is logged", || daemon.log().contains("cannot read manifests").then_some(()));
     prints(&tree, "a", "two");
     fs::create_dir(tree.path("jobs.d")).unwrap();
     tree.write("jobs.d/a.yaml", &by_hand("three"));

@@ -17,7 +17,7 @@ use crate::{
         view::{PassView, ReconcileRequest},
     },
     engine::{follow::Follow, start},
-    source::Watcher,
+    source::watch::{Wanted, Watcher},
 };
 
 /// Apply the manifests: one pass, then exit
@@ -90,7 +90,7 @@ impl Apply {
         runtime.block_on(async {
             let started = start::start(settings, tree::environment()).await?;
             let prefix = tree::prefix(&settings.jobs);
-            let watcher = Watcher::polling(&settings.jobs);
+            let watcher = Watcher::start(settings.jobs.clone(), Wanted::Poll);
             let follow =
                 Follow::new(std::sync::Arc::clone(&started.daemon), watcher, tree::loader(settings), prefix);
             let (stop, stopped) = tokio::sync::watch::channel(false);

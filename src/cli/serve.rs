@@ -22,7 +22,7 @@ use crate::{
         start::{self, Started},
     },
     ledger::HistoryLimits,
-    source::Watcher,
+    source::watch::{Wanted, Watcher},
 };
 
 /// Run the daemon: follow the manifests, fire on time, run, record
@@ -111,10 +111,11 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
 
     daemon.recover().await?;
     let firing = tokio::spawn(start::fire_loop(&daemon).run(changes, firing_stopped.clone()));
-    let watcher = match settings.watch {
-        Watching::Auto => Watcher::start(&settings.jobs),
-        Watching::Poll => Watcher::polling(&settings.jobs),
+    let wanted = match settings.watch {
+        Watching::Auto => Wanted::Auto,
+        Watching::Poll => Wanted::Poll,
     };
+    let watcher = Watcher::start(settings.jobs.clone(), wanted);
     let prefix = tree::prefix(&settings.jobs);
     let follow = Follow::new(Arc::clone(&daemon), watcher, tree::loader(settings), prefix);
     let nudge = follow.nudge();

@@ -16,7 +16,7 @@ use crate::{
         file::{Content, ManifestFile},
         name::JobName,
     },
-    source::{Scanner, scan::read_files},
+    source::{given::read_paths, scan::Scanner},
     tier::Tiers,
 };
 
@@ -62,7 +62,7 @@ pub(super) fn load_with(
     replaced: Option<ManifestFile>,
 ) -> Result<View, Failure> {
     let now = clock::now();
-    let scan = Scanner::new(root).scan(now)?;
+    let scan = Scanner::new(root.to_owned()).scan(now)?;
     let mut files = scan.files;
     if let Some(file) = replaced {
         files.retain(|other| other.path != file.path);
@@ -71,7 +71,9 @@ pub(super) fn load_with(
     }
     let prefix = prefix(root);
     let mut loader = loader(settings);
-    let tree = loader.load(&Input { files: &files, unreadable: &scan.unreadable, prefix: &prefix, now });
+    let unreadable: Vec<(String, String)> =
+        scan.unreadable.into_iter().map(|one| (one.path, one.reason)).collect();
+    let tree = loader.load(&Input { files: &files, unreadable: &unreadable, prefix: &prefix, now });
     Ok(View { tree, files, loader, prefix })
 }
 
@@ -91,6 +93,22 @@ pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<M
     let mut loader = loader(settings);
     let tree = loader.load(&Input { files: &files, unreadable: &[], prefix: "", now: clock::now() });
     View { tree, files, loader, prefix: String::new() }
+}
+
+/// Reads files by name; what is not there is a file that cannot be read.
+fn read_files(paths: &[PathBuf]) -> Vec<Arc<ManifestFile>> {
+    let given = read_paths(paths);
+    let missing = given.unreadable.into_iter().map(|one| {
+        let content_hash = *blake3::hash(one.reason.as_bytes()).as_bytes();
+        Arc::new(ManifestFile {
+            path: one.path,
+            content_hash,
+            content: Content::Unreadable { reason: one.reason },
+        })
+    });
+    let mut files: Vec<_> = given.files.into_iter().chain(missing).collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
 }
 
 /// A text as a file.

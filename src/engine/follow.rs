@@ -25,14 +25,12 @@ use crate::{
         problem::{Problem, Severity},
     },
     plan::{desired::desired, diff::Desired, guard::Allowance},
-    source::{Mode, Scan, Scanner, Settled, Settler, Watcher},
+    source::{
+        scan::{Scan, Scanner},
+        settle::{Settler, Verdict},
+        watch::{Mode, RESCAN_EVERY, Watcher},
+    },
 };
-
-/// Longest time between two scans, whatever the events say.
-const RESCAN: Duration = Duration::from_secs(30);
-
-/// Time between two scans when there are no events.
-const POLL: Duration = Duration::from_secs(1);
 
 /// Waiting time after a pass with failed steps; doubled each time, up to [`RETRY_MAX`].
 const RETRY: Duration = Duration::from_secs(1);
@@ -44,7 +42,6 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 const LOGGED_MAX: usize = 50;
 
 /// The reconcile loop.
-#[derive(Debug)]
 pub struct Follow {
     daemon: Arc<Daemon>,
     backends: Vec<Arc<dyn Backend>>,
@@ -57,6 +54,8 @@ pub struct Follow {
     retry: Duration,
     begun: Instant,
     logged: BTreeSet<String>,
+    /// Whether it was said that there are no events.
+    is_polling: bool,
 }
 
 /// Why the loop woke up.
@@ -84,6 +83,7 @@ impl Follow {
             retry: RETRY,
             begun: Instant::now(),
             logged: BTreeSet::new(),
+            is_polling: false,
         }
     }
 
@@ -101,6 +101,7 @@ impl Follow {
         first: oneshot::Sender<()>,
     ) {
         let mut first = Some(first);
+        let nudge = self.watcher.nudge();
         let mut asked: Vec<PassRequest> = Vec::new();
         while let Ok(request) = requests.try_recv() {
             asked.push(request);
@@ -115,19 +116,18 @@ impl Follow {
             }
             let failed =
                 report.pass.as_ref().is_some_and(|pass| !pass.failed.is_empty() || !pass.unseen.is_empty());
-            let polling = matches!(self.watcher.mode(), Mode::Polling { .. });
             let wait = if failed {
                 self.retry = (self.retry * 2).min(RETRY_MAX);
                 self.retry / 2
             } else {
                 self.retry = RETRY;
-                if polling { POLL } else { RESCAN }
+                RESCAN_EVERY
             };
             let woken = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => Woken::Stop,
                 request = requests.recv() => request.map_or(Woken::Stop, Woken::Asked),
-                () = self.watcher.changed() => Woken::Nudge,
+                () = nudge.notified() => Woken::Nudge,
                 () = sleep(wait) => Woken::Nudge,
             };
             match woken {
@@ -149,10 +149,10 @@ impl Follow {
                 Err(failure) => return self.unseen(failure),
             };
             let now = self.begun.elapsed();
-            match self.settler.offer(scan.digest, scan.git_busy, now) {
-                Settled::Use => break Some(scan),
-                Settled::Unchanged => break None,
-                Settled::Wait(wait) => {
+            match self.settler.judge(&scan, now) {
+                Verdict::Use => break Some(scan),
+                Verdict::Unchanged => break None,
+                Verdict::Wait(wait) => {
                     tokio::select! {
                         _ = stop.wait_for(|stop| *stop) => return PassReport::default(),
                         () = sleep(wait) => {}
@@ -179,22 +179,17 @@ impl Follow {
         PassReport { pass: Some(pass), failure: None, errors }
     }
 
-    /// Scans; a directory that is new is watched, and scanned once more.
+    /// Scans, and watches where the tree was found to be.
     fn scan(&mut self) -> Result<Scan, String> {
         tokio::task::block_in_place(|| {
-            for _ in 0..4 {
-                let scan = self.scanner.scan(clock::now()).map_err(|error| error.to_string());
-                let directories = scan.as_ref().map(|scan| scan.directories.as_slice()).unwrap_or_default();
-                let was_events = matches!(self.watcher.mode(), Mode::Events);
-                let added = self.watcher.follow(directories);
-                if let (true, Mode::Polling { reason }) = (was_events, self.watcher.mode()) {
-                    warn!(%reason, "changes cannot be watched; the directory is looked at every second");
-                }
-                if !added || scan.is_err() {
-                    return scan;
-                }
+            let scan = self.scanner.scan(clock::now()).map_err(|error| error.to_string());
+            self.watcher.follow(self.scanner.places());
+            let mode = self.watcher.mode();
+            if let (false, Mode::Polling { reason }) = (self.is_polling, &mode) {
+                self.is_polling = true;
+                warn!(%reason, "changes cannot be watched; the directory is looked at every second");
             }
-            self.scanner.scan(clock::now()).map_err(|error| error.to_string())
+            scan
         })
     }
 
@@ -213,24 +208,19 @@ impl Follow {
     }
 
     fn load(&mut self, scan: &Scan) {
-        let input = Input {
-            files: &scan.files,
-            unreadable: &scan.unreadable,
-            prefix: &self.prefix,
-            now: clock::now(),
-        };
+        let unreadable: Vec<(String, String)> =
+            scan.unreadable.iter().map(|one| (one.path.clone(), one.reason.clone())).collect();
+        let input =
+            Input { files: &scan.files, unreadable: &unreadable, prefix: &self.prefix, now: clock::now() };
         let loader = &mut self.loader;
         let tree = tokio::task::block_in_place(|| loader.load(&input));
         self.log(&tree);
         let degraded = self.degraded(&tree);
-        let watch = match self.watcher.mode() {
-            Mode::Events => "events".to_owned(),
-            Mode::Polling { reason } => format!("polling: {reason}"),
-        };
+        let watch = self.watcher.mode().to_string();
         let errors = tree.errors();
         self.daemon.update_tree(|state| {
             state.scanned_at = Some(clock::now());
-            state.digest = Some(scan.digest);
+            state.digest = Some(scan.tree_hash);
             state.errors = errors;
             state.warnings = tree.problems.len() - errors;
             state.failure = None;

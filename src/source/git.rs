@@ -1,26 +1,32 @@
-//! Whether git is at work in the tree.
+//! Whether git is writing to a work tree.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Read,
     path::{Path, PathBuf},
 };
 
-/// The git directory of the work tree that holds a path.
-pub(super) fn git_directory(path: &Path) -> Option<PathBuf> {
-    let absolute = std::path::absolute(path).ok()?;
-    absolute.ancestors().find_map(|directory| {
-        let git = directory.join(".git");
-        let metadata = fs::symlink_metadata(&git).ok()?;
-        if metadata.is_dir() {
-            return Some(git);
-        }
-        // A work tree of its own, or a submodule: a file that names the directory.
-        let text = fs::read_to_string(&git).ok()?;
-        Some(directory.join(text.strip_prefix("gitdir:")?.trim()))
-    })
+/// Most bytes of a `.git` file: one path.
+const POINTER_BYTES_MAX: u64 = 8192;
+
+/// Whether git holds the index of the work tree that this `.git` belongs to, as it does from the
+/// first to the last file of a checkout.
+pub(super) fn is_busy(dot_git: &Path) -> bool {
+    repository(dot_git).is_some_and(|path| path.join("index.lock").symlink_metadata().is_ok())
 }
 
-/// Whether git is changing the work tree now.
-pub(super) fn is_busy(path: &Path) -> bool {
-    git_directory(path).is_some_and(|git| git.join("index.lock").exists())
+/// The directory of the repository: `.git` itself, or what it names in a linked work tree or a
+/// submodule.
+fn repository(dot_git: &Path) -> Option<PathBuf> {
+    let metadata = fs::metadata(dot_git).ok()?;
+    if metadata.is_dir() {
+        return Some(dot_git.to_owned());
+    }
+    if !metadata.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    File::open(dot_git).ok()?.take(POINTER_BYTES_MAX).read_to_string(&mut text).ok()?;
+    let target = text.strip_prefix("gitdir:")?.trim();
+    Some(dot_git.parent()?.join(target))
 }

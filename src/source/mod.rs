@@ -1,16 +1,22 @@
 //! Reads the directory of manifests, and watches it.
 //!
-//! A scan gives files with their content; events only say that a scan is worth while. What did not
-//! change is not read again.
+//! [`scan`] reads the whole tree and says what is in it, [`settle`] says whether a scan may be
+//! acted on, [`watch`] says when to scan again. What a nudge was about is never asked: every scan
+//! is of the whole tree, so a missed event costs time and nothing else.
 
+mod content;
+mod git;
+pub mod given;
+mod interest;
+mod listing;
+pub mod names;
+pub mod places;
+mod poll;
+mod reason;
 pub mod scan;
 pub mod settle;
+mod stat;
 pub mod watch;
 
-mod git;
-mod read;
-mod walk;
-
-pub use scan::{Scan, ScanError, Scanner};
-pub use settle::{Settled, Settler};
-pub use watch::{Mode, Watcher};
+#[cfg(test)]
+mod tests;

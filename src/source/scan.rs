@@ -1,8 +1,10 @@
-//! Reads the whole tree, and remembers what it has read.
+//! Reads the whole tree, and what has not changed from memory.
+//!
+//! Blocking. The engine scans on every nudge and on a timer; `tintal plan` scans once.
 
 use std::{
     collections::HashMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,169 +13,177 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::{
+    content::{self, Reading},
     git,
-    read::{Stamp, read, reason, unreadable},
-    walk::{Found, walk},
+    listing::{self, Entry, Found},
+    places::Places,
+    reason,
+    stat::Stat,
 };
-use crate::manifest::file::ManifestFile;
+use crate::manifest::file::{Content, ManifestFile};
 
-/// A file that was changed this short before it was read may change again without a trace in its
-/// times; it is read again.
-const RACY_SECONDS: i64 = 1;
-
-/// The tree as it was found.
+/// The tree, as it was found.
 #[derive(Debug, Clone)]
 pub struct Scan {
-    /// The files, sorted by path.
+    /// Everything with the name of a manifest, readable or not, in the order of paths.
     pub files: Vec<Arc<ManifestFile>>,
-    /// Directories in the tree that could not be listed, with what the system said.
-    pub unreadable: Vec<(String, String)>,
-    /// Every directory that was listed.
-    pub directories: Vec<PathBuf>,
-    /// Over all paths and contents.
-    pub digest: [u8; 32],
-    /// Files that were read; the others were known.
+    /// Directories under the root that could not be listed, in the order of paths. While there is
+    /// one, nobody knows what is in the tree, and nothing may be concluded from an absence.
+    pub unreadable: Vec<Unreadable>,
+    /// BLAKE3 over paths, contents, and what could not be read. Equal hashes: nothing changed.
+    pub tree_hash: [u8; 32],
+    /// How many files were read anew; the others had not changed.
     pub read: usize,
-    /// Whether git was at work in the tree.
+    /// Whether git was writing to the work tree that holds the root, or to one in the tree.
     pub git_busy: bool,
 }
 
-/// There is no tree to be seen.
-#[derive(Debug, Error)]
-pub enum ScanError {
-    /// The directory is not there.
-    #[error("there is no directory `{}`; `tintal init` makes one, and `--jobs DIR` names another", .0.display())]
-    Missing(PathBuf),
-    /// It is something else.
-    #[error("`{}` is not a directory; `--jobs DIR` names one", .0.display())]
-    NotADirectory(PathBuf),
-    /// It cannot be listed.
-    #[error("the directory `{}` cannot be read: {reason}", .path.display())]
-    Unreadable {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
+/// A directory that could not be listed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unreadable {
+    /// Path relative to the root, with `/` between parts.
+    pub path: String,
+    /// What the system said, as a fragment that follows the path.
+    pub reason: String,
 }
 
-/// Scans one tree again and again.
+/// The tree cannot be read at all. What is in it is unknown, so nothing follows from it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("cannot read manifests from `{}`: {reason}", .root.display())]
+pub struct ScanError {
+    /// The root, as it was given.
+    pub root: PathBuf,
+    /// What the system said, and the way out.
+    pub reason: String,
+}
+
+impl ScanError {
+    pub(super) fn of_reason(root: &Path, reason: String) -> Self {
+        Self { root: root.to_owned(), reason }
+    }
+
+    pub(super) fn of_root(root: &Path, error: &io::Error) -> Self {
+        let reason = if error.kind() == io::ErrorKind::NotFound && root.is_symlink() {
+            "it is a symbolic link to something that does not exist; point it to a directory".to_owned()
+        } else if reason::is_gone(error) {
+            "there is no such directory; make it, or name another".to_owned()
+        } else {
+            reason::of_error(error)
+        };
+        Self::of_reason(root, reason)
+    }
+
+    pub(super) fn too_many(root: &Path, count_max: usize, what: &str) -> Self {
+        let reason =
+            format!("there are more than {count_max} {what} in it; name a directory of manifests only");
+        Self::of_reason(root, reason)
+    }
+}
+
+/// Reads one tree again and again.
 #[derive(Debug)]
 pub struct Scanner {
     root: PathBuf,
-    known: HashMap<String, (Stamp, Arc<ManifestFile>)>,
+    known: HashMap<String, Known>,
+    places: Places,
+}
+
+#[derive(Debug)]
+struct Known {
+    stat: Stat,
+    /// Whether equal stamps mean equal bytes. A file that was changed just before it was read may
+    /// be changed again within the same tick of the file system's clock.
+    settled: bool,
+    file: Arc<ManifestFile>,
 }
 
 impl Scanner {
-    /// A scanner of the tree under a directory. Nothing is read yet.
+    /// A scanner of the tree at `root`: a directory, or a single file whatever its name.
     #[must_use]
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), known: HashMap::new() }
+    pub fn new(root: PathBuf) -> Self {
+        Self { root, known: HashMap::new(), places: Places::default() }
     }
 
-    /// The directory.
-    #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Reads what has changed since the last scan.
+    /// Reads the tree. `now` is the wall clock, and only decides which files are read anew.
+    ///
+    /// A file that cannot be read is no error: it comes with what stands against it.
     ///
     /// # Errors
     ///
-    /// When the directory itself cannot be listed. Then nothing is known of any manifest.
+    /// When the root is missing or cannot be listed, and when there is too much in it.
     pub fn scan(&mut self, now: Timestamp) -> Result<Scan, ScanError> {
-        let git_busy = git::is_busy(&self.root);
-        let walk = walk(&self.root).map_err(|error| self.failure(&error))?;
-        let mut known = HashMap::with_capacity(walk.files.len());
-        let mut files: Vec<Arc<ManifestFile>> =
-            walk.odd.into_iter().map(|(shown, reason)| Arc::new(unreadable(&shown, reason))).collect();
-        let mut count = 0;
-        for found in walk.files {
-            let stamp = Stamp::of(&found.metadata);
-            if let Some((old, file)) = self.known.remove(&found.shown)
-                && old == stamp
-            {
-                files.push(Arc::clone(&file));
-                known.insert(found.shown, (stamp, file));
+        let mut places = Places::default();
+        let listed = listing::list(&self.root, &mut places);
+        self.places = places;
+        let mut listing = listed?;
+        listing.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        listing.unreadable.sort_unstable();
+
+        let mut known = HashMap::with_capacity(listing.entries.len());
+        let mut files = Vec::with_capacity(listing.entries.len());
+        let mut read = 0;
+        for entry in listing.entries {
+            if let Some((path, same)) = self.unchanged(&entry) {
+                files.push(Arc::clone(&same.file));
+                known.insert(path, same);
                 continue;
             }
-            count += 1;
-            if let Some((file, stamp)) = Self::read(&found, now) {
-                if let Some(stamp) = stamp {
-                    known.insert(found.shown, (stamp, Arc::clone(&file)));
-                }
-                files.push(file);
+            let reading = match entry.found {
+                Found::Broken(reason) => content::refused(Content::Unreadable { reason }),
+                Found::File(stat) => content::too_large(stat.bytes).unwrap_or_else(|| {
+                    read += 1;
+                    content::read(&entry.real)
+                }),
+            };
+            let Reading::Read { hash, content, stat } = reading else { continue };
+            let file = Arc::new(ManifestFile { path: entry.path, content_hash: hash, content });
+            if let Some(stat) = stat {
+                let settled = stat.is_settled(now);
+                known.insert(file.path.clone(), Known { stat, settled, file: Arc::clone(&file) });
             }
+            files.push(file);
         }
         self.known = known;
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let digest = digest(&files, &walk.unreadable);
-        Ok(Scan {
-            files,
-            unreadable: walk.unreadable,
-            directories: walk.directories,
-            digest,
-            read: count,
-            git_busy,
-        })
+
+        let tree_hash = tree_hash(&files, &listing.unreadable);
+        // Asked last, so that a checkout that began under way is seen.
+        let git_busy = listing.git.iter().any(|path| git::is_busy(path));
+        Ok(Scan { files, unreadable: listing.unreadable, tree_hash, read, git_busy })
     }
 
-    /// The file with its stamp, when the stamp can be relied on.
-    fn read(found: &Found, now: Timestamp) -> Option<(Arc<ManifestFile>, Option<Stamp>)> {
-        let (file, stamp) = read(&found.path, &found.shown)?;
-        let is_old = |stamp: &Stamp| now.as_second() - stamp.changed.0 > RACY_SECONDS;
-        Some((Arc::new(file), stamp.filter(is_old)))
+    /// Where a change of the tree can come from, as the last scan found it; also when it failed.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
-    fn failure(&self, error: &io::Error) -> ScanError {
-        let path = self.root.clone();
-        match error.kind() {
-            io::ErrorKind::NotFound => ScanError::Missing(path),
-            io::ErrorKind::NotADirectory => ScanError::NotADirectory(path),
-            _ => ScanError::Unreadable { path, reason: reason(error) },
+    fn unchanged(&mut self, entry: &Entry) -> Option<(String, Known)> {
+        let Found::File(stat) = &entry.found else { return None };
+        let (path, known) = self.known.remove_entry(&entry.path)?;
+        (known.settled && known.stat == *stat).then_some((path, known))
+    }
+}
+
+fn tree_hash(files: &[Arc<ManifestFile>], unreadable: &[Unreadable]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let mut text = |tag: u8, text: &str| {
+        hasher.update(&[tag]).update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    };
+    for Unreadable { path, reason } in unreadable {
+        text(0, path);
+        text(1, reason);
+    }
+    for file in files {
+        text(2, &file.path);
+        match &file.content {
+            Content::Text(_) => text(3, ""),
+            Content::Unreadable { reason } => text(4, reason),
+            Content::NotText { .. } => text(5, ""),
+            Content::TooLarge { bytes, .. } => text(6, &bytes.to_string()),
         }
     }
-}
-
-/// Reads single files by name, each shown as it was named. One that is not there is unreadable.
-#[must_use]
-pub fn read_files(paths: &[PathBuf]) -> Vec<Arc<ManifestFile>> {
-    let mut files: Vec<Arc<ManifestFile>> = paths
-        .iter()
-        .map(|path| {
-            let shown = path.to_string_lossy().into_owned();
-            let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
-            Arc::new(match is_file {
-                Ok(true) => match read(path, &shown) {
-                    Some((file, _)) => file,
-                    None => unreadable(&shown, "there is no such file".to_owned()),
-                },
-                Ok(false) => unreadable(&shown, "it is not a file".to_owned()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    unreadable(&shown, "there is no such file".to_owned())
-                }
-                Err(error) => unreadable(&shown, reason(&error)),
-            })
-        })
-        .collect();
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    files.dedup_by(|a, b| a.path == b.path);
-    files
-}
-
-fn digest(files: &[Arc<ManifestFile>], unreadable: &[(String, String)]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
     for file in files {
-        hasher.update(file.path.as_bytes());
-        hasher.update(&[0]);
         hasher.update(&file.content_hash);
-    }
-    for (path, reason) in unreadable {
-        hasher.update(path.as_bytes());
-        hasher.update(&[1]);
-        hasher.update(reason.as_bytes());
-        hasher.update(&[1]);
     }
     *hasher.finalize().as_bytes()
 }

@@ -1,59 +1,89 @@
-//! When a scan may be used: a tree that is being written to is left alone until it rests.
+//! Says whether a scan may be acted on, or the tree is still being written.
 //!
-//! Pure: the caller passes the time.
+//! Pure: times are offsets on a clock that only goes forward, from any fixed point.
 
 use std::time::Duration;
 
-/// A scan is used when one this long after it finds the same.
+use super::scan::Scan;
+
+/// How far two scans that agree must lie apart: longer than an editor, `cp` or `mv` takes between
+/// two of its steps, and nothing that a person notices.
 pub const SETTLE: Duration = Duration::from_millis(50);
 
-/// A tree that never rests is used as it is after this long.
+/// How long a tree may go on changing before its newest state is used all the same. Someone who
+/// writes a file each second must not keep everyone else's edits out.
 pub const RESTLESS_MAX: Duration = Duration::from_secs(2);
 
-/// A lock of git is waited for this long; one that stays is left over from a crash.
+/// How long to wait for git. A lock that is older was left behind by a git that died.
 pub const GIT_MAX: Duration = Duration::from_secs(10);
+
+/// How often to look while git is busy.
+pub const GIT_EVERY: Duration = Duration::from_millis(200);
 
 /// What to do with a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// Use it.
+pub enum Verdict {
+    /// Act on it.
     Use,
-    /// It is what is in use.
-    Unchanged,
-    /// Scan again after this long.
+    /// Scan again, this much later.
     Wait(Duration),
+    /// It is what is in use already.
+    Unchanged,
 }
 
-/// Compares scans.
-#[derive(Debug, Clone, Copy, Default)]
+/// Remembers the scans before this one.
+#[derive(Debug, Default)]
 pub struct Settler {
     in_use: Option<[u8; 32]>,
-    last: Option<[u8; 32]>,
+    /// The hash of the last scan, and when it was first seen.
+    last: Option<([u8; 32], Duration)>,
     restless_since: Option<Duration>,
+    git_since: Option<Duration>,
 }
 
 impl Settler {
-    /// Takes in a scan with this digest, made at `now`, a time since any fixed beginning.
-    pub fn offer(&mut self, digest: [u8; 32], git_busy: bool, now: Duration) -> Settled {
-        if self.in_use == Some(digest) && !git_busy {
-            self.last = None;
-            self.restless_since = None;
-            return Settled::Unchanged;
-        }
-        let since = *self.restless_since.get_or_insert(now);
-        let agreed = self.last.replace(digest) == Some(digest);
-        let limit = if git_busy { GIT_MAX } else { RESTLESS_MAX };
-        let rests = agreed && !git_busy;
-        if !rests && now.saturating_sub(since) < limit {
-            return Settled::Wait(SETTLE);
-        }
-        *self = Self { in_use: Some(digest), last: None, restless_since: None };
-        Settled::Use
+    /// Judges the scan made at `at`. After [`Verdict::Use`] the scan counts as the one in use.
+    pub fn judge(&mut self, scan: &Scan, at: Duration) -> Verdict {
+        self.judge_hash(scan.tree_hash, scan.git_busy, at)
     }
 
-    /// Forgets what is in use: the next scan that rests is used, even if it is the same.
+    /// Forgets what is in use, so that the next scan is used even when nothing changed.
     pub fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    fn judge_hash(&mut self, hash: [u8; 32], git_busy: bool, at: Duration) -> Verdict {
+        if git_busy {
+            let since = *self.git_since.get_or_insert(at);
+            if at.saturating_sub(since) < GIT_MAX {
+                self.last = None;
+                self.restless_since = None;
+                return if self.in_use == Some(hash) { Verdict::Unchanged } else { Verdict::Wait(GIT_EVERY) };
+            }
+        } else {
+            self.git_since = None;
+        }
+        if self.in_use == Some(hash) {
+            self.last = None;
+            self.restless_since = None;
+            return Verdict::Unchanged;
+        }
+
+        let restless = at.saturating_sub(*self.restless_since.get_or_insert(at));
+        let agreed = match self.last {
+            Some((last, first_seen)) if last == hash => at.saturating_sub(first_seen),
+            _ => {
+                self.last = Some((hash, at));
+                Duration::ZERO
+            }
+        };
+        if agreed < SETTLE && restless < RESTLESS_MAX {
+            return Verdict::Wait(SETTLE.saturating_sub(agreed));
+        }
+        self.in_use = Some(hash);
+        self.last = None;
+        self.restless_since = None;
+        Verdict::Use
     }
 }
 
@@ -61,34 +91,58 @@ impl Settler {
 mod tests {
     use super::*;
 
-    /// Offers (digest, git, milliseconds) in turn; one letter for each answer.
-    fn play(offers: &[(u8, bool, u64)]) -> String {
+    /// Scans are `MILLIS:TREE`, with `!` behind the tree while git is busy.
+    #[track_caller]
+    fn check(scans: &str, expected: &str) {
         let mut settler = Settler::default();
-        let answer = |&(digest, git, ms): &(u8, bool, u64)| match settler.offer(
-            [digest; 32],
-            git,
-            Duration::from_millis(ms),
-        ) {
-            Settled::Use => 'u',
-            Settled::Unchanged => '=',
-            Settled::Wait(_) => 'w',
-        };
-        offers.iter().map(answer).collect()
+        let verdicts: Vec<String> = scans
+            .split_whitespace()
+            .map(|scan| {
+                let (millis, tree) = scan.split_once(':').unwrap();
+                let hash = [tree.as_bytes()[0]; 32];
+                let at = Duration::from_millis(millis.parse().unwrap());
+                match settler.judge_hash(hash, tree.ends_with('!'), at) {
+                    Verdict::Use => "use".to_owned(),
+                    Verdict::Wait(time) => time.as_millis().to_string(),
+                    Verdict::Unchanged => "same".to_owned(),
+                }
+            })
+            .collect();
+        assert_eq!(verdicts.join(" "), expected, "scans `{scans}`");
     }
 
     #[test]
     #[rustfmt::skip]
-    fn settle_table() {
-        let still = false;
-        let git = true;
-        assert_eq!(play(&[(1, still, 0), (1, still, 50), (1, still, 100)]), "wu=");
-        assert_eq!(play(&[(1, still, 0), (2, still, 50), (2, still, 100)]), "wwu");
-        // Back to what is in use: nothing happened.
-        assert_eq!(play(&[(1, still, 0), (1, still, 50), (2, still, 60), (1, still, 110)]), "wuw=");
-        // Never at rest: used after two seconds.
-        assert_eq!(play(&[(1, still, 0), (2, still, 1_000), (3, still, 1_999), (4, still, 2_000)]), "wwwu");
-        // Git is waited for longer, and not for ever.
-        assert_eq!(play(&[(1, git, 0), (1, git, 50), (1, still, 100)]), "wwu");
-        assert_eq!(play(&[(1, git, 0), (1, git, 9_000), (1, git, 10_000)]), "wwu");
+    fn a_scan_is_used_when_two_agree() {
+        check("0:a 50:a",                         "50 use");
+        check("0:a 50:a 60:a",                    "50 use same");
+        check("0:a 50:a 60:b 110:b",              "50 use 50 use");
+        check("0:a 20:a 50:a",                    "50 30 use");
+        check("0:a 50:b 100:a 150:a",             "50 50 50 use");
+        check("0:a 50:a 60:b 110:a 120:b 170:b",  "50 use 50 same 50 use");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_tree_that_never_rests_is_used_after_two_seconds() {
+        check("0:a 1000:b 1950:c 2000:d",         "50 50 50 use");
+        check("0:a 1950:b 2000:c 2050:d 2100:d",  "50 50 use 50 use");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn git_is_waited_for_and_not_for_ever() {
+        check("0:a! 2500:b! 5000:c 5050:c",       "200 200 50 use");
+        check("0:a! 9999:a! 10000:a! 10050:a!",   "200 200 50 use");
+        check("0:a! 10000:a! 10050:a! 20000:b! 20050:b!", "200 50 use 50 use");
+        check("0:a! 10000:a 10050:a 30000:b!",    "200 50 use 200");
+        check("0:a 50:a 60:a!",                   "50 use same");
+    }
+
+    /// F10: a slow checkout or rsync is never used half-way while it makes pauses shorter than
+    /// the settle time.
+    #[test]
+    fn an_edit_and_its_undoing_cause_nothing() {
+        check("0:a 50:a 100:b 150:a", "50 use 50 same");
     }
 }

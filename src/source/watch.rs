@@ -1,232 +1,325 @@
-//! Says that the tree may have changed. Carries no word about what: a scan finds that out.
+//! Nudges when the tree may have changed.
+//!
+//! A nudge says nothing but "scan again". After every scan, also after one that failed, the caller
+//! hands back where the scan found the tree ([`Watcher::follow`]). Whatever happens, the caller
+//! scans every [`RESCAN_EVERY`] as well, so that an event that no system sent costs only time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    os::unix::fs::MetadataExt as _,
+    fmt, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use notify::{
-    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
-    event::{AccessKind, AccessMode},
-};
+use notify::{ErrorKind, Event, RecursiveMode};
 use tokio::sync::Notify;
 
-/// How changes are noticed.
+use super::{interest::Interest, places::Places, poll::Poll, stat::Identity};
+
+/// How often the caller scans whatever the events say.
+pub const RESCAN_EVERY: Duration = Duration::from_secs(30);
+
+/// How the caller wants the tree watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wanted {
+    /// By events of the system, and by polling where there are none.
+    #[default]
+    Auto,
+    /// By polling.
+    Poll,
+}
+
+/// How the tree is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
-    /// By events of the system.
+    /// The system sends events.
     Events,
-    /// By looking every second.
+    /// The tree is looked at once a second.
     Polling {
-        /// Why there are no events.
+        /// Why, for people to read.
         reason: String,
     },
 }
 
-/// Watches the directories of a tree, and the way to its root.
-#[derive(Debug)]
-pub struct Watcher {
-    root: PathBuf,
-    nudge: Arc<Notify>,
-    interest: Arc<Mutex<Interest>>,
-    events: Option<RecommendedWatcher>,
-    watched: BTreeMap<PathBuf, (u64, u64)>,
-    mode: Mode,
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Events => f.write_str("events"),
+            Self::Polling { reason } => write!(f, "polling: {reason}"),
+        }
+    }
 }
 
-/// Which events count.
-#[derive(Debug, Default)]
-struct Interest {
-    /// Directories in which everything counts.
-    whole: BTreeSet<PathBuf>,
-    /// Single entries that count: the way to the root, and targets of links.
-    entries: BTreeSet<PathBuf>,
+/// Watches one tree.
+pub struct Watcher {
+    root: PathBuf,
+    shared: Arc<Shared>,
+    how: How,
+}
+
+enum How {
+    Events(Watches),
+    Polling { _poll: Option<Poll>, reason: String },
+}
+
+/// What the watches of the system hold.
+struct Watches {
+    system: Box<dyn notify::Watcher + Send>,
+    /// What is watched; with an identity where a scan told it.
+    held: BTreeMap<PathBuf, Option<Identity>>,
+    /// What was not there when it should have been watched.
+    missed: BTreeSet<PathBuf>,
+}
+
+/// What the thread that receives the events shares with the watcher.
+#[derive(Default)]
+struct Shared {
+    nudge: Arc<Notify>,
+    interest: Mutex<Interest>,
+    /// Whether some watch may have lost its directory.
+    unseated: AtomicBool,
+    failure: Mutex<Option<String>>,
 }
 
 impl Watcher {
-    /// Begins to watch the way to a root. [`Self::follow`] adds what is in it.
+    /// Starts to watch for the tree at `root`, which need not be there.
+    ///
+    /// Never fails: where the system refuses, the tree is polled, and [`Self::mode`] says so.
+    /// Blocks for a moment. Start watching before the first scan.
     #[must_use]
-    pub fn start(root: &Path) -> Self {
-        let nudge = Arc::new(Notify::new());
-        let interest = Arc::new(Mutex::new(Interest::default()));
-        let (events, mode) = match events(&nudge, &interest) {
-            Ok(events) => (Some(events), Mode::Events),
-            Err(error) => (None, Mode::Polling { reason: error.to_string() }),
-        };
-        let mut watcher = Self {
-            root: std::path::absolute(root).unwrap_or_else(|_| root.to_owned()),
-            nudge,
-            interest,
-            events,
-            watched: BTreeMap::new(),
-            mode,
-        };
-        watcher.follow(&[]);
-        watcher
-    }
-
-    /// A watcher without events, as a person asked for.
-    #[must_use]
-    pub fn polling(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-            nudge: Arc::new(Notify::new()),
-            interest: Arc::default(),
-            events: None,
-            watched: BTreeMap::new(),
-            mode: Mode::Polling { reason: "the settings say `watch: poll`".to_owned() },
+    pub fn start(root: PathBuf, wanted: Wanted) -> Self {
+        match (wanted, remote(&root)) {
+            (Wanted::Poll, _) => Self::polling(root, "asked for".to_owned()),
+            (Wanted::Auto, Some(kind)) => {
+                Self::polling(root, format!("the manifests are on {kind}, which does not send all events"))
+            }
+            (Wanted::Auto, None) => Self::start_with(root, |shared| {
+                Ok(Box::new(notify::recommended_watcher(move |event| shared.receive(event))?))
+            }),
         }
     }
 
-    /// How changes are noticed.
-    #[must_use]
-    pub fn mode(&self) -> &Mode {
-        &self.mode
+    /// Waits until the tree may have changed since this last returned.
+    ///
+    /// A nudge that comes while nobody waits is kept. Dropping the future loses none.
+    pub async fn changed(&self) {
+        self.shared.nudge.notified().await;
     }
 
-    /// Waits until something may have changed. A change between two calls is not lost.
-    pub async fn changed(&self) {
-        self.nudge.notified().await;
+    /// Watches where the last scan found the tree to be.
+    ///
+    /// What it begins to watch may have changed since that scan, so it then nudges. Called twice
+    /// with the same places it does nothing. Blocks for a moment.
+    pub fn follow(&mut self, places: &Places) {
+        let How::Events(watches) = &mut self.how else { return };
+        let mut failure = lock(&self.shared.failure).take();
+        if failure.is_none() {
+            let unseated = self.shared.unseated.swap(false, Ordering::SeqCst);
+            let interest = Interest::of(places);
+            let before = std::mem::replace(&mut *lock(&self.shared.interest), interest.clone());
+            if interest.exceeds(&before) {
+                // Events of what counts from now on may have come already, and were passed over.
+                self.shared.nudge.notify_one();
+            }
+            match watches.follow(places, unseated) {
+                Ok(Followed::AsBefore) => {}
+                Ok(Followed::Anew) => self.shared.nudge.notify_one(),
+                Err(reason) => failure = Some(reason),
+            }
+        }
+        if let Some(reason) = failure {
+            self.how = poll(&self.root, &self.shared, reason);
+        }
     }
 
     /// The alarm clock: whoever notifies it starts a scan.
     #[must_use]
     pub fn nudge(&self) -> Arc<Notify> {
-        Arc::clone(&self.nudge)
+        Arc::clone(&self.shared.nudge)
     }
 
-    /// Watches the directories of the newest scan. `true` when there is a new one among them: what
-    /// came into it before it was watched was seen by no event, so another scan is due.
-    pub fn follow(&mut self, directories: &[PathBuf]) -> bool {
-        if self.events.is_none() {
-            return false;
+    /// How the tree is watched now; may turn from events to polling in [`Self::follow`].
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match &self.how {
+            How::Events(_) => Mode::Events,
+            How::Polling { reason, .. } => Mode::Polling { reason: reason.clone() },
         }
-        let mut interest = Interest::default();
-        let mut wanted: BTreeMap<PathBuf, (u64, u64)> = BTreeMap::new();
-        for directory in directories {
-            let Ok(real) = fs::canonicalize(directory) else { continue };
-            add(&mut wanted, &real);
-            interest.whole.insert(real);
-        }
-        // The way to the root, link by link: each may be swapped.
-        let mut way = self.root.clone();
-        for _ in 0..16 {
-            interest.entries.insert(way.clone());
-            if let Some(parent) = way.ancestors().skip(1).find(|parent| parent.is_dir())
-                && let Ok(real) = fs::canonicalize(parent)
-            {
-                add(&mut wanted, &real);
-                let name = way.strip_prefix(parent).ok().and_then(|rest| rest.components().next());
-                interest.entries.extend(name.map(|name| real.join(name)));
-            }
-            match fs::read_link(&way) {
-                Ok(target) => way = way.parent().unwrap_or(Path::new("/")).join(target),
-                Err(_) => break,
-            }
-        }
-        Self::targets(directories, &mut wanted, &mut interest);
-        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
-        self.watch(wanted)
     }
 
-    /// Files that are links: where they lead, a change counts too.
-    fn targets(directories: &[PathBuf], wanted: &mut BTreeMap<PathBuf, (u64, u64)>, interest: &mut Interest) {
-        for directory in directories {
-            let Ok(entries) = fs::read_dir(directory) else { continue };
-            let links = entries
-                .filter_map(Result::ok)
-                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
-            for link in links {
-                let Ok(target) = fs::canonicalize(link.path()) else { continue };
-                if let Some(parent) = target.parent() {
-                    add(wanted, parent);
+    fn polling(root: PathBuf, reason: String) -> Self {
+        let shared = Arc::new(Shared::default());
+        let how = poll(&root, &shared, reason);
+        Self { root, shared, how }
+    }
+
+    fn start_with(
+        root: PathBuf,
+        system: impl FnOnce(Arc<Shared>) -> notify::Result<Box<dyn notify::Watcher + Send>>,
+    ) -> Self {
+        let shared = Arc::new(Shared::default());
+        let system = match system(Arc::clone(&shared)) {
+            Ok(system) => system,
+            Err(error) => return Self::polling(root, refusal(&error)),
+        };
+        let watches = Watches { system, held: BTreeMap::new(), missed: BTreeSet::new() };
+        let mut places = Places::default();
+        if let Ok(absolute) = std::path::absolute(&root) {
+            places.note_way(Path::new("/"), &absolute);
+        }
+        let mut started = Self { root, shared, how: How::Events(watches) };
+        started.follow(&places);
+        started
+    }
+}
+
+impl Shared {
+    /// Called on the thread of the system's watcher, before it acts on the event itself.
+    fn receive(&self, event: notify::Result<Event>) {
+        let nudges = match event {
+            Ok(event) => {
+                let interest = lock(&self.interest);
+                if interest.unseats(&event) {
+                    self.unseated.store(true, Ordering::SeqCst);
                 }
-                // The links on the way, as those of a `ConfigMap`.
-                let mut step = link.path();
-                for _ in 0..8 {
-                    let Ok(next) = fs::read_link(&step) else { break };
-                    step = step.parent().unwrap_or(Path::new("/")).join(next);
-                    if let Some(parent) = step.parent().and_then(|parent| fs::canonicalize(parent).ok()) {
-                        add(wanted, &parent);
-                        interest.entries.extend(step.file_name().map(|name| parent.join(name)));
-                    }
-                }
-                interest.entries.insert(target);
+                interest.wants(&event)
             }
+            Err(error) => {
+                *lock(&self.failure) = Some(refusal(&error));
+                true
+            }
+        };
+        if nudges {
+            self.nudge.notify_one();
         }
     }
+}
 
-    fn watch(&mut self, wanted: BTreeMap<PathBuf, (u64, u64)>) -> bool {
-        let Some(events) = &mut self.events else { return false };
-        let gone: Vec<PathBuf> = self
-            .watched
-            .iter()
-            .filter(|(path, id)| wanted.get(*path) != Some(id))
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in gone {
-            // A directory that was removed has lost its watch already.
-            let _ = events.unwatch(&path);
-            self.watched.remove(&path);
+/// Whether something is watched that was not before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Followed {
+    AsBefore,
+    Anew,
+}
+
+impl Watches {
+    /// Makes the watches those of `places`; all of them anew when some may be unseated.
+    fn follow(&mut self, places: &Places, unseated: bool) -> Result<Followed, String> {
+        let mut wanted: BTreeMap<&Path, Option<Identity>> =
+            places.ways().into_iter().map(|way| (way, None)).collect();
+        wanted.extend(places.directories.iter().map(|(path, identity)| (path.as_path(), Some(*identity))));
+        let left: Vec<PathBuf> =
+            self.held.keys().filter(|path| !wanted.contains_key(path.as_path())).cloned().collect();
+        for path in left {
+            self.forget(&path);
         }
-        let mut added = false;
-        for (path, id) in wanted {
-            if self.watched.contains_key(&path) {
+
+        let mut followed = Followed::AsBefore;
+        let mut missed = BTreeSet::new();
+        for (path, identity) in wanted {
+            if self.held.get(path) == Some(&identity) && !unseated {
                 continue;
             }
-            match events.watch(&path, RecursiveMode::NonRecursive) {
+            // A watch sits on what was at the path when it was set; so take it away first.
+            self.forget(path);
+            match self.system.watch(path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
-                    self.watched.insert(path, id);
-                    added = true;
+                    self.held.insert(path.to_owned(), identity);
+                    followed = Followed::Anew;
                 }
-                Err(error) if path.is_dir() => {
-                    self.mode = Mode::Polling { reason: format!("{}: {error}", path.display()) };
-                    self.events = None;
-                    self.watched.clear();
-                    return true;
+                Err(error) if is_missing(&error) => {
+                    // It went after the scan. Once is news, twice is a file system that lies.
+                    if !self.missed.contains(path) {
+                        followed = Followed::Anew;
+                    }
+                    missed.insert(path.to_owned());
                 }
-                // Gone meanwhile: the directory above says so.
-                Err(_) => added = true,
+                // A directory on the way that may not be read: the full rescan sees what it hides.
+                Err(error) if identity.is_none() && !is_exhausted(&error) => {}
+                Err(error) => return Err(refusal(&error)),
             }
         }
-        added
+        self.missed = missed;
+        Ok(followed)
     }
-}
 
-fn add(wanted: &mut BTreeMap<PathBuf, (u64, u64)>, directory: &Path) {
-    if let Ok(metadata) = fs::metadata(directory) {
-        wanted.insert(directory.to_owned(), (metadata.dev(), metadata.ino()));
-    }
-}
-
-fn events(nudge: &Arc<Notify>, interest: &Arc<Mutex<Interest>>) -> notify::Result<RecommendedWatcher> {
-    let (nudge, interest) = (Arc::clone(nudge), Arc::clone(interest));
-    notify::recommended_watcher(move |event: notify::Result<Event>| {
-        let counts = match &event {
-            Ok(event) => counts(event, &interest.lock().unwrap_or_else(PoisonError::into_inner)),
-            // Events were lost: look.
-            Err(_) => true,
-        };
-        if counts {
-            nudge.notify_one();
+    fn forget(&mut self, path: &Path) {
+        if self.held.remove(path).is_some() {
+            // An error says that the watch went with its directory.
+            let _ = self.system.unwatch(path);
         }
-    })
+    }
 }
 
-fn counts(event: &Event, interest: &Interest) -> bool {
-    match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
-        EventKind::Access(_) => return false,
-        _ => {}
+fn poll(root: &Path, shared: &Shared, reason: String) -> How {
+    match Poll::start(root.to_owned(), Arc::clone(&shared.nudge)) {
+        Ok(poll) => How::Polling { _poll: Some(poll), reason },
+        Err(error) => {
+            let reason = format!(
+                "{reason}; no thread to poll with either ({error}), so changes are seen every {} s only",
+                RESCAN_EVERY.as_secs()
+            );
+            How::Polling { _poll: None, reason }
+        }
     }
-    if event.need_rescan() || event.paths.is_empty() {
-        return true;
-    }
-    event.paths.iter().any(|path| {
-        let in_whole = path.parent().is_some_and(|parent| interest.whole.contains(parent));
-        in_whole || interest.whole.contains(path) || interest.entries.contains(path)
-    })
 }
+
+fn is_missing(error: &notify::Error) -> bool {
+    match &error.kind {
+        ErrorKind::PathNotFound => true,
+        ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+fn is_exhausted(error: &notify::Error) -> bool {
+    matches!(error.kind, ErrorKind::MaxFilesWatch)
+}
+
+fn refusal(error: &notify::Error) -> String {
+    if is_exhausted(error) {
+        "the system's limit of watches is reached (raise fs.inotify.max_user_watches)".to_owned()
+    } else {
+        format!("the system refuses to watch: {error}")
+    }
+}
+
+/// The kind of the file system at `path`, when it is one on which others write without an event.
+#[cfg(target_os = "linux")]
+fn remote(path: &Path) -> Option<&'static str> {
+    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a number of 32 bits")]
+    let magic = rustix::fs::statfs(path).ok()?.f_type as u32;
+    remote_kind(magic)
+}
+
+/// Elsewhere nobody asks: the full rescan sees what events do not tell.
+#[cfg(not(target_os = "linux"))]
+fn remote(_: &Path) -> Option<&'static str> {
+    None
+}
+
+/// The numbers of linux/magic.h and statfs(2).
+#[cfg(target_os = "linux")]
+fn remote_kind(magic: u32) -> Option<&'static str> {
+    match magic {
+        0x6969 => Some("NFS"),
+        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
+        0x0102_1997 => Some("9P"),
+        0x6573_5546 => Some("FUSE"),
+        0x00C3_6400 => Some("Ceph"),
+        0x5346_414F => Some("AFS"),
+        0x786F_4256 => Some("a VirtualBox folder"),
+        _ => None,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! Paths that a person typed.
+
+use std::path::PathBuf;
+
+use super::tree::{Tree, shown};
+use crate::source::given::read_paths;
+
+#[test]
+fn paths_keep_the_spelling_of_the_person() {
+    let tree = Tree::with(&[("b.yaml", "2"), ("a/c.yml", "1"), ("notes.txt", "3"), ("../x.json", "4")]);
+    let root = tree.root().display().to_string();
+    let typed = [format!("{root}//"), format!("{root}/../x.json"), format!("{root}/./b.yaml")];
+    let given = read_paths(&typed.clone().map(PathBuf::from));
+    let expected = [
+        format!("{root}/a/c.yml=1"),
+        format!("{root}/b.yaml=2"),
+        format!("{root}/../x.json=4"),
+        format!("{root}/./b.yaml=2"),
+    ];
+    assert_eq!(shown(&given.files), expected);
+    assert_eq!(given.unreadable, []);
+}
+
+#[test]
+fn a_path_that_comes_up_twice_is_read_once() {
+    let tree = Tree::with(&[("a.yaml", "1")]);
+    let given = read_paths(&[tree.root(), tree.path("a.yaml"), tree.root()]);
+    assert_eq!(shown(&given.files), [format!("{}=1", tree.path("a.yaml").display())]);
+}
+
+#[test]
+fn what_is_missing_or_unreadable_is_told_and_the_rest_is_read() {
+    let tree = Tree::with(&[("a.yaml", "1"), ("large.json", &"x".repeat(2 << 20))]);
+    tree.link("gone", "team");
+    tree.link("gone", "b.yaml");
+    let given =
+        read_paths(&[tree.path("none.yaml"), tree.path("large.json"), tree.root(), tree.path("none.yaml")]);
+    let root = tree.root().display().to_string();
+    let expected = [
+        format!("{root}/large.json: 2097152 bytes"),
+        format!("{root}/a.yaml=1"),
+        format!("{root}/b.yaml: it is a symbolic link to `gone`, which does not exist"),
+    ];
+    assert_eq!(shown(&given.files), expected);
+    let told: Vec<String> = given.unreadable.iter().map(|at| format!("{}: {}", at.path, at.reason)).collect();
+    let expected = [
+        format!("{root}/none.yaml: there is no such file or directory"),
+        format!("{root}/team: it is a symbolic link to `gone`, which does not exist"),
+    ];
+    assert_eq!(told, expected);
+}

@@ -1,0 +1,6 @@
+//! The module against real files.
+
+mod given;
+mod reload;
+mod scan;
+mod tree;
