@@ -246,6 +246,21 @@ fn after_kill_9_nothing_is_lost_and_nothing_runs_twice() {
 }
 
 #[test]
+fn a_job_that_was_removed_while_no_daemon_ran_does_not_fire_once_more() {
+    let tree =
+        Tree::with(&[("jobs.d/tick.yaml", &every_second("x")), ("jobs.d/keep.yaml", &by_hand("kept"))]);
+    let daemon = tree.serve(&[]);
+    tree.wait_for_runs("tick", 1);
+    daemon.kill();
+    let before = tree.runs("tick").len();
+    fs::remove_file(tree.path("jobs.d/tick.yaml")).unwrap();
+    let _daemon = tree.serve(&[]);
+    prints(&tree, "keep", "kept");
+    assert_eq!(jobs(&tree), BTreeSet::from(["keep".to_owned()]));
+    assert_eq!(tree.runs("tick").len(), before);
+}
+
+#[test]
 fn a_run_that_was_going_at_kill_9_is_abandoned_ended_and_tried_again() {
     let tree = Tree::with(&[(
         "jobs.d/slow.yaml",

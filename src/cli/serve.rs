@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, sync::Arc};
 use clap::{Args, ValueEnum};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tracing::{error, info, warn};
@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Exit, Failure, tree};
 use crate::{
+    backend::in_process::JobChange,
     config::{LogFormat, Settings, Watching},
     control::{server, socket},
     engine::{
@@ -109,8 +110,6 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     })?;
     let control = tokio::spawn(server::serve(Arc::clone(&daemon), listener, all_stopped.clone()));
 
-    daemon.recover().await?;
-    let firing = tokio::spawn(start::fire_loop(&daemon).run(changes, firing_stopped.clone()));
     let wanted = match settings.watch {
         Watching::Auto => Wanted::Auto,
         Watching::Poll => Wanted::Poll,
@@ -125,17 +124,7 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     let pruning = tokio::spawn(history::run(Arc::clone(&daemon), limits, all_stopped));
     tokio::spawn(on_hangup(nudge));
 
-    let ready = Arc::clone(&daemon);
-    let jobs = settings.jobs.display().to_string();
-    tokio::spawn(async move {
-        if first_pass.await.is_ok() {
-            ready.set_ready();
-            info!(jobs = ready.in_process().jobs().len(), directory = jobs, "ready");
-            if let Err(error) = ready.fire_at_boot().await {
-                error!(error = &error as &dyn std::error::Error, "`@reboot` jobs could not be fired");
-            }
-        }
-    });
+    let firing = tokio::spawn(fire(Arc::clone(&daemon), first_pass, changes, firing_stopped));
 
     ends.next().await;
     drain(settings, &daemon, &mut ends, &stop_firing).await;
@@ -146,6 +135,29 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     drop(lock);
     info!("stopped");
     Ok(Exit::Clean)
+}
+
+/// Fires, once the first pass is done: a job whose manifest was taken away while no daemon ran must
+/// not fire once more, and neither must what was left of its runs.
+async fn fire(
+    daemon: Arc<Daemon>,
+    first_pass: oneshot::Receiver<()>,
+    changes: mpsc::UnboundedReceiver<JobChange>,
+    stopped: watch::Receiver<bool>,
+) {
+    if first_pass.await.is_err() {
+        return;
+    }
+    if let Err(error) = daemon.recover().await {
+        error!(error = &error as &dyn std::error::Error, "runs of the daemon before could not be seen to");
+    }
+    daemon.set_ready();
+    let directory = daemon.parts().root.display().to_string();
+    info!(jobs = daemon.in_process().jobs().len(), directory, "ready");
+    if let Err(error) = daemon.fire_at_boot().await {
+        error!(error = &error as &dyn std::error::Error, "`@reboot` jobs could not be fired");
+    }
+    start::fire_loop(&daemon).run(changes, stopped).await;
 }
 
 /// Stops firing, and lets runs come to their end within the deadline; then, or at a second signal,

@@ -125,6 +125,12 @@ fn not_started(program: &Program, error: &io::Error, sink: &mut Sink<'_>) -> Out
         (_, io::ErrorKind::NotFound) => {
             format!("`{}` cannot be started: the interpreter in its first line is not there", program.name)
         }
+        _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+            format!(
+                "`{}` cannot be started: it is no program, and has no `#!` line that names one",
+                program.name
+            )
+        }
         _ => format!("`{}` cannot be started: {error}", program.name),
     };
     sink.say(&reason);

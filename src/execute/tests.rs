@@ -1,1 +1,364 @@
+//! Attempts with real processes and a real server.
 
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{Router, http::StatusCode, routing::get};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::*;
+use crate::{
+    manifest::{file::Content, file::ManifestFile, spec::Spec},
+    run::{Cause, Outcome, RunKey},
+};
+
+/// The spec that a manifest makes.
+fn spec(yaml: &str) -> Arc<Spec> {
+    use crate::{
+        load::{Input, Loader},
+        manifest::characteristics::Tier,
+        tier::{LedgerKind, Tiers},
+    };
+    let file = ManifestFile {
+        path: "job.yaml".to_owned(),
+        content_hash: [0; 32],
+        content: Content::Text(yaml.into()),
+    };
+    let tiers = Tiers { configured: vec![Tier::InProcess], ledger: LedgerKind::File };
+    let now = "2026-11-24T00:00:00Z".parse().unwrap();
+    let tree =
+        Loader::new(tiers, 1).load(&Input { files: &[Arc::new(file)], unreadable: &[], prefix: "", now });
+    let job = tree.jobs.into_values().next().unwrap_or_else(|| panic!("{:?}", tree.problems));
+    Arc::clone(&job.spec)
+}
+
+struct Ran {
+    outcome: Outcome,
+    output: String,
+    size: OutputSize,
+}
+
+struct Bench {
+    directory: TempDir,
+    stop: watch::Sender<bool>,
+    output_bytes_max: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            directory: TempDir::new().unwrap(),
+            stop: watch::Sender::new(false),
+            output_bytes_max: 1 << 20,
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    async fn run(&self, yaml: &str) -> Ran {
+        let environment = std::env::vars();
+        let executor = Executor::new(environment, self.output_bytes_max);
+        let spec = spec(yaml);
+        let fire_time = "2026-11-24T03:00:00Z".parse().unwrap();
+        // Each directory is another, so that leftovers of one test are not those of another.
+        let job = crate::manifest::name::JobName::parse("job").unwrap();
+        let seed = u64::from(std::process::id()) << 20 | u64::from(rand::random::<u16>());
+        let seeded = jiff::Timestamp::from_microsecond(i64::try_from(seed).unwrap()).unwrap();
+        let run_id = RunKey { job, fire_time: seeded, cause: Cause::Manual }.id();
+        let output = self.directory.path().join("out.log");
+        let one = Attempt {
+            spec,
+            run_id,
+            fire_time,
+            attempt: 1,
+            params: BTreeMap::new(),
+            output: output.clone(),
+            echo: None,
+        };
+        let report = attempt(&executor, one, self.stop.subscribe()).await;
+        let output = fs::read_to_string(output).unwrap_or_default();
+        Ran { outcome: report.outcome, output, size: report.output }
+    }
+}
+
+async fn run(yaml: &str) -> Ran {
+    Bench::new().run(yaml).await
+}
+
+#[tokio::test]
+async fn a_program_ends_as_it_says() {
+    assert_eq!(run("run: {command: [\"true\"]}").await.outcome, Outcome::Success);
+    assert_eq!(run("run: {shell: exit 3}").await.outcome, Outcome::ExitNonzero { code: 3 });
+    assert_eq!(run("run: {shell: kill -KILL $$}").await.outcome, Outcome::Signal { signal: 9 });
+    let both = run("run: {shell: \"echo out; echo err >&2; echo out\"}").await;
+    assert_eq!(both.output, "out\nerr\nout\n");
+    assert_eq!(both.size, OutputSize { seen: 12, kept: 12 });
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_why() {
+    for (yaml, part) in [
+        ("run: {command: [no-such-program]}", "there is no program `no-such-program` in the PATH"),
+        ("run: {command: [/etc/passwd]}", "is not executable"),
+        ("run: {command: [pwd], cwd: /no/such/place}", "there is no directory `/no/such/place`"),
+        (
+            "run: {command: [pwd], secrets: {T: {env: NO_SUCH_VARIABLE_HERE}}}",
+            "has no variable `NO_SUCH_VARIABLE_HERE`",
+        ),
+        ("run: {command: [pwd], secrets: {T: {file: /no/such/file}}}", "the secret `T` is not there"),
+    ] {
+        let ran = run(yaml).await;
+        let Outcome::NotStarted { reason } = &ran.outcome else { panic!("{yaml}: {:?}", ran.outcome) };
+        assert!(reason.contains(part), "{yaml}: {reason}");
+        assert!(ran.output.contains(part), "{yaml}: {}", ran.output);
+    }
+}
+
+#[tokio::test]
+async fn the_environment_is_clean_and_says_what_runs() {
+    let ran = run("run: {command: [env], env: {A: \"{{ job.name }}\"}}").await;
+    let names: Vec<&str> =
+        ran.output.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    for name in ["PATH", "A", "TINTAL_JOB", "TINTAL_RUN_ID", "TINTAL_FIRE_TIME", "TINTAL_ATTEMPT"] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    assert!(!names.contains(&"CARGO_MANIFEST_DIR"), "{names:?}");
+    assert!(ran.output.contains("TINTAL_FIRE_TIME=2026-11-24T03:00:00Z") && ran.output.contains("A=job"));
+}
+
+#[tokio::test]
+async fn a_timeout_ends_the_whole_group_even_when_it_ignores_term() {
+    let bench = Bench::new();
+    let pids = bench.path("pids");
+    let begin = Instant::now();
+    let ran = bench
+        .run(&format!(
+            "run:\n  shell: |\n    trap '' TERM\n    sh -c 'trap \"\" TERM; echo $$ >> {pids}; sleep 600' &\n    setsid sh -c 'echo $$ >> {pids}; sleep 600' &\n    echo $$ >> {pids}\n    while true; do sleep 1; done\npolicy: {{timeout: 1s, kill_grace: 200ms}}\n"
+        ))
+        .await;
+    assert_eq!(ran.outcome, Outcome::Timeout);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    let pids: Vec<String> = fs::read_to_string(pids).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(pids.len(), 3, "{pids:?}");
+    for pid in pids {
+        assert!(is_gone(&pid), "{pid} is left: {:?}", fs::read_to_string(format!("/proc/{pid}/cmdline")));
+    }
+}
+
+/// Whether a process is gone, or waits only for whoever inherits it to look.
+fn is_gone(pid: &str) -> bool {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if state.is_empty() || state.contains(") Z ") {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn term_is_enough_for_a_program_that_ends_on_it() {
+    let begin = Instant::now();
+    let ran = run("run: {shell: \"trap 'echo bye; exit 0' TERM; echo begun; sleep 600 & wait\"}\npolicy: {timeout: 500ms, kill_grace: 30s}").await;
+    assert_eq!(ran.outcome, Outcome::Timeout);
+    assert!(ran.output.contains("bye"), "{}", ran.output);
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_child_that_keeps_the_pipe_open_does_not_keep_the_run() {
+    let begin = Instant::now();
+    let ran = run("run: {shell: \"echo done; sleep 20 &\"}").await;
+    assert_eq!((ran.outcome, ran.output.as_str()), (Outcome::Success, "done\n"));
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_person_stops_a_run() {
+    let bench = Bench::new();
+    bench.stop.send_replace(true);
+    assert_eq!(bench.run("run: {shell: sleep 600}").await.outcome, Outcome::Cancelled);
+    assert_eq!(
+        bench
+            .run("run: {steps: [{id: a, shell: sleep 600}, {id: b, needs: [a], shell: echo no}]}")
+            .await
+            .outcome,
+        Outcome::Cancelled
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_output_keeps_its_beginning_and_its_end() {
+    let bench = Bench { output_bytes_max: 64 * 1024, ..Bench::new() };
+    let ran = bench
+        .run("run: {shell: \"echo first; head -c 20000000 /dev/zero | tr '\\\\0' x; echo; echo last\"}")
+        .await;
+    assert_eq!(ran.outcome, Outcome::Success);
+    assert_eq!(ran.size.seen, 20_000_000 + 12);
+    assert!(ran.output.starts_with("first\nxxx") && ran.output.ends_with("xxx\nlast\n"));
+    assert!(ran.output.contains("bytes cut out here]"));
+    assert!(ran.output.len() < 66 * 1024, "{}", ran.output.len());
+}
+
+#[tokio::test]
+async fn secrets_are_given_and_never_shown() {
+    let bench = Bench::new();
+    fs::write(bench.path("token"), "hunter22-very-secret\n").unwrap();
+    let yaml = format!(
+        "run:\n  shell: |\n    echo \"it is $TOKEN\"\n    printf hunter22\n    sleep 0.01\n    printf -- -very-secret\n    [ \"$TOKEN\" = hunter22-very-secret ]\n  secrets: {{TOKEN: {{file: {}}}}}\n",
+        bench.path("token")
+    );
+    let ran = bench.run(&yaml).await;
+    assert_eq!(ran.outcome, Outcome::Success, "{}", ran.output);
+    assert_eq!(ran.output, "it is ***\n***");
+}
+
+#[tokio::test]
+async fn steps_run_as_their_needs_allow() {
+    let ran = run("
+run:
+  steps:
+    - {id: a, shell: 'echo 41'}
+    - {id: b, needs: [a], shell: 'echo $(({{ steps.a.output }} + 1))'}
+    - {id: bad, shell: 'echo oops; exit 1'}
+    - {id: after_bad, needs: [bad], shell: 'echo never'}
+    - {id: c, needs: [b], command: [echo, 'b said {{ steps.b.output }}']}
+")
+    .await;
+    let expected =
+        Outcome::StepsFailed { failed: vec!["bad".to_owned()], skipped: vec!["after_bad".to_owned()] };
+    assert_eq!(ran.outcome, expected, "{}", ran.output);
+    for line in [
+        "a | 41\n",
+        "b | 42\n",
+        "bad | oops\n",
+        "c | b said 42\n",
+        "the step `after_bad` is skipped, since `bad` did not succeed",
+    ] {
+        assert!(ran.output.contains(line), "{line}: {}", ran.output);
+    }
+    assert!(!ran.output.contains("never"));
+}
+
+#[tokio::test]
+async fn independent_steps_run_at_once() {
+    // Each waits for the other's file: one after the other they would never end.
+    let bench = Bench::new();
+    let (one, two) = (bench.path("one"), bench.path("two"));
+    let ran = bench
+        .run(&format!(
+            "run:\n  steps:\n    - {{id: a, shell: 'touch {one}; until [ -e {two} ]; do sleep 0.01; done'}}\n    - {{id: b, shell: 'touch {two}; until [ -e {one} ]; do sleep 0.01; done'}}\npolicy: {{timeout: 20s}}\n"
+        ))
+        .await;
+    assert_eq!(ran.outcome, Outcome::Success, "{}", ran.output);
+}
+
+#[tokio::test]
+async fn a_step_has_a_timeout_and_a_retry_of_its_own() {
+    let bench = Bench::new();
+    let marker = bench.path("marker");
+    let ran = bench
+        .run(&format!(
+            "run:\n  steps:\n    - {{id: flaky, shell: '[ -e {marker} ] || {{ touch {marker}; exit 1; }}', retry: {{max_attempts: 2, initial: 1ms}}}}\n    - {{id: slow, shell: sleep 600, timeout: 200ms}}\npolicy: {{kill_grace: 100ms}}\n"
+        ))
+        .await;
+    let expected = Outcome::StepsFailed { failed: vec!["slow".to_owned()], skipped: Vec::new() };
+    assert_eq!(ran.outcome, expected, "{}", ran.output);
+    assert!(
+        ran.output.contains("the step `flaky` failed (exit status 1); it is tried again"),
+        "{}",
+        ran.output
+    );
+}
+
+/// A server on a port of its own.
+async fn server() -> String {
+    let router = Router::new()
+        .route("/ok", get(async || "all is well"))
+        .route("/down", get(async || StatusCode::SERVICE_UNAVAILABLE))
+        .route("/gone", get(async || StatusCode::GONE))
+        .route(
+            "/slow",
+            get(async || {
+                tokio::time::sleep(Duration::from_secs(600)).await;
+                "late"
+            }),
+        )
+        .route(
+            "/echo",
+            axum::routing::post(async |headers: axum::http::HeaderMap, body: String| {
+                format!(
+                    "{} {body}",
+                    headers.get("x-token").and_then(|token| token.to_str().ok()).unwrap_or_default()
+                )
+            }),
+        );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_request_is_judged_by_what_comes_back() {
+    let url = server().await;
+    let get =
+        async |path: &str, more: &str| run(&format!("run: {{http: {{url: \"{url}{path}\"{more}}}}}")).await;
+    let ok = get("/ok", "").await;
+    assert_eq!(ok.outcome, Outcome::Success);
+    assert!(ok.output.ends_with("all is well"), "{}", ok.output);
+    assert_eq!(get("/ok", ", expect: {body_contains: well}").await.outcome, Outcome::Success);
+    assert!(matches!(
+        get("/ok", ", expect: {body_contains: bad}").await.outcome,
+        Outcome::HttpUnexpected { status: 200, .. }
+    ));
+    assert_eq!(get("/down", "").await.outcome, Outcome::Http5xx { status: 503 });
+    assert_eq!(get("/down", ", expect: {status: [503]}").await.outcome, Outcome::Success);
+    assert!(matches!(get("/gone", "").await.outcome, Outcome::HttpUnexpected { status: 410, .. }));
+    assert!(matches!(
+        run("run: {http: {url: \"http://127.0.0.1:1/\"}}").await.outcome,
+        Outcome::Connect { .. }
+    ));
+    let slow = run(&format!("run: {{http: {{url: \"{url}/slow\"}}}}\npolicy: {{timeout: 200ms}}")).await;
+    assert_eq!(slow.outcome, Outcome::Timeout);
+}
+
+#[tokio::test]
+async fn a_request_carries_templates_and_secrets_and_shows_none() {
+    let url = server().await;
+    let bench = Bench::new();
+    fs::write(bench.path("token"), "hunter22-very-secret").unwrap();
+    let ran = bench
+        .run(&format!(
+            "params: {{day: monday}}\nrun:\n  http:\n    method: POST\n    url: \"{url}/echo\"\n    headers: {{X-Token: \"{{{{ secrets.TOKEN }}}}\"}}\n    body: {{day: \"{{{{ params.day }}}}\"}}\n  secrets: {{TOKEN: {{file: {}}}}}\n",
+            bench.path("token")
+        ))
+        .await;
+    assert_eq!(ran.outcome, Outcome::Success, "{}", ran.output);
+    assert!(ran.output.ends_with("*** {\"day\":\"monday\"}"), "{}", ran.output);
+}
+
+#[tokio::test]
+async fn a_request_goes_to_a_socket() {
+    let bench = Bench::new();
+    let socket = bench.path("s.sock");
+    let listener = tokio::net::UnixListener::bind(Path::new(&socket)).unwrap();
+    let router = Router::new().route("/ok", get(async || "by socket"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let ran =
+        bench.run(&format!("run: {{http: {{url: \"http://localhost/ok\", unix_socket: {socket}}}}}")).await;
+    assert_eq!(ran.outcome, Outcome::Success, "{}", ran.output);
+    assert!(ran.output.ends_with("by socket"));
+}

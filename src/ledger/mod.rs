@@ -18,3 +18,6 @@ pub use record::{
     PauseRow, PlacementRow, Restart, RunQuery, RunRow, Skip, Verdict,
 };
 pub use store::{HistoryLimits, Ledger, Location};
+
+#[cfg(test)]
+mod tests;
