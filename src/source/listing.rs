@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    names,
+    content, names,
     places::Places,
     reason,
     scan::{ScanError, Unreadable},
@@ -59,6 +59,13 @@ pub(super) enum Found {
     File(Stat),
     /// Something that cannot be read, and why.
     Broken(String),
+}
+
+impl Entry {
+    /// Whether its content is looked at: a file, and not one that is too large for that.
+    pub(super) fn is_opened(&self) -> bool {
+        matches!(&self.found, Found::File(stat) if content::too_large(stat.bytes).is_none())
+    }
 }
 
 /// Lists the tree at `root`, which may also be a single file.

@@ -3,10 +3,11 @@
 //! Blocking. The engine scans on every nudge and on a timer; `tintal plan` scans once.
 
 use std::{
-    collections::HashMap,
     io,
+    num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
 };
 
 use jiff::Timestamp;
@@ -21,6 +22,12 @@ use super::{
     stat::Stat,
 };
 use crate::manifest::file::{Content, ManifestFile};
+
+/// Files below this many are not worth a thread of their own.
+const FILES_PER_THREAD_MIN: usize = 256;
+
+/// Threads that read at once, at most: past this a disk gives no more.
+const THREADS_MAX: usize = 8;
 
 /// The tree, as it was found.
 #[derive(Debug, Clone)]
@@ -84,16 +91,17 @@ impl ScanError {
 #[derive(Debug)]
 pub struct Scanner {
     root: PathBuf,
-    known: HashMap<String, Known>,
+    /// What the last scan found, in the order of paths.
+    known: Vec<Known>,
     places: Places,
 }
 
 #[derive(Debug)]
 struct Known {
-    stat: Stat,
-    /// Whether equal stamps mean equal bytes. A file that was changed just before it was read may
-    /// be changed again within the same tick of the file system's clock.
-    settled: bool,
+    /// The stamps that mean these bytes; none when equal stamps do not mean equal bytes: a file
+    /// that was changed just before it was read may be changed again within the same tick of the
+    /// file system's clock.
+    settled: Option<Stat>,
     file: Arc<ManifestFile>,
 }
 
@@ -101,7 +109,7 @@ impl Scanner {
     /// A scanner of the tree at `root`: a directory, or a single file whatever its name.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root, known: HashMap::new(), places: Places::default() }
+        Self { root, known: Vec::new(), places: Places::default() }
     }
 
     /// Reads the tree. `now` is the wall clock, and only decides which files are read anew.
@@ -119,30 +127,28 @@ impl Scanner {
         listing.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         listing.unreadable.sort_unstable();
 
-        let mut known = HashMap::with_capacity(listing.entries.len());
-        let mut files = Vec::with_capacity(listing.entries.len());
-        let mut read = 0;
+        let mut known = Vec::with_capacity(listing.entries.len());
+        let mut wanted = Vec::new();
+        let mut before = std::mem::take(&mut self.known).into_iter().peekable();
         for entry in listing.entries {
-            if let Some((path, same)) = self.unchanged(&entry) {
-                files.push(Arc::clone(&same.file));
-                known.insert(path, same);
-                continue;
+            while before.next_if(|known| known.file.path < entry.path).is_some() {}
+            match before.next_if(|known| known.file.path == entry.path) {
+                Some(same) if same.settled_as(&entry.found) => known.push(same),
+                _ => wanted.push(entry),
             }
-            let reading = match entry.found {
-                Found::Broken(reason) => content::refused(Content::Unreadable { reason }),
-                Found::File(stat) => content::too_large(stat.bytes).unwrap_or_else(|| {
-                    read += 1;
-                    content::read(&entry.real)
-                }),
-            };
-            let Reading::Read { hash, content, stat } = reading else { continue };
-            let file = Arc::new(ManifestFile { path: entry.path, content_hash: hash, content });
-            if let Some(stat) = stat {
-                let settled = stat.is_settled(now);
-                known.insert(file.path.clone(), Known { stat, settled, file: Arc::clone(&file) });
-            }
-            files.push(file);
         }
+        let read = wanted.iter().filter(|entry| entry.is_opened()).count();
+        let is_sorted = wanted.is_empty();
+        for (path, reading) in read_all(wanted) {
+            let Reading::Read { hash, content, stat } = reading else { continue };
+            let file = Arc::new(ManifestFile { path, content_hash: hash, content });
+            let settled = stat.filter(|stat| stat.is_settled(now));
+            known.push(Known { settled, file });
+        }
+        if !is_sorted {
+            known.sort_unstable_by(|a, b| a.file.path.cmp(&b.file.path));
+        }
+        let files: Vec<_> = known.iter().map(|known| Arc::clone(&known.file)).collect();
         self.known = known;
 
         let tree_hash = tree_hash(&files, &listing.unreadable);
@@ -156,12 +162,42 @@ impl Scanner {
     pub fn places(&self) -> &Places {
         &self.places
     }
+}
 
-    fn unchanged(&mut self, entry: &Entry) -> Option<(String, Known)> {
-        let Found::File(stat) = &entry.found else { return None };
-        let (path, known) = self.known.remove_entry(&entry.path)?;
-        (known.settled && known.stat == *stat).then_some((path, known))
+impl Known {
+    /// Whether a file is what it was when it was read, as far as its stamps can tell.
+    fn settled_as(&self, found: &Found) -> bool {
+        matches!(found, Found::File(stat) if self.settled == Some(*stat))
     }
+}
+
+/// Reads what has changed, on several threads when it is much: a tree that is seen for the first
+/// time is read as fast as the disk gives it.
+fn read_all(entries: Vec<Entry>) -> Vec<(String, Reading)> {
+    let read = |entry: Entry| {
+        let reading = match entry.found {
+            Found::Broken(reason) => content::refused(Content::Unreadable { reason }),
+            Found::File(stat) => content::too_large(stat.bytes).unwrap_or_else(|| content::read(&entry.real)),
+        };
+        (entry.path, reading)
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
+    let share = entries.len().div_ceil(threads);
+    if share < FILES_PER_THREAD_MIN {
+        return entries.into_iter().map(read).collect();
+    }
+    let mut entries = entries.into_iter();
+    let shares: Vec<Vec<Entry>> = (0..threads).map(|_| entries.by_ref().take(share).collect()).collect();
+    thread::scope(|scope| {
+        let workers: Vec<_> = shares
+            .into_iter()
+            .map(|share| scope.spawn(move || share.into_iter().map(read).collect::<Vec<_>>()))
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 fn tree_hash(files: &[Arc<ManifestFile>], unreadable: &[Unreadable]) -> [u8; 32] {
