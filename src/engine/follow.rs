@@ -28,7 +28,7 @@ use crate::{
     source::{
         scan::{Scan, Scanner},
         settle::{Settler, Verdict},
-        watch::{Mode, RESCAN_EVERY, Watcher},
+        watch::{Mode, Watcher, rescan_after},
     },
 };
 
@@ -53,6 +53,8 @@ pub struct Follow {
     desired: Option<Desired>,
     retry: Duration,
     begun: Instant,
+    /// How long the newest scan took.
+    scan_cost: Duration,
     logged: BTreeSet<String>,
     /// Whether it was said that there are no events.
     is_polling: bool,
@@ -82,6 +84,7 @@ impl Follow {
             desired: None,
             retry: RETRY,
             begun: Instant::now(),
+            scan_cost: Duration::ZERO,
             logged: BTreeSet::new(),
             is_polling: false,
         }
@@ -121,7 +124,7 @@ impl Follow {
                 self.retry / 2
             } else {
                 self.retry = RETRY;
-                RESCAN_EVERY
+                rescan_after(self.scan_cost)
             };
             let woken = tokio::select! {
                 biased;
@@ -182,7 +185,9 @@ impl Follow {
     /// Scans, and watches where the tree was found to be.
     fn scan(&mut self) -> Result<Scan, String> {
         tokio::task::block_in_place(|| {
+            let begun = Instant::now();
             let scan = self.scanner.scan(clock::now()).map_err(|error| error.to_string());
+            self.scan_cost = begun.elapsed();
             self.watcher.follow(self.scanner.places());
             let mode = self.watcher.mode();
             if let (false, Mode::Polling { reason }) = (self.is_polling, &mode) {

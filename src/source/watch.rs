@@ -20,8 +20,22 @@ use tokio::sync::Notify;
 
 use super::{interest::Interest, places::Places, poll::Poll, stat::Identity};
 
-/// How often the caller scans whatever the events say.
+/// How often the caller scans whatever the events say, at least while scans are cheap.
 pub const RESCAN_EVERY: Duration = Duration::from_secs(30);
+
+/// Longest time between two such scans, whatever they cost.
+pub const RESCAN_MAX: Duration = Duration::from_secs(300);
+
+/// Share of one core that such scans may take: one part in this many (ADR 0003).
+const RESCAN_SHARE: u32 = 2_000;
+
+/// How long to wait for the next scan, when nothing calls for one, after a scan that took `cost`.
+///
+/// Ten thousand files are looked at every 30 to 60 seconds, and not half a percent of the time.
+#[must_use]
+pub fn rescan_after(cost: Duration) -> Duration {
+    cost.saturating_mul(RESCAN_SHARE).clamp(RESCAN_EVERY, RESCAN_MAX)
+}
 
 /// How the caller wants the tree watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -185,3 +185,13 @@ fn file_systems_that_others_write_to_are_known() {
     assert_eq!(remote_kind(0xEF53), None, "ext4");
     assert_eq!(remote_kind(0x0102_1994), None, "tmpfs");
 }
+
+#[test]
+#[rustfmt::skip]
+fn a_scan_that_costs_much_is_made_less_often() {
+    let millis = Duration::from_millis;
+    assert_eq!(rescan_after(millis(0)),     RESCAN_EVERY);
+    assert_eq!(rescan_after(millis(15)),    RESCAN_EVERY);
+    assert_eq!(rescan_after(millis(25)),    millis(50_000));
+    assert_eq!(rescan_after(millis(4_000)), RESCAN_MAX);
+}
