@@ -94,7 +94,7 @@ fn document(
         "line": job.origin.line,
         "spec": spec,
         "provenance": provenance,
-        "digest": job.digest.to_string(),
+        "digest": job.digest().to_string(),
         "tier": classified.tier,
         "pinned": classified.pinned,
         "rule": classified.rule.as_str(),
@@ -126,7 +126,7 @@ fn text(
     for warning in &classified.warnings {
         let _ = writeln!(out, "warning   {} ({}): {}", warning.id, warning.code, warning.message);
     }
-    let _ = writeln!(out, "digest    {}", job.digest);
+    let _ = writeln!(out, "digest    {}", job.digest());
     let _ = match next {
         [] if job.spec.schedule.is_empty() => {
             writeln!(out, "next      by hand only: `tintal trigger {}`", job.spec.name)

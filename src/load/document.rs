@@ -1,6 +1,9 @@
 //! One file of manifests: from its text to jobs and problems.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use jiff::Timestamp;
 
@@ -14,7 +17,6 @@ use super::{
 use crate::{
     manifest::{
         code::Code,
-        digest::Digest,
         job::Manifest,
         name::JobName,
         parse::{Document, Parsed, Rest, Shapes, parse},
@@ -137,12 +139,14 @@ impl Reading<'_> {
         let Some(spec) = fill(name, manifest, &self.directory.merged, form, &mut faults) else {
             return (None, faults);
         };
-        let traits = meaning::check(&spec, manifest, form, &mut faults);
-        let classified = traits.and_then(|traits| placing::place(&spec, &traits, self.tiers, &mut faults));
+        let Some((traits, schedule)) = meaning::check(&spec, manifest, form, &mut faults) else {
+            return (None, faults);
+        };
+        let classified = placing::place(&spec, &traits, self.tiers, &mut faults);
         let is_good = faults.iter().all(|fault| fault.code.severity() == Severity::Warning);
         let job = classified.filter(|_| is_good).map(|classified| {
-            let digest = Digest::of(&spec);
-            Arc::new(Loaded { spec: Arc::new(spec), digest, origin: origin.clone(), classified })
+            let (spec, origin, digest) = (Arc::new(spec), origin.clone(), OnceLock::new());
+            Arc::new(Loaded { spec, schedule, origin, classified, digest })
         });
         (job, faults)
     }

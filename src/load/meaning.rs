@@ -26,8 +26,14 @@ use crate::{
     tier::{Traits, matrix},
 };
 
-/// Checks a spec; gives what the classifier reads of it, unless the schedule cannot be used.
-pub(super) fn check(spec: &Spec, manifest: &Manifest, form: Form, faults: &mut Vec<Fault>) -> Option<Traits> {
+/// Checks a spec; gives what the classifier reads of it, and its schedule, unless that cannot be
+/// used.
+pub(super) fn check(
+    spec: &Spec,
+    manifest: &Manifest,
+    form: Form,
+    faults: &mut Vec<Fault>,
+) -> Option<(Traits, Schedule)> {
     steps::check(&spec.run.action, faults);
     templates::check(spec, faults);
     let schedule = match Schedule::compile(&spec.name, &spec.schedule) {
@@ -61,13 +67,14 @@ pub(super) fn check(spec: &Spec, manifest: &Manifest, form: Form, faults: &mut V
         );
     }
     let characteristics = &spec.characteristics;
-    Some(Traits {
+    let traits = Traits {
         frequency: characteristics.frequency.unwrap_or(derived),
         visibility: characteristics.visibility,
         complexity: characteristics.complexity.unwrap_or_else(|| derived_complexity(&spec.run.action)),
         durability: characteristics.durability,
         infrastructure: characteristics.infrastructure,
-    })
+    };
+    Some((traits, schedule))
 }
 
 fn compile_fault(error: CompileError, form: Form) -> Fault {

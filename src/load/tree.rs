@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         problem::{Problem, Severity, Span},
         spec::Spec,
     },
+    schedule::Schedule,
     tier::Classified,
 };
 
@@ -37,12 +38,21 @@ pub struct Tree {
 pub struct Loaded {
     /// The job with every default filled in.
     pub spec: Arc<Spec>,
-    /// The digest of `spec`.
-    pub digest: Digest,
+    /// Its triggers, compiled. Kept, so that jobs with equal ones share them.
+    pub schedule: Schedule,
     /// Where it is written.
     pub origin: Origin,
     /// Its tier, with the reasons.
     pub classified: Classified,
+    pub(super) digest: OnceLock<Digest>,
+}
+
+impl Loaded {
+    /// The digest of the spec. Made when it is first asked for: to validate takes none.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        *self.digest.get_or_init(|| Digest::of(&self.spec))
+    }
 }
 
 /// Where a job is written.

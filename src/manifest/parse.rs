@@ -140,11 +140,10 @@ fn document(
     if extent == Extent::Part {
         return broken(node, None);
     }
+    let json = node.to_json();
     let mut found = match kind(&node, is_defaults_file, source) {
-        Ok(shape) => match shape {
-            Kind::Job => shapes.job.check(&node, &node.to_json(), source),
-            Kind::Defaults => shapes.defaults.check(&node, &node.to_json(), source),
-        },
+        Ok(Kind::Job) => shapes.job.check(&node, &json, source),
+        Ok(Kind::Defaults) => shapes.defaults.check(&node, &json, source),
         Err(problem) => vec![problem],
     };
     if extent == Extent::Flawed {
@@ -152,7 +151,7 @@ fn document(
         found.retain(|problem| !matches!(problem.code, Code::MissingField | Code::ExactlyOne));
     }
     let read = if found.is_empty() && extent == Extent::Whole {
-        typed(&node, is_defaults_file, source).map_err(|problem| found.push(problem)).ok()
+        typed(json, &node, is_defaults_file, source).map_err(|problem| found.push(problem)).ok()
     } else {
         None
     };
@@ -199,8 +198,13 @@ fn kind(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result
     }
 }
 
-fn typed(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result<Document, Problem> {
-    let json = whole_numbers(node.to_json());
+fn typed(
+    mut json: Value,
+    node: &Node,
+    is_defaults_file: bool,
+    source: &Arc<SourceText>,
+) -> Result<Document, Problem> {
+    whole_numbers(&mut json);
     let read = if is_defaults_file {
         serde_json::from_value(json).map(|defaults| Document::Defaults(Box::new(defaults)))
     } else {
@@ -216,28 +220,24 @@ fn typed(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Resul
 
 /// JSON Schema counts `3.0` as a whole number, so the fields of a manifest take it as one. What
 /// belongs to the user (`params`, a request's body) stays as it is written.
-fn whole_numbers(value: Value) -> Value {
+fn whole_numbers(value: &mut Value) {
     match value {
-        Value::Object(map) => Value::Object(
-            map.into_iter()
-                .map(|(key, value)| {
-                    let is_theirs = key == "params" || key == "body";
-                    let value = if is_theirs { value } else { whole_numbers(value) };
-                    (key, value)
-                })
-                .collect(),
-        ),
-        Value::Array(items) => Value::Array(items.into_iter().map(whole_numbers).collect()),
+        Value::Object(map) => {
+            // What belongs to the user.
+            map.iter_mut()
+                .filter(|(key, _)| *key != "params" && *key != "body")
+                .for_each(|(_, value)| whole_numbers(value));
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
         Value::Number(number) if number.is_f64() => {
             let float = number.as_f64().unwrap_or_default();
-            let text = format!("{float}");
-            if float.fract() == 0.0 {
-                text.parse::<i64>().map_or(Value::Number(number), Value::from)
-            } else {
-                Value::Number(number)
+            if float.fract() == 0.0
+                && let Ok(whole) = format!("{float}").parse::<i64>()
+            {
+                *value = Value::from(whole);
             }
         }
-        other => other,
+        _ => {}
     }
 }
 

@@ -9,7 +9,7 @@ use crate::load::Tree;
 #[must_use]
 pub fn desired(tree: &Tree) -> Desired {
     let jobs = tree.jobs.iter().map(|(name, job)| {
-        let wanted = Wanted { tier: job.classified.tier, spec: Arc::clone(&job.spec), digest: job.digest };
+        let wanted = Wanted { tier: job.classified.tier, spec: Arc::clone(&job.spec), digest: job.digest() };
         (name.clone(), wanted)
     });
     Desired { jobs: jobs.collect(), frozen: tree.broken.clone(), obscured: tree.obscured.clone() }

@@ -44,7 +44,8 @@ pub(super) fn of(node: &Node, shape: &Shape, source: &Arc<SourceText>) -> Option
             }
         }
     }
-    let mut json = whole_numbers(left.to_json());
+    let mut json = left.to_json();
+    whole_numbers(&mut json);
     let map = json.as_object_mut()?;
     if !map.contains_key("run") {
         removed.push("/run".to_owned());
