@@ -82,6 +82,48 @@ fn a_broken_edit_keeps_the_job_and_is_named() {
     assert_eq!(tree.run(&["status"]).code, Some(0));
 }
 
+/// FAILURE_MODES F6, F12: whatever is wrong with its file, a live job goes on, and is named.
+#[test]
+fn a_job_whose_file_no_longer_names_it_goes_on() {
+    let good = |name: &str| format!("name: {name}\nschedule: {{every: 1h}}\nrun: {{shell: 'true'}}\n");
+    let report = || good("report");
+    let cases: &[(&str, Vec<u8>)] = &[
+        ("a typo in the key", report().replace("name:", "nam:").into()),
+        ("a name that cannot be one", report().replace("name: report", "name: Report!").into()),
+        ("a name that is never closed", report().replace("name: report", "name: [report").into()),
+        (
+            "another name and a mistake",
+            report().replace("name: report", "name: other").replace("every: 1h", "evry: 1h").into(),
+        ),
+        ("no bytes", Vec::new()),
+        ("comments only", b"# nothing\n".to_vec()),
+        ("no text", b"\xff\x00".to_vec()),
+    ];
+    let tree = Tree::with(&[("jobs.d/r.yaml", &report()), ("jobs.d/keep.yaml", &good("keep"))]);
+    let daemon = tree.serve(&[]);
+    let degraded = || {
+        let status = tree.json(&["status", "--json"]);
+        let jobs = status["jobs"].as_array().unwrap().clone();
+        let report = jobs.iter().find(|job| job["job"] == "report").cloned().expect("the job is there");
+        let live: BTreeSet<String> = jobs.iter().map(|job| job["job"].as_str().unwrap().to_owned()).collect();
+        assert!(live.contains("keep") && !live.contains("r"), "{live:?}");
+        let is_degraded =
+            report["conditions"].as_array().unwrap().iter().any(|condition| condition["type"] == "Degraded");
+        assert!(report["next_fire"].is_string(), "it still fires: {report}");
+        is_degraded
+    };
+    for (what, content) in cases {
+        fs::write(tree.path("jobs.d/r.yaml"), content).unwrap();
+        wait_for(&format!("{what}: the job is degraded"), || degraded().then_some(()));
+        // A removal elsewhere at the same time takes nothing along.
+        let ran = tree.run(&["apply", "--allow-prune", "5"]);
+        assert!(!ran.stdout.contains("report"), "{what}: {}{}", ran.stdout, ran.stderr);
+        tree.write("jobs.d/r.yaml", &report());
+        wait_for(&format!("{what}: the job is well again"), || (!degraded()).then_some(()));
+    }
+    assert!(!daemon.log().contains("prune report"), "{}", daemon.log());
+}
+
 #[test]
 fn one_bad_file_does_not_keep_the_good_ones_from_starting() {
     let tree =

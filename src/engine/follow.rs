@@ -262,8 +262,11 @@ impl Follow {
         tree.broken
             .iter()
             .map(|name| {
-                let problem = tree.problems.iter().find(|problem| {
-                    problem.job.as_ref() == Some(name) && problem.severity == Severity::Error
+                let file = tree.suspects.get(name).map(|path| format!("{}{path}", self.prefix));
+                let mut errors = tree.problems.iter().filter(|problem| problem.severity == Severity::Error);
+                let problem = errors.find(|problem| match &file {
+                    Some(file) => problem.primary.place.source.path == *file,
+                    None => problem.job.as_ref() == Some(name),
                 });
                 let message = problem.map_or_else(
                     || "its file, or the defaults above it, cannot be used".to_owned(),

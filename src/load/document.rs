@@ -32,11 +32,22 @@ use crate::{
 pub(super) struct Doc {
     /// The job's name, when it can be told.
     pub(super) name: Option<JobName>,
+    /// Where the name comes from.
+    pub(super) naming: Naming,
     pub(super) origin: Origin,
     /// The job, unless something is wrong with it.
     pub(super) job: Option<Arc<Loaded>>,
     /// Warnings that hold once their time has passed.
     pub(super) past: Vec<(Timestamp, Problem)>,
+}
+
+/// Where the name of a document comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// It names itself.
+    Itself,
+    /// It has the name of its file, or none.
+    File,
 }
 
 /// All of a file.
@@ -46,6 +57,15 @@ pub(super) struct FileDocs {
     pub(super) problems: Vec<Problem>,
     /// Whether there may be jobs in it whose names cannot be told.
     pub(super) obscured: bool,
+}
+
+impl FileDocs {
+    /// Whether something in the file cannot be used.
+    pub(super) fn is_mistaken(&self) -> bool {
+        self.docs.is_empty()
+            || self.docs.iter().any(|doc| doc.job.is_none())
+            || self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
 }
 
 /// Reads a file of manifests.
@@ -94,7 +114,8 @@ impl Reading<'_> {
             name: name_span(&parsed.node, start),
         };
         let from_stem = || self.stem.and_then(|stem| JobName::parse(stem).ok());
-        let broken = |name| Doc { name, origin: origin.clone(), job: None, past: Vec::new() };
+        let naming = if parsed.names_itself() { Naming::Itself } else { Naming::File };
+        let broken = |name| Doc { name, naming, origin: origin.clone(), job: None, past: Vec::new() };
         let manifest = match &parsed.document {
             Ok(Document::Job(manifest)) => manifest,
             Ok(Document::Defaults(_)) => return broken(None),
@@ -124,7 +145,7 @@ impl Reading<'_> {
         if let Some(job) = &job {
             past = Self::past(&job.spec, &written, form(&parsed.node));
         }
-        Doc { name: Some(name), origin, job, past }
+        Doc { name: Some(name), naming, origin, job, past }
     }
 
     fn job(

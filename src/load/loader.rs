@@ -1,7 +1,7 @@
 //! The loader: keeps what it knows of unchanged files.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use super::{
     directory::{Directories, Directory, Layer, Own, parent},
-    document::{Doc, FileDocs, read},
+    document::{Doc, FileDocs, Naming, read},
+    memory::{Condition, Memory},
     tree::Tree,
 };
 use crate::{
@@ -50,12 +51,14 @@ pub struct Loader {
     tiers: Tiers,
     threads: usize,
     files: HashMap<String, Known>,
+    memory: Memory,
     defaults: HashMap<String, KnownDefaults>,
 }
 
 #[derive(Debug)]
 struct Known {
-    content: [u8; 32],
+    /// The hash of the text; none when there was no text.
+    content: Option<[u8; 32]>,
     directory: [u8; 32],
     directory_broken: bool,
     docs: FileDocs,
@@ -78,6 +81,7 @@ impl Loader {
             tiers,
             threads: threads.max(1),
             files: HashMap::new(),
+            memory: Memory::default(),
             defaults: HashMap::new(),
         }
     }
@@ -109,7 +113,7 @@ impl Loader {
         tree.parsed += wanted.len();
         for ((file, directory), docs) in wanted.iter().zip(self.read_all(&wanted, input.prefix)) {
             let known = Known {
-                content: file.content_hash,
+                content: matches!(file.content, Content::Text(_)).then_some(file.content_hash),
                 directory: directory.hash,
                 directory_broken: directory.broken,
                 docs,
@@ -124,7 +128,7 @@ impl Loader {
     fn knows(&self, file: &ManifestFile, directory: &Directory) -> bool {
         self.files.get(&file.path).is_some_and(|known| {
             matches!(file.content, Content::Text(_))
-                && known.content == file.content_hash
+                && known.content == Some(file.content_hash)
                 && known.directory == directory.hash
                 && known.directory_broken == directory.broken
         })
@@ -201,21 +205,27 @@ impl Loader {
     fn forget(&mut self, files: &[Arc<ManifestFile>]) {
         if self.files.len() + self.defaults.len() > files.len() {
             let there: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+            self.memory.retain(&there);
             self.files.retain(|path, _| there.contains(path.as_str()));
             self.defaults.retain(|path, _| there.contains(path.as_str()));
         }
     }
 
     /// Puts the files together: names are unique in the whole tree.
-    fn assemble(&self, manifests: &[&Arc<ManifestFile>], input: &Input<'_>, tree: &mut Tree) {
+    fn assemble(&mut self, manifests: &[&Arc<ManifestFile>], input: &Input<'_>, tree: &mut Tree) {
         let mut named: BTreeMap<&JobName, Vec<(&Arc<ManifestFile>, &Doc)>> = BTreeMap::new();
         for file in manifests {
             let Some(known) = self.files.get(&file.path) else { continue };
             tree.problems.extend(known.docs.problems.iter().cloned());
-            if known.docs.obscured {
+            if known.docs.obscured || (known.docs.is_mistaken() && self.memory.of(&file.path).is_none()) {
                 tree.obscured.push(format!("{}{}", input.prefix, file.path));
             }
+            let stands_for = self.memory.of(&file.path);
             for doc in &known.docs.docs {
+                if doc.job.is_none() && doc.naming == Naming::File && stands_for.is_some() {
+                    // Its own name is what may be mistaken: it stands for what it was.
+                    continue;
+                }
                 let passed = doc.past.iter().filter(|(time, _)| *time <= input.now);
                 tree.problems.extend(passed.map(|(_, problem)| problem.clone()));
                 if let Some(name) = &doc.name {
@@ -239,6 +249,7 @@ impl Loader {
                 [] => {}
             }
         }
+        self.remember(manifests, tree);
         for (path, reason) in input.unreadable {
             let place = Place { source: source(input.prefix, path, ""), span: Span::default() };
             tree.problems.push(
@@ -250,6 +261,32 @@ impl Loader {
         }
         tree.obscured.sort();
         sort(&mut tree.problems);
+    }
+}
+
+impl Loader {
+    /// Notes what each file holds. The jobs that a mistaken file stood for, and that are nowhere
+    /// else, are broken: they are not gone.
+    fn remember(&mut self, manifests: &[&Arc<ManifestFile>], tree: &mut Tree) {
+        for file in manifests {
+            let Some(known) = self.files.get(&file.path) else { continue };
+            let names = known.docs.docs.iter().filter_map(|doc| doc.name.clone());
+            let names: BTreeSet<JobName> = match known.docs.is_mistaken() {
+                // A name that is the file's says nothing of a document that cannot be used.
+                true => names.filter(|name| tree.jobs.contains_key(name)).collect(),
+                false => names.collect(),
+            };
+            let condition = if known.docs.is_mistaken() { Condition::Mistaken } else { Condition::Good };
+            self.memory.note(&file.path, names, condition);
+            if condition == Condition::Good {
+                continue;
+            }
+            for name in self.memory.of(&file.path).into_iter().flatten() {
+                if !tree.jobs.contains_key(name) && tree.broken.insert(name.clone()) {
+                    tree.suspects.insert(name.clone(), file.path.clone());
+                }
+            }
+        }
     }
 }
 

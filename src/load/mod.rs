@@ -13,6 +13,7 @@ mod document;
 mod fault;
 mod fill;
 mod meaning;
+mod memory;
 mod placing;
 mod steps;
 mod suppress;

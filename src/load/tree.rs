@@ -23,6 +23,9 @@ pub struct Tree {
     pub jobs: BTreeMap<JobName, Arc<Loaded>>,
     /// Jobs whose manifest is there and cannot be used.
     pub broken: BTreeSet<JobName>,
+    /// Of the broken ones, those that their file no longer names, each with the file that it came
+    /// from when it was last good; relative to the root.
+    pub suspects: BTreeMap<JobName, String>,
     /// Files and directories that may hold jobs whose names cannot be told, sorted.
     pub obscured: Vec<String>,
     /// Everything that is wrong, sorted by place.

@@ -82,6 +82,18 @@ pub struct Parsed {
     pub index: usize,
 }
 
+impl Parsed {
+    /// Whether the document gives a name that a job may have.
+    #[must_use]
+    pub fn names_itself(&self) -> bool {
+        match &self.document {
+            Ok(Document::Job(manifest)) => manifest.name.is_some(),
+            Ok(Document::Defaults(_)) => false,
+            Err(broken) => broken.name.is_some(),
+        }
+    }
+}
+
 /// Reads every document of a file. `kind: defaults` belongs in `_defaults.yaml` and nowhere else.
 ///
 /// The problems are sorted by place. A document is broken exactly when an error lies in it.

@@ -1,0 +1,81 @@
+//! What each file held when it was last read without a mistake.
+//!
+//! A mistake may stand on the very line that names the job, and a file that is cut to nothing names
+//! none. Which jobs such a file stands for is only known from before (FAILURE_MODES F6, F12).
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::manifest::name::JobName;
+
+/// The jobs of each file, by path.
+#[derive(Debug, Default)]
+pub(super) struct Memory(HashMap<String, BTreeSet<JobName>>);
+
+/// What a file is found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// All of it can be used.
+    Good,
+    /// Something in it cannot.
+    Mistaken,
+}
+
+impl Memory {
+    /// Notes what a file holds. A mistaken one goes on standing for all that it ever held since it
+    /// was last good.
+    pub(super) fn note(&mut self, path: &str, names: BTreeSet<JobName>, condition: Condition) {
+        match (condition, self.0.get_mut(path)) {
+            (Condition::Good, Some(held)) => *held = names,
+            (Condition::Good, None) => {
+                self.0.insert(path.to_owned(), names);
+            }
+            (Condition::Mistaken, Some(held)) => held.extend(names),
+            // It was never good, so that nobody knows what it stands for.
+            (Condition::Mistaken, None) => {}
+        }
+    }
+
+    /// The jobs that a file stands for; none when it was never good.
+    pub(super) fn of(&self, path: &str) -> Option<&BTreeSet<JobName>> {
+        self.0.get(path)
+    }
+
+    /// Forgets files that are gone.
+    pub(super) fn retain(&mut self, there: &HashSet<&str>) {
+        self.0.retain(|path, _| there.contains(path.as_str()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> BTreeSet<JobName> {
+        text.split_whitespace().map(|name| JobName::parse(name).unwrap()).collect()
+    }
+
+    /// What a file stands for after it was found like this: `names` for good, `!names` for mistaken.
+    #[track_caller]
+    fn check(found: &[&str], expected: Option<&str>) {
+        let mut memory = Memory::default();
+        for one in found {
+            match one.strip_prefix('!') {
+                Some(rest) => memory.note("a.yaml", names(rest), Condition::Mistaken),
+                None => memory.note("a.yaml", names(one), Condition::Good),
+            }
+        }
+        assert_eq!(memory.of("a.yaml"), expected.map(names).as_ref(), "{found:?}");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_mistaken_file_stands_for_what_it_was() {
+        check(&["a b"],              Some("a b"));
+        check(&["a b", "a"],         Some("a"));
+        check(&["a b", "!"],         Some("a b"));
+        check(&["a b", "!c"],        Some("a b c"));
+        check(&["a b", "!c", "c"],   Some("c"));
+        check(&["!a"],               None);
+        check(&["!a", "a"],          Some("a"));
+    }
+}
