@@ -142,3 +142,23 @@ async fn a_failed_step_does_not_stop_the_others() {
     let pass = reconcile::pass(&desired, &backends, Allowance::Guarded).await;
     assert_eq!((pass.done.len(), pass.failed.len()), (2, 1));
 }
+
+/// The guard lets the rename of the only job through because of the put; when that fails, the old
+/// job is all there is.
+#[tokio::test]
+async fn a_put_that_fails_does_not_cost_the_only_job() {
+    let fake = Arc::new(Fake::new(Tier::InProcess));
+    let backends: Vec<Arc<dyn Backend>> = vec![Arc::clone(&fake) as Arc<dyn Backend>];
+    let asks = |name: &str| {
+        let spec = spec(name, 1);
+        let wanted = Wanted { tier: Tier::InProcess, digest: Digest::of(&spec), spec };
+        Desired { jobs: [(JobName::parse(name).unwrap(), wanted)].into(), ..Desired::default() }
+    };
+    reconcile::pass(&asks("old"), &backends, Allowance::Guarded).await;
+    fake.fail([false, true]);
+    let pass = reconcile::pass(&asks("new"), &backends, Allowance::Guarded).await;
+    assert_eq!((pass.failed.len(), pass.held_back.len(), fake.held().len()), (1, 1, 1));
+    let pass = reconcile::pass(&asks("new"), &backends, Allowance::Guarded).await;
+    let done: Vec<String> = pass.done.iter().map(ToString::to_string).collect();
+    assert_eq!(done, ["create new on in-process", "prune old on in-process"]);
+}

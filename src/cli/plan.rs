@@ -18,7 +18,7 @@ use crate::{
     manifest::{problem::Severity, spec::Spec},
     plan::{
         desired::desired,
-        diff::{Change, Held, Live, Placement, Step, diff},
+        diff::{Change, Held, Live, Placement, Rest, Scanned, Step, diff},
         fields::{FieldChange, fields},
         guard::{Allowance, HeldBack, guard},
     },
@@ -63,7 +63,7 @@ impl PlanCommand {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let view = tree::load(settings)?;
         let live = live(settings)?;
-        let wanted = desired(&view.tree);
+        let wanted = desired(&view.tree, Scanned { tree: view.tree_hash, rest: Rest::Settled });
         let (steps, held_back) = guard(diff(&wanted, &live), &wanted, &live, Allowance::Guarded);
         let now = clock::now();
         let shown: Vec<Shown> = steps.into_iter().map(|step| show(step, &live, now)).collect();

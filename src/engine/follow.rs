@@ -24,7 +24,11 @@ use crate::{
         name::JobName,
         problem::{Problem, Severity},
     },
-    plan::{desired::desired, diff::Desired, guard::Allowance},
+    plan::{
+        desired::desired,
+        diff::{Desired, Rest, Scanned},
+        guard::Allowance,
+    },
     source::{
         scan::{Scan, Scanner},
         settle::{Settler, Verdict},
@@ -116,12 +120,13 @@ impl Follow {
             }
             let failed =
                 report.pass.as_ref().is_some_and(|pass| !pass.failed.is_empty() || !pass.unseen.is_empty());
+            let is_moving = self.desired.as_ref().is_some_and(|desired| desired.scan.rest == Rest::Moving);
             let wait = if failed {
                 self.retry = (self.retry * 2).min(RETRY_MAX);
                 self.retry / 2
             } else {
                 self.retry = RETRY;
-                RESCAN_EVERY
+                if is_moving { RETRY } else { RESCAN_EVERY }
             };
             let woken = tokio::select! {
                 biased;
@@ -141,7 +146,9 @@ impl Follow {
         }
     }
 
-    /// One round: a scan that rests, and a pass if there is something to do.
+    /// One round: a scan that rests, and a pass. A pass over an unchanged tree finds what was held
+    /// back, has failed, or was changed behind our back; when there is nothing of it, it costs a
+    /// comparison.
     async fn round(&mut self, asked: &[PassRequest], stop: &mut watch::Receiver<bool>) -> PassReport {
         let scan = loop {
             let scan = match self.scan() {
@@ -150,7 +157,8 @@ impl Follow {
             };
             let now = self.begun.elapsed();
             match self.settler.judge(&scan, now) {
-                Verdict::Use => break Some(scan),
+                Verdict::Use => break Some((scan, Rest::Settled)),
+                Verdict::UseMoving => break Some((scan, Rest::Moving)),
                 Verdict::Unchanged => break None,
                 Verdict::Wait(wait) => {
                     tokio::select! {
@@ -160,14 +168,10 @@ impl Follow {
                 }
             }
         };
-        if let Some(scan) = &scan {
-            self.load(scan);
+        if let Some((scan, rest)) = &scan {
+            self.load(scan, *rest);
         }
         let Some(desired) = &self.desired else { return PassReport::default() };
-        let retrying = self.retry > RETRY;
-        if scan.is_none() && asked.is_empty() && !retrying {
-            return PassReport::default();
-        }
         let allowance =
             asked.iter().map(|request| request.allowance).max_by_key(|allowance| match allowance {
                 Allowance::Guarded => 0,
@@ -207,7 +211,7 @@ impl Follow {
         PassReport { pass: None, failure: Some(failure), errors: 0 }
     }
 
-    fn load(&mut self, scan: &Scan) {
+    fn load(&mut self, scan: &Scan, rest: Rest) {
         let unreadable: Vec<(String, String)> =
             scan.unreadable.iter().map(|one| (one.path.clone(), one.reason.clone())).collect();
         let input =
@@ -229,7 +233,7 @@ impl Follow {
             state.parsed += tree.parsed as u64;
             state.watch = watch;
         });
-        self.desired = Some(desired(&tree));
+        self.desired = Some(desired(&tree, Scanned { tree: scan.tree_hash, rest }));
     }
 
     /// Says what is wrong, once for each problem.

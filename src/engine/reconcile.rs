@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use crate::{
     backend::{Backend, BackendError},
     plan::{
-        diff::{Desired, Live, Step, diff},
+        diff::{Change, Desired, Held, Live, Step, diff},
         guard::{Allowance, HeldBack, guard},
     },
 };
@@ -42,27 +42,41 @@ impl Pass {
 
 /// Brings the backends to `desired`, as far as they let it.
 ///
-/// One failed step does not stop the others. Puts come before prunes. Nothing is remembered
-/// between passes.
+/// One failed step does not stop the others. Puts come before prunes, and the guard judges the
+/// prunes by the puts that were confirmed: where a put failed, what it was to replace may be all
+/// that is left. Nothing is remembered between passes.
 pub async fn pass(desired: &Desired, backends: &[Arc<dyn Backend>], allowance: Allowance) -> Pass {
     let mut pass = Pass::default();
     let live = observe(backends, &mut pass).await;
-    let (steps, held_back) = guard(diff(desired, &live), desired, &live, allowance);
-    pass.held_back = held_back;
-
     let (puts, prunes): (Vec<Step>, Vec<Step>) =
-        steps.into_iter().partition(|step| matches!(step.change, crate::plan::diff::Change::Put { .. }));
-    for steps in [puts, prunes] {
-        let mut results =
-            stream::iter(steps.into_iter().map(|step| apply(step, backends))).buffered(STEPS_AT_ONCE);
-        while let Some((step, result)) = results.next().await {
-            match result {
-                Ok(()) => pass.done.push(step),
-                Err(error) => pass.failed.push((step, error)),
-            }
+        diff(desired, &live).into_iter().partition(|step| matches!(step.change, Change::Put { .. }));
+    apply_all(puts, backends, &mut pass).await;
+    let (prunes, held_back) = guard(prunes, desired, &with_puts(live, &pass.done), allowance);
+    pass.held_back = held_back;
+    apply_all(prunes, backends, &mut pass).await;
+    pass
+}
+
+/// What is held once these puts are confirmed.
+fn with_puts(mut live: Live, done: &[Step]) -> Live {
+    for step in done {
+        if let Change::Put { spec, digest, .. } = &step.change {
+            let held = Held { applied: *digest, actual: *digest, spec: Some(Arc::clone(spec)) };
+            live.placements.insert(step.placement.clone(), held);
         }
     }
-    pass
+    live
+}
+
+async fn apply_all(steps: Vec<Step>, backends: &[Arc<dyn Backend>], pass: &mut Pass) {
+    let mut results =
+        stream::iter(steps.into_iter().map(|step| apply(step, backends))).buffered(STEPS_AT_ONCE);
+    while let Some((step, result)) = results.next().await {
+        match result {
+            Ok(()) => pass.done.push(step),
+            Err(error) => pass.failed.push((step, error)),
+        }
+    }
 }
 
 /// Reads what the backends hold.

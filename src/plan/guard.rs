@@ -1,11 +1,12 @@
 //! Holds back prunes that look like an accident.
 //!
 //! A source that is gone looks just like a clean-up (`argo-cd#3473`, `flux2#2421`): a person says
-//! which one it is.
+//! which one it is. Shares are counted of what is held once the puts are done, so that a plan, the
+//! pass that follows it and every later pass agree on what is held back.
 
 use std::collections::BTreeSet;
 
-use super::diff::{Change, Desired, Live, Step};
+use super::diff::{Change, Desired, Live, Rest, Step};
 use crate::manifest::name::JobName;
 
 /// Prunes that a pass may do without asking, however small the tree.
@@ -35,9 +36,12 @@ pub struct HeldBack {
 
 /// Splits the steps into those to do and the prunes that are held back.
 ///
-/// While a file cannot be read, nothing is pruned: the job may be asked for in there. A pass that
-/// would prune everything, or more than `max(5, 20 %)` of what is held, prunes nothing
-/// until a person allows as many. The end of a move to another tier is no prune of a job.
+/// While a file cannot be read, nothing is pruned: the job may be asked for in there. Nothing is
+/// pruned either while the tree is being written, whatever a person allows: a job has to be absent
+/// in two scans that agree. A pass that would leave nothing, or would prune more than
+/// `max(5, 20 %)` of what is held with the puts of `steps`, prunes nothing until a person allows as
+/// many. So one job that gets another name is no prune of everything, and an emptied tree is.
+/// The end of a move to another tier is no prune of a job.
 #[must_use]
 pub fn guard(
     steps: Vec<Step>,
@@ -59,7 +63,8 @@ pub fn guard(
                 .any(|other| other.job == step.placement.job && other.tier != step.placement.tier)
     };
     let leaving = steps.iter().filter(|step| leaves(step)).count();
-    let held = live.placements.keys().map(|placement| &placement.job).collect::<BTreeSet<_>>().len();
+    let held_before = live.placements.keys().map(|placement| &placement.job);
+    let held = held_before.chain(put.iter().copied()).collect::<BTreeSet<_>>().len();
     let refused = unknown(leaving, desired, allowance).or_else(|| refusal(leaving, held, allowance));
     let Some(reason) = refused else { return (steps, Vec::new()) };
 
@@ -78,6 +83,12 @@ pub fn guard(
 
 /// Why it is not known whether jobs are still asked for.
 fn unknown(leaving: usize, desired: &Desired, allowance: Allowance) -> Option<String> {
+    if leaving > 0 && desired.scan.rest == Rest::Moving {
+        return Some(
+            "the manifests were still being written when they were read; it is looked at again once they rest"
+                .to_owned(),
+        );
+    }
     let first = desired.obscured.first()?;
     let more = match desired.obscured.len() {
         1 => String::new(),
