@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::diff::{Change, Desired, Live, Rest, Step};
 use crate::manifest::name::JobName;
 
@@ -15,8 +17,8 @@ pub const PRUNE_FREE: usize = 5;
 /// Share of the held jobs, as one part in so many, that a pass may prune without asking.
 pub const PRUNE_SHARE: usize = 5;
 
-/// What a person said about prunes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a person said about prunes; the greater of two is the one that says more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Allowance {
     /// Nothing: the guard decides.
     #[default]
@@ -26,7 +28,8 @@ pub enum Allowance {
 }
 
 /// A prune that was held back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HeldBack {
     /// The job.
     pub job: JobName,
