@@ -52,36 +52,22 @@ pub fn guard(
     live: &Live,
     allowance: Allowance,
 ) -> (Vec<Step>, Vec<HeldBack>) {
-    let put: BTreeSet<&JobName> = steps
-        .iter()
-        .filter(|step| matches!(step.change, Change::Put { .. }))
-        .map(|step| &step.placement.job)
-        .collect();
-    let leaves = |step: &Step| {
-        matches!(step.change, Change::Prune)
-            && !put.contains(&step.placement.job)
-            && !live
-                .placements
-                .keys()
-                .any(|other| other.job == step.placement.job && other.tier != step.placement.tier)
+    // A job on two tiers leaves once, and one that is asked for does not leave.
+    let leaves =
+        |step: &Step| matches!(step.change, Change::Prune) && !desired.jobs.contains_key(&step.placement.job);
+    let jobs = |steps: &[Step], is_counted: &dyn Fn(&Step) -> bool| -> BTreeSet<JobName> {
+        steps.iter().filter(|step| is_counted(step)).map(|step| step.placement.job.clone()).collect()
     };
-    let leaving = steps.iter().filter(|step| leaves(step)).count();
-    let held_before = live.placements.keys().map(|placement| &placement.job);
-    let held = held_before.chain(put.iter().copied()).collect::<BTreeSet<_>>().len();
-    let refused = unknown(leaving, desired, allowance).or_else(|| refusal(leaving, held, allowance));
+    let leaving = jobs(&steps, &leaves);
+    let mut held = jobs(&steps, &|step| matches!(step.change, Change::Put { .. }));
+    held.extend(live.placements.keys().map(|placement| placement.job.clone()));
+    let refused =
+        unknown(leaving.len(), desired, allowance).or_else(|| refusal(leaving.len(), held.len(), allowance));
     let Some(reason) = refused else { return (steps, Vec::new()) };
 
-    let is_leaving: Vec<bool> = steps.iter().map(leaves).collect();
-    let mut kept = Vec::new();
-    let mut held_back = Vec::new();
-    for (step, is_leaving) in steps.into_iter().zip(is_leaving) {
-        if is_leaving {
-            held_back.push(HeldBack { job: step.placement.job, reason: reason.clone() });
-        } else {
-            kept.push(step);
-        }
-    }
-    (kept, held_back)
+    let kept = steps.into_iter().filter(|step| !leaves(step)).collect();
+    let held_back = leaving.into_iter().map(|job| HeldBack { job, reason: reason.clone() });
+    (kept, held_back.collect())
 }
 
 /// Why it is not known whether jobs are still asked for.

@@ -142,6 +142,8 @@ fn guard_table() {
     check_guard("a@queue=1",   "a@queue=1/1 b@queue=1/1",      Guarded,  &["prune b on queue"],                     &[]);
     check_guard("n@queue=1",   "a@queue=1/1",                  Guarded,  &["create n on queue", "prune a on queue"],&[]);
     check_guard("n@queue=1",   "a@queue=1/1 n@queue=1/1",      Guarded,  &["prune a on queue"],                     &[]);
+    check_guard("",            "a@in-process=1/1 a@queue=1/1", Guarded,  &[],                                       &["a"]);
+    check_guard("b@queue=1 ?", "a@in-process=1/1 a@queue=1/1 b@queue=1/1", Guarded, &[],                           &["a"]);
     check_guard("n!",          "a@queue=1/1",                  Guarded,  &[],                                       &["a"]);
     check_guard("a@queue=1",   "a@in-process=1/1 a@queue=1/1", Guarded,  &["prune a on in-process"],                &[]);
     check_guard("a@queue=1",   seven,                          Guarded,  &[],                                       &["b", "c", "d", "e", "f", "g"]);
