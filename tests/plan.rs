@@ -12,7 +12,7 @@ use expect_test::{Expect, expect};
 use serde_json::Value;
 
 #[track_caller]
-fn check(ran: &Ran, expected: Expect) {
+fn check(ran: &Ran, expected: &Expect) {
     expected.assert_eq(&ran.shown());
 }
 
@@ -93,7 +93,7 @@ fn errors_of_the_manifests_are_part_of_the_plan() {
     tree.write("jobs.d/b.yaml", "run: {comand: [echo, b]}\n");
     check(
         &tree.run(&["plan", "--exit-code", "--out", "plan.json"]),
-        expect![[r#"
+        &expect![[r#"
             ! b stays as it is: its manifest cannot be used
 
             0 to put, 0 to prune, 0 held back, 1 frozen
@@ -105,7 +105,7 @@ fn errors_of_the_manifests_are_part_of_the_plan() {
     assert_eq!(tree.run(&["plan"]).code, Some(0));
     check(
         &tree.run(&["plan", "--exit-code", "--format", "markdown"]),
-        expect![[r#"
+        &expect![[r#"
             **b stays as it is**: its manifest cannot be used
 
             1 error in the manifests: `tintal validate` says more
@@ -127,7 +127,7 @@ fn what_the_guard_holds_back_is_shown_and_not_done() {
     let held = tree.run(&["plan", "--exit-code"]);
     check(
         &held,
-        expect![[r#"
+        &expect![[r#"
             ! j1 is not pruned: the pass would prune every job that is held (1); if that is meant, run `tintal apply --allow-prune 1`
 
             0 to put, 0 to prune, 1 held back

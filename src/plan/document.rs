@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    diff::{Change, Desired, Live, Placement, Step, Why, diff},
+    diff::{Change, Desired, Live, Placement, Rest, Step, Why, diff},
     fields::FieldChange,
     guard::HeldBack,
 };
@@ -94,6 +94,9 @@ pub enum Stale {
     /// The manifests are not those it was made from.
     #[error("the manifests have changed since the plan was made; make it anew with `tintal plan --out`")]
     Tree,
+    /// It is not known yet what the manifests are.
+    #[error("the manifests are still being written; apply the plan once they rest")]
+    Moving,
     /// What is live is not what it was made from.
     #[error("what is live has changed since the plan was made; make it anew with `tintal plan --out`")]
     Live,
@@ -191,6 +194,9 @@ pub fn verb(change: &Change) -> (Verb, Option<Digest>) {
 ///
 /// When the plan was made from another tree or another live state, or has a step that is none here.
 pub fn allowed(plan: &PlanDocument, desired: &Desired, live: &Live) -> Result<Vec<Step>, Stale> {
+    if desired.scan.rest == Rest::Moving {
+        return Err(Stale::Moving);
+    }
     if plan.tree != tree_digest(desired) {
         return Err(Stale::Tree);
     }
