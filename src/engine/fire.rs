@@ -73,6 +73,8 @@ struct Candidate {
     job: Arc<LiveJob>,
     decision: NewDecision,
     id: RunId,
+    /// Whether it took a place among the runs that go on, to be given back when it does not run.
+    place: Option<Place>,
 }
 
 /// The loop's own state.
@@ -223,7 +225,7 @@ impl Loop {
                     Waiting::Some => decision.without_cursor(),
                     Waiting::None => decision,
                 };
-                Candidate { job: Arc::clone(job), id, decision }
+                Candidate { job: Arc::clone(job), id, decision, place: None }
             }
         }));
         cursor
@@ -237,14 +239,15 @@ impl Loop {
             Err(Skip::Paused)
         } else {
             match self.with.running.enter(id, name, job.spec.policy.max_running) {
-                Place::Taken | Place::Present => Ok(()),
+                place @ (Place::Taken | Place::Present) => Ok(place),
                 Place::Full => Err(Skip::Overlap),
             }
         };
         match verdict {
-            Ok(()) => Candidate {
+            Ok(place) => Candidate {
                 job: Arc::clone(job),
                 id,
+                place: Some(place),
                 decision: NewDecision::run(id, name.clone(), fire_time, Cause::Schedule, now),
             },
             Err(skip) => {
@@ -269,7 +272,7 @@ impl Loop {
             match decided.await {
                 Ok(decided) => self.submit(chunk, &decided).await,
                 Err(error) => {
-                    chunk.iter().for_each(|candidate| self.with.running.leave(candidate.id));
+                    chunk.iter().for_each(|candidate| self.leave(candidate));
                     failure = Some(error);
                 }
             }
@@ -277,12 +280,19 @@ impl Loop {
         failure.map_or(Ok(()), Err)
     }
 
+    /// Gives back the place of a run that does not start. One that went on before keeps its own.
+    fn leave(&self, candidate: &Candidate) {
+        if candidate.place == Some(Place::Taken) {
+            self.with.running.leave(candidate.id);
+        }
+    }
+
     async fn submit(&self, chunk: Vec<Candidate>, decided: &[Decided]) {
         for (candidate, decided) in chunk.into_iter().zip(decided) {
             let Verdict::Run = candidate.decision.verdict else { continue };
             if *decided == Decided::Already {
                 debug!(job = %candidate.job.spec.name, "decided before");
-                self.with.running.leave(candidate.id);
+                self.leave(&candidate);
                 continue;
             }
             let submission = Submission {
@@ -297,7 +307,7 @@ impl Loop {
             };
             if let Err(error) = self.with.backend.submit(submission).await {
                 error!(error = &error as &dyn std::error::Error, "a run could not be handed over");
-                self.with.running.leave(candidate.id);
+                self.leave(&candidate);
             }
         }
     }
@@ -316,6 +326,7 @@ fn skipped(
         job: Arc::clone(job),
         id,
         decision: NewDecision::skip(id, name, (first, last), count, skip, now),
+        place: None,
     }
 }
 
@@ -399,6 +410,20 @@ mod tests {
             first.tick(at("28T01:30")).await.unwrap();
             assert_eq!(rows(&ledger).await.len(), 3, "{schedule}");
         }
+    }
+
+    /// The clock went back and the job was edited, so that a fire time comes a second time.
+    #[tokio::test]
+    async fn a_run_that_goes_on_keeps_its_place_when_its_fire_time_comes_again() {
+        let ledger = Ledger::open(&Location::Memory).unwrap();
+        let mut state = state(&ledger, &job(&serde_json::json!([cron("45 5 * * *")])), at("28T02:00"));
+        state.tick(at("28T03:45")).await.unwrap();
+        let running = Arc::clone(&state.with.running);
+        assert_eq!(running.len(), 1);
+        let edited = job(&serde_json::json!([cron("45 5,6 * * *")]));
+        state.take(JobChange::Put { job: edited, cursor: at("28T02:00") });
+        state.tick(at("28T03:45")).await.unwrap();
+        assert_eq!((running.len(), rows(&ledger).await.len()), (1, 1));
     }
 
     #[tokio::test]

@@ -59,6 +59,9 @@ pub fn guard(
         steps.iter().filter(|step| is_counted(step)).map(|step| step.placement.job.clone()).collect()
     };
     let leaving = jobs(&steps, &leaves);
+    if leaving.is_empty() {
+        return (steps, Vec::new());
+    }
     let mut held = jobs(&steps, &|step| matches!(step.change, Change::Put { .. }));
     held.extend(live.placements.keys().map(|placement| placement.job.clone()));
     let refused =
@@ -72,7 +75,7 @@ pub fn guard(
 
 /// Why it is not known whether jobs are still asked for.
 fn unknown(leaving: usize, desired: &Desired, allowance: Allowance) -> Option<String> {
-    if leaving > 0 && desired.scan.rest == Rest::Moving {
+    if desired.scan.rest == Rest::Moving {
         return Some(
             "the manifests were still being written when they were read; it is looked at again once they rest"
                 .to_owned(),
@@ -85,7 +88,6 @@ fn unknown(leaving: usize, desired: &Desired, allowance: Allowance) -> Option<St
     };
     match allowance {
         Allowance::UpTo(count) if leaving <= count => None,
-        _ if leaving == 0 => None,
         _ => Some(format!(
             "`{first}`{more} cannot be read, so it is not known whether the job is still asked for; \
              `tintal validate` says what is wrong with it"
@@ -97,7 +99,6 @@ fn unknown(leaving: usize, desired: &Desired, allowance: Allowance) -> Option<St
 fn refusal(leaving: usize, held: usize, allowance: Allowance) -> Option<String> {
     let way_out = format!("if that is meant, run `tintal apply --allow-prune {leaving}`");
     match allowance {
-        _ if leaving == 0 => None,
         Allowance::UpTo(count) if leaving <= count => None,
         Allowance::UpTo(count) => {
             Some(format!("the pass would prune {leaving} jobs, and only {count} are allowed; {way_out}"))
