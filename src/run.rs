@@ -59,6 +59,14 @@ impl RunKey {
     }
 }
 
+/// The id of the record of what the clock jumped over at an instant, for one job. No run has it: an
+/// occurrence at the same instant has its own.
+#[must_use]
+pub fn gap_id(job: &JobName, at: Timestamp) -> RunId {
+    let text = format!("{job}\n{}\ngap", at.as_nanosecond());
+    RunId(Uuid::new_v5(&RUN_NAMESPACE, text.as_bytes()))
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -268,5 +276,14 @@ mod tests {
         assert_ne!(key("a", 0, Cause::Schedule), key("a", 1, Cause::Schedule));
         assert_ne!(key("a", 0, Cause::Schedule), key("b", 0, Cause::Schedule));
         assert_ne!(key("a", 0, Cause::Schedule), key("a", 0, Cause::Manual));
+    }
+
+    #[test]
+    fn the_record_of_a_gap_has_another_id_than_the_run_at_the_same_instant() {
+        let (job, time) = (JobName::parse("a").unwrap(), Timestamp::UNIX_EPOCH);
+        assert_eq!(gap_id(&job, time), gap_id(&job, time));
+        for cause in [Cause::Schedule, Cause::Manual, Cause::Reboot] {
+            assert_ne!(gap_id(&job, time), RunKey { job: job.clone(), fire_time: time, cause }.id());
+        }
     }
 }

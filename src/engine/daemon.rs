@@ -12,13 +12,17 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{fire::NextFires, pauses::Pauses, reconcile::Pass};
+use super::{
+    fire::NextFires,
+    pauses::Pauses,
+    reconcile::{Order, Pass},
+};
 use crate::{
-    backend::{in_process::InProcess, running::Running},
+    backend::{Backend, in_process::InProcess, running::Running},
     ledger::Ledger,
     load::Origin,
     manifest::name::JobName,
-    plan::guard::{Allowance, HeldBack},
+    plan::guard::HeldBack,
 };
 
 /// The daemon: what the loops and the control socket share.
@@ -54,8 +58,8 @@ pub struct Parts {
 /// A pass that somebody waits for.
 #[derive(Debug)]
 pub struct PassRequest {
-    /// What the person said about prunes.
-    pub allowance: Allowance,
+    /// What it is to do.
+    pub order: Order,
     /// Where the report goes.
     pub reply: oneshot::Sender<PassReply>,
 }
@@ -186,6 +190,12 @@ impl Daemon {
         &self.parts.in_process
     }
 
+    /// What serves the tiers.
+    #[must_use]
+    pub fn backends(&self) -> Vec<Arc<dyn Backend>> {
+        vec![Arc::clone(&self.parts.in_process) as Arc<dyn Backend>]
+    }
+
     /// The runs that go on.
     #[must_use]
     pub fn running(&self) -> &Running {
@@ -244,10 +254,9 @@ impl Daemon {
     }
 
     /// Asks for a pass and waits for its report; `None` when the daemon stops.
-    pub async fn reconcile(&self, allow_prune: Option<usize>) -> Option<PassReply> {
-        let allowance = allow_prune.map_or(Allowance::Guarded, Allowance::UpTo);
+    pub async fn reconcile(&self, order: Order) -> Option<PassReply> {
         let (reply, report) = oneshot::channel();
-        self.requests.send(PassRequest { allowance, reply }).await.ok()?;
+        self.requests.send(PassRequest { order, reply }).await.ok()?;
         report.await.ok()
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
     time::sleep,
@@ -18,6 +18,7 @@ use tracing::{debug, error, warn};
 
 use super::{
     clock::Watch,
+    cursor::{Cursor, Found, Waiting},
     pauses::Pauses,
     timers::{Pending, Timers},
 };
@@ -29,8 +30,8 @@ use crate::{
     },
     ledger::{Decided, Ledger, NewDecision, Skip, Verdict},
     manifest::name::JobName,
-    run::{Cause, RunId, RunKey},
-    schedule::due::{Misfire, due},
+    run::{Cause, RunId, RunKey, gap_id},
+    schedule::due::Dropped,
 };
 
 /// Longest sleep: the wall clock is compared with the monotonic one at least this often.
@@ -41,12 +42,6 @@ const CHUNK: usize = 1_000;
 
 /// How long the loop waits when the ledger cannot be written. Nothing fires without a decision.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
-
-/// A start that is found later than this was missed: the daemon was down, or the clock jumped.
-pub const GRACE: SignedDuration = SignedDuration::from_secs(1);
-
-/// Of what was missed, the latest fire within an hour still runs; the others are one row.
-pub const MISFIRE: Misfire = Misfire { grace: Duration::from_secs(1), catch_up: Duration::from_secs(3600) };
 
 /// What the loop works with.
 #[derive(Debug)]
@@ -70,7 +65,7 @@ pub type NextFires = std::sync::Mutex<BTreeMap<JobName, Timestamp>>;
 #[derive(Debug)]
 struct Entry {
     job: Arc<LiveJob>,
-    cursor: Timestamp,
+    cursor: Cursor,
 }
 
 /// One occurrence on its way to a decision.
@@ -78,6 +73,8 @@ struct Candidate {
     job: Arc<LiveJob>,
     decision: NewDecision,
     id: RunId,
+    /// Whether it took a place among the runs that go on, to be given back when it does not run.
+    place: Option<Place>,
 }
 
 /// The loop's own state.
@@ -134,7 +131,7 @@ impl Loop {
         match change {
             JobChange::Put { job, cursor } => {
                 let name = job.spec.name.clone();
-                self.entries.insert(name.clone(), Entry { job, cursor });
+                self.entries.insert(name.clone(), Entry { job, cursor: Cursor::at(cursor) });
                 self.schedule(&name);
             }
             JobChange::Edited(job) => {
@@ -149,18 +146,19 @@ impl Loop {
         }
     }
 
-    /// Puts the next occurrence of a job into the queue.
+    /// Puts what a job waits for into the queue.
     fn schedule(&mut self, name: &JobName) {
         let Some(entry) = self.entries.get(name) else { return };
-        let next = if entry.job.spec.enabled { pending_after(&entry.job, entry.cursor) } else { None };
+        let Entry { job, cursor } = entry;
+        let next = if job.spec.enabled { cursor.pending(name, &job.schedule) } else { None };
         self.set(name, next);
     }
 
     fn set(&mut self, name: &JobName, next: Option<Pending>) {
         self.timers.set(name, next);
         let mut fires = self.with.next_fires.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match next {
-            Some(next) => fires.insert(name.clone(), next.fire_time),
+        match next.and_then(|next| next.start) {
+            Some(start) => fires.insert(name.clone(), start.fire_time),
             None => fires.remove(name),
         };
     }
@@ -208,34 +206,28 @@ impl Loop {
         pending: Pending,
         now: Timestamp,
         out: &mut Vec<Candidate>,
-    ) -> Timestamp {
+    ) -> Cursor {
         let job = &entry.job;
         let name = &job.spec.name;
-        for gap in job.schedule.skipped_between(entry.cursor, pending.fire_time) {
-            warn!(job = %name, at = %gap.at, first = %gap.first, "the clock jumped over fire times; the manifest leaves them out");
-            out.push(skipped(job, gap.at, Skip::Dst, (1, gap.at), now));
-        }
-        if now.duration_since(pending.start) <= GRACE {
-            out.push(self.candidate(job, pending.fire_time, now));
-            return pending.fire_time;
-        }
-        let late = due(&job.schedule, entry.cursor, now, MISFIRE);
-        let mut cursor = entry.cursor;
-        if let Some(dropped) = late.dropped {
-            let count = dropped.count.counted();
-            warn!(job = %name, count, first = %dropped.first, last = %dropped.last, "fire times were missed");
-            out.push(skipped(job, dropped.first, Skip::Misfire, (u64::from(count), dropped.last), now));
-            cursor = dropped.last;
-        }
-        for fire in &late.fires {
-            let delay = job.schedule.start_delay(name, fire.time);
-            if fire.time.checked_add(delay).is_ok_and(|start| start > now) {
-                // Its share of the jitter is not over yet: it is no missed one.
-                break;
+        let (found, cursor) = entry.cursor.due(name, &job.schedule, pending, now);
+        out.extend(found.into_iter().map(|found| match found {
+            Found::Fire(fire_time) => self.candidate(job, fire_time, now),
+            Found::Missed(Dropped { first, last, count }) => {
+                let count = count.counted();
+                warn!(job = %name, count, %first, %last, "fire times were missed");
+                skipped(job, first, Skip::Misfire, (u64::from(count), last), now)
             }
-            out.push(self.candidate(job, fire.time, now));
-            cursor = cursor.max(fire.time);
-        }
+            Found::LeftOut { gap, fires } => {
+                warn!(job = %name, at = %gap.at, first = %gap.first, "the clock jumped over fire times; the manifest leaves them out");
+                let id = gap_id(name, gap.at);
+                let decision = NewDecision::skip(id, name.clone(), (gap.at, gap.at), 1, Skip::Dst, now);
+                let decision = match fires {
+                    Waiting::Some => decision.without_cursor(),
+                    Waiting::None => decision,
+                };
+                Candidate { job: Arc::clone(job), id, decision, place: None }
+            }
+        }));
         cursor
     }
 
@@ -247,14 +239,15 @@ impl Loop {
             Err(Skip::Paused)
         } else {
             match self.with.running.enter(id, name, job.spec.policy.max_running) {
-                Place::Taken | Place::Present => Ok(()),
+                place @ (Place::Taken | Place::Present) => Ok(place),
                 Place::Full => Err(Skip::Overlap),
             }
         };
         match verdict {
-            Ok(()) => Candidate {
+            Ok(place) => Candidate {
                 job: Arc::clone(job),
                 id,
+                place: Some(place),
                 decision: NewDecision::run(id, name.clone(), fire_time, Cause::Schedule, now),
             },
             Err(skip) => {
@@ -279,7 +272,7 @@ impl Loop {
             match decided.await {
                 Ok(decided) => self.submit(chunk, &decided).await,
                 Err(error) => {
-                    chunk.iter().for_each(|candidate| self.with.running.leave(candidate.id));
+                    chunk.iter().for_each(|candidate| self.leave(candidate));
                     failure = Some(error);
                 }
             }
@@ -287,12 +280,19 @@ impl Loop {
         failure.map_or(Ok(()), Err)
     }
 
+    /// Gives back the place of a run that does not start. One that went on before keeps its own.
+    fn leave(&self, candidate: &Candidate) {
+        if candidate.place == Some(Place::Taken) {
+            self.with.running.leave(candidate.id);
+        }
+    }
+
     async fn submit(&self, chunk: Vec<Candidate>, decided: &[Decided]) {
         for (candidate, decided) in chunk.into_iter().zip(decided) {
             let Verdict::Run = candidate.decision.verdict else { continue };
             if *decided == Decided::Already {
                 debug!(job = %candidate.job.spec.name, "decided before");
-                self.with.running.leave(candidate.id);
+                self.leave(&candidate);
                 continue;
             }
             let submission = Submission {
@@ -307,18 +307,10 @@ impl Loop {
             };
             if let Err(error) = self.with.backend.submit(submission).await {
                 error!(error = &error as &dyn std::error::Error, "a run could not be handed over");
-                self.with.running.leave(candidate.id);
+                self.leave(&candidate);
             }
         }
     }
-}
-
-/// The first occurrence after `cursor`, with its start.
-fn pending_after(job: &LiveJob, cursor: Timestamp) -> Option<Pending> {
-    let fire = job.schedule.next_after(cursor)?;
-    let delay = job.schedule.start_delay(&job.spec.name, fire.time);
-    let start = fire.time.checked_add(delay).unwrap_or(fire.time);
-    Some(Pending { fire_time: fire.time, start })
 }
 
 fn skipped(
@@ -334,5 +326,115 @@ fn skipped(
         job: Arc::clone(job),
         id,
         decision: NewDecision::skip(id, name, (first, last), count, skip, now),
+        place: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        backend::fake::Fake,
+        ledger::{Location, RunQuery},
+        manifest::{characteristics::Tier, digest::Digest},
+        schedule::Schedule,
+    };
+
+    fn job(schedule: &serde_json::Value) -> Arc<LiveJob> {
+        let spec = serde_json::json!({
+            "name": "job", "enabled": true, "schedule": schedule, "run": {"action": {"command": ["true"]}},
+            "characteristics": {"visibility": "internal", "durability": "ephemeral", "infrastructure": "local"},
+            "policy": {"overlap": "skip", "max_running": 9, "kill_grace": "10s",
+                       "retry": {"max_attempts": 1, "backoff": "fixed", "initial": "1s", "factor": 2.0, "max": "1m", "jitter": 0.0, "on": []}},
+        });
+        let spec: Arc<crate::manifest::spec::Spec> = Arc::new(serde_json::from_value(spec).unwrap());
+        let schedule = Schedule::compile(&spec.name, &spec.schedule).unwrap();
+        Arc::new(LiveJob { digest: Digest::of(&spec), spec, schedule })
+    }
+
+    fn cron(expression: &str) -> serde_json::Value {
+        serde_json::json!({"trigger": {"cron": {
+            "expression": expression, "timezone": "Europe/Berlin",
+            "gap": "skip", "overlap": "first", "day_match": "any",
+        }}})
+    }
+
+    /// `28T01:30` is a time of March 2027 in UTC; Berlin's clock jumps at 28T01:00.
+    fn at(text: &str) -> Timestamp {
+        format!("2027-03-{text}:00Z").parse().unwrap()
+    }
+
+    fn state(ledger: &Ledger, job: &Arc<LiveJob>, cursor: Timestamp) -> Loop {
+        let with = Fire {
+            ledger: ledger.clone(),
+            backend: Arc::new(Fake::new(Tier::InProcess)),
+            running: Arc::default(),
+            pauses: Arc::default(),
+            next_fires: Arc::default(),
+        };
+        let mut state = Loop { with, timers: Timers::default(), entries: HashMap::new() };
+        state.take(JobChange::Put { job: Arc::clone(job), cursor });
+        state
+    }
+
+    /// Every row of the ledger, oldest first.
+    async fn rows(ledger: &Ledger) -> Vec<String> {
+        let mut rows = ledger.runs(RunQuery { limit: 100, ..RunQuery::default() }).await.unwrap();
+        rows.sort_by_key(|row| (row.fire_time, row.skipped.is_none()));
+        let show = |row: &crate::ledger::RunRow| {
+            let time = row.fire_time.to_string();
+            format!("{} {}", &time[8..16], row.skipped.as_deref().unwrap_or("run"))
+        };
+        rows.iter().map(show).collect()
+    }
+
+    /// F1, F20.
+    #[tokio::test]
+    async fn gap_skip_drops_what_the_clock_jumped_over_and_not_the_fire_after_it() {
+        for schedule in [
+            serde_json::json!([cron("0,30 2,3 * * *")]),
+            serde_json::json!([cron("30 2 * * *"), cron("0,30 3 * * *")]),
+        ] {
+            let job = job(&schedule);
+            let ledger = Ledger::open(&Location::Memory).unwrap();
+            let mut first = state(&ledger, &job, at("27T12:00"));
+            first.tick(at("28T01:00")).await.unwrap();
+            let night = ["28T01:00 dst", "28T01:00 run"];
+            assert_eq!(rows(&ledger).await, night, "{schedule}");
+            // A daemon that was killed finds its cursor before the gap or after it.
+            for cursor in ["27T12:00", "28T01:00"] {
+                let mut again = state(&ledger, &job, at(cursor));
+                again.tick(at("28T01:00")).await.unwrap();
+                assert_eq!(rows(&ledger).await, night, "{schedule}, from {cursor}");
+            }
+            first.tick(at("28T01:30")).await.unwrap();
+            assert_eq!(rows(&ledger).await.len(), 3, "{schedule}");
+        }
+    }
+
+    /// The clock went back and the job was edited, so that a fire time comes a second time.
+    #[tokio::test]
+    async fn a_run_that_goes_on_keeps_its_place_when_its_fire_time_comes_again() {
+        let ledger = Ledger::open(&Location::Memory).unwrap();
+        let mut state = state(&ledger, &job(&serde_json::json!([cron("45 5 * * *")])), at("28T02:00"));
+        state.tick(at("28T03:45")).await.unwrap();
+        let running = Arc::clone(&state.with.running);
+        assert_eq!(running.len(), 1);
+        let edited = job(&serde_json::json!([cron("45 5,6 * * *")]));
+        state.take(JobChange::Put { job: edited, cursor: at("28T02:00") });
+        state.tick(at("28T03:45")).await.unwrap();
+        assert_eq!((running.len(), rows(&ledger).await.len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn an_edit_after_the_gap_does_not_take_its_record_away() {
+        let ledger = Ledger::open(&Location::Memory).unwrap();
+        let mut state = state(&ledger, &job(&serde_json::json!([cron("30 2 * * *")])), at("27T12:00"));
+        assert_eq!(state.timers.first(), Some(at("28T01:00")));
+        state.tick(at("28T01:00")).await.unwrap();
+        let edited = job(&serde_json::json!([cron("45 5 * * *")]));
+        state.take(JobChange::Put { job: edited, cursor: at("28T02:00") });
+        state.tick(at("28T03:45")).await.unwrap();
+        assert_eq!(rows(&ledger).await, ["28T01:00 dst", "28T03:45 run"]);
     }
 }

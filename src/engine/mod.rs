@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod clock;
+pub mod cursor;
 pub mod daemon;
 pub mod fire;
 pub mod follow;

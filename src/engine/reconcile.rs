@@ -10,7 +10,8 @@ use futures_util::{StreamExt as _, stream};
 use crate::{
     backend::{Backend, BackendError},
     plan::{
-        diff::{Desired, Live, Step, diff},
+        diff::{Change, Desired, Held, Live, Step, diff},
+        document::{PlanDocument, Stale, allowed},
         guard::{Allowance, HeldBack, guard},
     },
 };
@@ -18,6 +19,15 @@ use crate::{
 /// Steps of one kind that are under way at once: enough to fill a group commit of the ledger, few
 /// enough to be gentle with a server.
 const STEPS_AT_ONCE: usize = 512;
+
+/// What a pass is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// What the manifests ask for, with what a person said about prunes.
+    Follow(Allowance),
+    /// The steps of this plan, and no others.
+    Plan(PlanDocument),
+}
 
 /// What a pass did.
 #[derive(Debug, Default)]
@@ -42,42 +52,80 @@ impl Pass {
 
 /// Brings the backends to `desired`, as far as they let it.
 ///
-/// One failed step does not stop the others. Puts come before prunes. Nothing is remembered
-/// between passes.
+/// One failed step does not stop the others. Puts come before prunes, and the guard judges the
+/// prunes by the puts that were confirmed: where a put failed, what it was to replace may be all
+/// that is left. Nothing is remembered between passes.
 pub async fn pass(desired: &Desired, backends: &[Arc<dyn Backend>], allowance: Allowance) -> Pass {
-    let mut pass = Pass::default();
-    let live = observe(backends, &mut pass).await;
-    let (steps, held_back) = guard(diff(desired, &live), desired, &live, allowance);
-    pass.held_back = held_back;
-
+    let (live, unseen) = observe(backends).await;
+    let mut pass = Pass { unseen, ..Pass::default() };
     let (puts, prunes): (Vec<Step>, Vec<Step>) =
-        steps.into_iter().partition(|step| matches!(step.change, crate::plan::diff::Change::Put { .. }));
-    for steps in [puts, prunes] {
-        let mut results =
-            stream::iter(steps.into_iter().map(|step| apply(step, backends))).buffered(STEPS_AT_ONCE);
-        while let Some((step, result)) = results.next().await {
-            match result {
-                Ok(()) => pass.done.push(step),
-                Err(error) => pass.failed.push((step, error)),
-            }
-        }
-    }
+        diff(desired, &live).into_iter().partition(|step| matches!(step.change, Change::Put { .. }));
+    apply_all(puts, backends, &mut pass).await;
+    let (prunes, held_back) = guard(prunes, desired, &with_puts(live, &pass.done), allowance);
+    pass.held_back = held_back;
+    apply_all(prunes, backends, &mut pass).await;
     pass
 }
 
-/// Reads what the backends hold.
-async fn observe(backends: &[Arc<dyn Backend>], pass: &mut Pass) -> Live {
+/// Does the steps of a plan, and no others. A person has seen the list, so the guard has no say.
+///
+/// # Errors
+///
+/// When the plan was made from another tree or another live state; nothing was done then.
+pub async fn planned(
+    plan: &PlanDocument,
+    desired: &Desired,
+    backends: &[Arc<dyn Backend>],
+) -> Result<Pass, Stale> {
+    let (live, unseen) = observe(backends).await;
+    let mut pass = Pass { unseen, ..Pass::default() };
+    if !pass.unseen.is_empty() {
+        return Ok(pass);
+    }
+    let (puts, prunes): (Vec<Step>, Vec<Step>) = allowed(plan, desired, &live)?
+        .into_iter()
+        .partition(|step| matches!(step.change, Change::Put { .. }));
+    apply_all(puts, backends, &mut pass).await;
+    apply_all(prunes, backends, &mut pass).await;
+    Ok(pass)
+}
+
+/// What is held once these puts are confirmed.
+fn with_puts(mut live: Live, done: &[Step]) -> Live {
+    for step in done {
+        if let Change::Put { spec, digest, .. } = &step.change {
+            let held = Held { applied: *digest, actual: *digest, spec: Some(Arc::clone(spec)) };
+            live.placements.insert(step.placement.clone(), held);
+        }
+    }
+    live
+}
+
+async fn apply_all(steps: Vec<Step>, backends: &[Arc<dyn Backend>], pass: &mut Pass) {
+    let mut results =
+        stream::iter(steps.into_iter().map(|step| apply(step, backends))).buffered(STEPS_AT_ONCE);
+    while let Some((step, result)) = results.next().await {
+        match result {
+            Ok(()) => pass.done.push(step),
+            Err(error) => pass.failed.push((step, error)),
+        }
+    }
+}
+
+/// Reads what the backends hold; and why of those that did not answer.
+pub async fn observe(backends: &[Arc<dyn Backend>]) -> (Live, Vec<BackendError>) {
     let mut live = Live::default();
+    let mut unseen = Vec::new();
     for backend in backends {
         match backend.observe().await {
             Ok(placements) => live.placements.extend(placements),
             Err(error) => {
                 live.unseen.insert(backend.tier());
-                pass.unseen.push(error);
+                unseen.push(error);
             }
         }
     }
-    live
+    (live, unseen)
 }
 
 async fn apply(step: Step, backends: &[Arc<dyn Backend>]) -> (Step, Result<(), BackendError>) {

@@ -1,6 +1,6 @@
-//! The timer queue: which job starts next, and when.
+//! The timer queue: which job has something to decide next, and when.
 //!
-//! One entry a job, ordered by start time. Pure data; `engine::fire` sleeps until the first one.
+//! One entry a job, ordered by that time. Pure data; `engine::fire` sleeps until the first one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,22 @@ use jiff::Timestamp;
 
 use crate::manifest::name::JobName;
 
-/// The next occurrence of a job.
+/// What a job waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
+    /// When there is something to decide.
+    pub wake: Timestamp,
+    /// The next start; it may lie after `wake`.
+    pub start: Option<Start>,
+}
+
+/// The next occurrence of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
     /// The nominal instant.
     pub fire_time: Timestamp,
     /// When it starts: the fire time plus its share of the jitter.
-    pub start: Timestamp,
+    pub at: Timestamp,
 }
 
 /// The timer queue.
@@ -25,37 +34,37 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Sets the next occurrence of a job, in place of the one it had; `None` takes the job out.
+    /// Sets what a job waits for, in place of what it had; `None` takes the job out.
     pub fn set(&mut self, job: &JobName, next: Option<Pending>) {
         let before = match next {
             Some(next) => self.pending.insert(job.clone(), next),
             None => self.pending.remove(job),
         };
         if let Some(before) = before {
-            self.order.remove(&(before.start, job.clone()));
+            self.order.remove(&(before.wake, job.clone()));
         }
         if let Some(next) = next {
-            self.order.insert((next.start, job.clone()));
+            self.order.insert((next.wake, job.clone()));
         }
     }
 
-    /// The start time of the first entry.
+    /// The time of the first entry.
     #[must_use]
     pub fn first(&self) -> Option<Timestamp> {
-        self.order.first().map(|(start, _)| *start)
+        self.order.first().map(|(wake, _)| *wake)
     }
 
-    /// The next occurrence of a job.
+    /// What a job waits for.
     #[must_use]
     pub fn next_of(&self, job: &JobName) -> Option<Pending> {
         self.pending.get(job).copied()
     }
 
-    /// Takes out what is due at `now`, in order of start time and name.
+    /// Takes out what is due at `now`, in order of time and name.
     pub fn take_due(&mut self, now: Timestamp) -> Vec<(JobName, Pending)> {
         let mut due = Vec::new();
-        while let Some((start, _)) = self.order.first()
-            && *start <= now
+        while let Some((wake, _)) = self.order.first()
+            && *wake <= now
         {
             let Some((_, job)) = self.order.pop_first() else { break };
             if let Some(pending) = self.pending.remove(&job) {
@@ -65,13 +74,13 @@ impl Timers {
         due
     }
 
-    /// How many jobs wait for a fire time.
+    /// How many jobs wait.
     #[must_use]
     pub fn len(&self) -> usize {
         self.pending.len()
     }
 
-    /// Whether no job waits for a fire time.
+    /// Whether no job waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
@@ -91,7 +100,7 @@ mod tests {
     }
 
     fn pending(second: i64) -> Pending {
-        Pending { fire_time: at(second), start: at(second) }
+        Pending { wake: at(second), start: None }
     }
 
     #[test]

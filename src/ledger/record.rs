@@ -89,7 +89,8 @@ pub struct PlacementRow {
 /// A decision about one occurrence, or about a range of skipped ones.
 #[derive(Debug, Clone)]
 pub struct NewDecision {
-    /// The run; of a skip, the id that the first occurrence would have had.
+    /// The run; of a skip, the id that the first occurrence would have had; of what a clock change
+    /// left out, its own.
     pub id: RunId,
     /// The job.
     pub job: JobName,
@@ -103,6 +104,8 @@ pub struct NewDecision {
     pub cause: Cause,
     /// What was decided.
     pub verdict: Verdict,
+    /// The fire time up to which the job counts as decided with this; none leaves its cursor alone.
+    pub cursor: Option<Timestamp>,
     /// When.
     pub decided_at: Timestamp,
     /// Values in place of the manifest's `params`.
@@ -156,6 +159,7 @@ impl NewDecision {
             count: 1,
             cause,
             verdict: Verdict::Run,
+            cursor: (cause == Cause::Schedule).then_some(fire_time),
             decided_at,
             params: BTreeMap::new(),
         }
@@ -172,7 +176,13 @@ impl NewDecision {
         decided_at: Timestamp,
     ) -> Self {
         let run = Self::run(id, job, first, Cause::Schedule, decided_at);
-        Self { last_fire_time: last, count, verdict: Verdict::Skipped(skip), ..run }
+        Self { last_fire_time: last, count, verdict: Verdict::Skipped(skip), cursor: Some(last), ..run }
+    }
+
+    /// The same, and the job's cursor stays: fires before it wait for their decision.
+    #[must_use]
+    pub fn without_cursor(self) -> Self {
+        Self { cursor: None, ..self }
     }
 
     /// The same with values in place of the manifest's.

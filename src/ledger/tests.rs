@@ -135,6 +135,16 @@ async fn a_range_of_skips_is_one_row() {
     assert!(ledger.last_runs().await.unwrap().is_empty(), "a skip is no run");
 }
 
+/// F20: the row of a gap that is told before an earlier fire is decided does not pass that fire.
+#[tokio::test]
+async fn a_skip_without_a_cursor_leaves_what_is_due_before_it_due() {
+    let ledger = Ledger::open(&Location::Memory).unwrap();
+    ledger.record_applied(applied("a", Restart::From(at(0)))).await.unwrap();
+    let skip = NewDecision::skip(id("a", 9), job("a"), (at(9), at(9)), 1, Skip::Dst, at(9));
+    ledger.decide(vec![skip.without_cursor()]).await.unwrap();
+    assert_eq!(ledger.placements().await.unwrap()[0].cursor, at(0));
+}
+
 #[tokio::test]
 async fn history_is_dropped_by_count_and_by_age_and_what_goes_on_stays() {
     let ledger = Ledger::open(&Location::Memory).unwrap();

@@ -94,12 +94,12 @@ fn decide_one(session: &Session, job: i64, decision: &NewDecision) -> Result<Dec
             params,
             i64::from(skipped.is_none()),
         ])?;
-    if decision.cause == Cause::Schedule {
+    if let Some(cursor) = decision.cursor {
         // The cursor moves with the row, in one transaction (FAILURE_MODES F20), and never back.
         session
             .connection
             .prepare_cached("UPDATE job SET cursor_us = max(cursor_us, ?2) WHERE id = ?1")?
-            .execute(params![job, decision.last_fire_time.as_microsecond()])?;
+            .execute(params![job, cursor.as_microsecond()])?;
     }
     Ok(if written == 1 { Decided::New } else { Decided::Already })
 }

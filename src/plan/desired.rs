@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::diff::{Desired, Wanted};
+use super::diff::{Desired, Scanned, Wanted};
 use crate::load::Tree;
 
-/// What a tree asks for.
+/// What a tree asks for that was read from `scan`.
 #[must_use]
-pub fn desired(tree: &Tree) -> Desired {
+pub fn desired(tree: &Tree, scan: Scanned) -> Desired {
     let jobs = tree.jobs.iter().map(|(name, job)| {
         let wanted = Wanted { tier: job.classified.tier, spec: Arc::clone(&job.spec), digest: job.digest() };
         (name.clone(), wanted)
     });
-    Desired { jobs: jobs.collect(), frozen: tree.broken.clone(), obscured: tree.obscured.clone() }
+    Desired { jobs: jobs.collect(), frozen: tree.broken.clone(), obscured: tree.obscured.clone(), scan }
 }

@@ -18,6 +18,27 @@ pub struct Desired {
     /// Files that may hold jobs whose names cannot be told: as long as there are any, it is not
     /// known of a job that nothing asks for it.
     pub obscured: Vec<String>,
+    /// The scan that it was read from.
+    pub scan: Scanned,
+}
+
+/// The scan that a desired state was read from.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Scanned {
+    /// Digest of the tree: paths, contents, and what could not be read.
+    pub tree: [u8; 32],
+    /// Whether the tree was at rest.
+    pub rest: Rest,
+}
+
+/// Whether a tree was at rest when it was read.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Two scans agree.
+    #[default]
+    Settled,
+    /// It was still being written: what is absent may be about to come.
+    Moving,
 }
 
 /// A job as its manifest asks for it.

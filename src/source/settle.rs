@@ -23,8 +23,10 @@ pub const GIT_EVERY: Duration = Duration::from_millis(200);
 /// What to do with a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Act on it.
+    /// Act on it: two scans agree.
     Use,
+    /// Act on it, though the tree goes on changing: what is absent may be about to come.
+    UseMoving,
     /// Scan again, this much later.
     Wait(Duration),
     /// It is what is in use already.
@@ -35,6 +37,8 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 pub struct Settler {
     in_use: Option<[u8; 32]>,
+    /// Whether a second scan has agreed with the one in use.
+    is_moving: bool,
     /// The hash of the last scan, and when it was first seen.
     last: Option<([u8; 32], Duration)>,
     restless_since: Option<Duration>,
@@ -42,7 +46,8 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Judges the scan made at `at`. After [`Verdict::Use`] the scan counts as the one in use.
+    /// Judges the scan made at `at`. After [`Verdict::Use`] and [`Verdict::UseMoving`] the scan counts
+    /// as the one in use; after the latter it is used once more when a second one agrees with it.
     pub fn judge(&mut self, scan: &Scan, at: Duration) -> Verdict {
         self.judge_hash(scan.tree_hash, scan.git_busy, at)
     }
@@ -63,7 +68,8 @@ impl Settler {
         } else {
             self.git_since = None;
         }
-        if self.in_use == Some(hash) {
+        let is_in_use = self.in_use == Some(hash);
+        if is_in_use && !self.is_moving {
             self.last = None;
             self.restless_since = None;
             return Verdict::Unchanged;
@@ -77,13 +83,17 @@ impl Settler {
                 Duration::ZERO
             }
         };
-        if agreed < SETTLE && restless < RESTLESS_MAX {
-            return Verdict::Wait(SETTLE.saturating_sub(agreed));
+        if agreed >= SETTLE {
+            *self = Self { in_use: Some(hash), git_since: self.git_since, ..Self::default() };
+            return Verdict::Use;
         }
-        self.in_use = Some(hash);
-        self.last = None;
-        self.restless_since = None;
-        Verdict::Use
+        if restless >= RESTLESS_MAX && !is_in_use {
+            self.in_use = Some(hash);
+            self.is_moving = true;
+            self.restless_since = None;
+            return Verdict::UseMoving;
+        }
+        Verdict::Wait(SETTLE.saturating_sub(agreed))
     }
 }
 
@@ -103,6 +113,7 @@ mod tests {
                 let at = Duration::from_millis(millis.parse().unwrap());
                 match settler.judge_hash(hash, tree.ends_with('!'), at) {
                     Verdict::Use => "use".to_owned(),
+                    Verdict::UseMoving => "moving".to_owned(),
                     Verdict::Wait(time) => time.as_millis().to_string(),
                     Verdict::Unchanged => "same".to_owned(),
                 }
@@ -125,8 +136,17 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn a_tree_that_never_rests_is_used_after_two_seconds() {
-        check("0:a 1000:b 1950:c 2000:d",         "50 50 50 use");
-        check("0:a 1950:b 2000:c 2050:d 2100:d",  "50 50 use 50 use");
+        check("0:a 1000:b 1950:c 2000:d",         "50 50 50 moving");
+        check("0:a 1950:b 2000:c 2050:d 2100:d",  "50 50 moving 50 use");
+    }
+
+    /// F10: a prune needs a job to be absent in two scans that agree.
+    #[test]
+    #[rustfmt::skip]
+    fn a_tree_that_was_used_while_it_moved_is_used_again_once_it_rests() {
+        check("0:a 1990:b 2000:c 2050:c 2100:c",  "50 50 moving use same");
+        check("0:a 1990:b 2000:c 2010:c 2050:c",  "50 50 moving 40 use");
+        check("0:a 1990:b 2000:c 3000:d 3010:c 4990:d 5000:c 5050:c", "50 50 moving 50 50 50 50 use");
     }
 
     #[test]

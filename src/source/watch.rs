@@ -26,7 +26,7 @@ pub const RESCAN_EVERY: Duration = Duration::from_secs(30);
 /// Longest time between two such scans, whatever they cost.
 pub const RESCAN_MAX: Duration = Duration::from_secs(300);
 
-/// Share of one core that such scans may take: one part in this many (ADR 0003).
+/// Share of one core that such scans may take: one part in this many (ADR 0004).
 const RESCAN_SHARE: u32 = 2_000;
 
 /// How long to wait for the next scan, when nothing calls for one, after a scan that took `cost`.
