@@ -65,7 +65,9 @@ pub fn run(lines: &Lines, rounds: usize) {
             }
         }
         match peer::program("BENCH_STAMP") {
-            None => lines.skipped("G8", "last start", "ours", "the program that writes its start is not built"),
+            None => {
+                lines.skipped("G8", "last start", "ours", "the program that writes its start is not built")
+            }
             Some(stamp) => {
                 herd(lines, &stamp);
                 bare_herd(lines, &stamp);

@@ -79,8 +79,7 @@ fn ours(root: &Path) -> Command {
 /// Seconds of one process.
 fn time(command: &mut Command) -> f64 {
     let begun = Instant::now();
-    let status =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     assert!(status.code().is_some_and(|code| code < 2), "{command:?}: {status}");
     begun.elapsed().as_secs_f64()
 }
@@ -98,8 +97,7 @@ fn peak(root: &Path) -> f64 {
     while child.try_wait().unwrap().is_none() {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
-        let kilobytes: f64 =
-            line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0.0);
+        let kilobytes: f64 = line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0.0);
         highest = highest.max(kilobytes * 1.024 / 1000.0);
     }
     highest

@@ -39,9 +39,9 @@ pub struct HeldBack {
 
 /// Splits the steps into those to do and the prunes that are held back.
 ///
-/// While a file cannot be read, nothing is pruned: the job may be asked for in there. Nothing is
-/// pruned either while the tree is being written, whatever a person allows: a job has to be absent
-/// in two scans that agree. A pass that would leave nothing, or would prune more than
+/// While a file cannot be read, nothing is pruned, whatever a person allows: the job may be asked
+/// for in there, and a number says nothing of it (FAILURE_MODES F12). Nor is anything pruned while
+/// the tree is being written: a job has to be absent in two scans that agree. A pass that would leave nothing, or would prune more than
 /// `max(5, 20 %)` of what is held with the puts of `steps`, prunes nothing until a person allows as
 /// many. So one job that gets another name is no prune of everything, and an emptied tree is.
 /// The end of a move to another tier is no prune of a job.
@@ -64,8 +64,7 @@ pub fn guard(
     }
     let mut held = jobs(&steps, &|step| matches!(step.change, Change::Put { .. }));
     held.extend(live.placements.keys().map(|placement| placement.job.clone()));
-    let refused =
-        unknown(leaving.len(), desired, allowance).or_else(|| refusal(leaving.len(), held.len(), allowance));
+    let refused = unknown(desired).or_else(|| refusal(leaving.len(), held.len(), allowance));
     let Some(reason) = refused else { return (steps, Vec::new()) };
 
     let kept = steps.into_iter().filter(|step| !leaves(step)).collect();
@@ -74,7 +73,7 @@ pub fn guard(
 }
 
 /// Why it is not known whether jobs are still asked for.
-fn unknown(leaving: usize, desired: &Desired, allowance: Allowance) -> Option<String> {
+fn unknown(desired: &Desired) -> Option<String> {
     if desired.scan.rest == Rest::Moving {
         return Some(
             "the manifests were still being written when they were read; it is looked at again once they rest"
@@ -86,13 +85,10 @@ fn unknown(leaving: usize, desired: &Desired, allowance: Allowance) -> Option<St
         1 => String::new(),
         count => format!(" and {} more", count - 1),
     };
-    match allowance {
-        Allowance::UpTo(count) if leaving <= count => None,
-        _ => Some(format!(
-            "`{first}`{more} cannot be read, so it is not known whether the job is still asked for; \
-             `tintal validate` says what is wrong with it"
-        )),
-    }
+    Some(format!(
+        "`{first}`{more} cannot be read, so it is not known whether the job is still asked for; \
+         mend it or take it away (`tintal validate` says what is wrong with it)"
+    ))
 }
 
 /// Why a pass that would prune `leaving` of `held` jobs prunes none of them.
