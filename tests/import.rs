@@ -104,9 +104,10 @@ fn the_shell_of_the_crontab_gets_the_command_as_it_is() {
     let mut mode = fs::metadata(&shell).unwrap().permissions();
     std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
     fs::set_permissions(&shell, mode).unwrap();
-    tree.write("crontab", &quiet(&format!(
-        "SHELL={}\n0 1 * * * one }} ;; 'x\n0 1 * * * two $SHELL;;%in\n", shell.display()
-    )));
+    tree.write(
+        "crontab",
+        &quiet(&format!("SHELL={}\n0 1 * * * one }} ;; 'x\n0 1 * * * two $SHELL;;%in\n", shell.display())),
+    );
     tree.ok(&["import", "crontab", "crontab", "--out", "jobs.d"]);
     assert_eq!(tree.ok(&["run", "one"]), "<-c><one } ;; 'x>");
     assert_eq!(tree.ok(&["run", "two"]), "<-c><two $SHELL;;>in\n");
@@ -202,9 +203,18 @@ fn several_system_crontabs_and_stdin_give_names_that_are_unique() {
         ("cron.d/a", "0 1 * * * root run-parts /a\n"),
     ]);
     let mut command = tree.command(&[
-        "import", "crontab", "--system", "crontab", "cron.d/a", "-", "--json", "--timezone", "Asia/Tokyo",
+        "import",
+        "crontab",
+        "--system",
+        "crontab",
+        "cron.d/a",
+        "-",
+        "--json",
+        "--timezone",
+        "Asia/Tokyo",
     ]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"\n0 2 * * * www-data run-parts /b\n").unwrap();
     let output = child.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();

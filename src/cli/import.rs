@@ -213,7 +213,8 @@ fn line(bytes: &[u8], number: usize) -> String {
 fn json<'a>(sources: &'a [Source], written: &[PathBuf]) -> Report<'a> {
     let mut paths = written.iter();
     let jobs = sources.iter().flat_map(|source| source.imported.jobs.iter().map(|job| (&source.shown, job)));
-    let notes = sources.iter().flat_map(|source| source.imported.notes.iter().map(|note| (&source.shown, note)));
+    let notes =
+        sources.iter().flat_map(|source| source.imported.notes.iter().map(|note| (&source.shown, note)));
     Report {
         v: 1,
         jobs: jobs

@@ -281,7 +281,10 @@ CRON_TZ=Europe/Berlin
 @reboot /opt/warm-up
 0 0 1 * 1 mail -s report $MAILTO%first line%second \\% line
 ";
-        check(text, Kind::User, expect![[r#"
+        check(
+            text,
+            Kind::User,
+            expect![[r#"
             name: backup
             description: nightly dump
             schedule:
@@ -337,7 +340,8 @@ CRON_TZ=Europe/Berlin
             ---
             1!: MAILTO=ops@example.com: no mail is sent; `tintal logs` shows what a run printed
             4: `CRON_TZ` decides the schedule, as in cronie; Debian's cron takes no notice of it
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -349,7 +353,10 @@ SHELL=/bin/bash
 61 * * * * root true
 * * * *
 ";
-        check(text, Kind::System, expect![[r#"
+        check(
+            text,
+            Kind::System,
+            expect![[r#"
             name: run-parts
             schedule:
               cron: "17 * * * *"
@@ -368,7 +375,8 @@ SHELL=/bin/bash
             3!: the column says `www-data`; the job runs as the user of the daemon
             4!: `61 * * * *`: in the minute field, `61` is not between 0 and 59
             5!: there are fewer than five fields and a command
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -417,17 +425,27 @@ CRON_TZ=
             let yaml = manifests(&imported);
             assert_eq!(yaml.matches(&format!("    TZ: \"{zone}\"")).count(), 2, "{yaml}");
             assert_eq!(yaml.matches("timezone: ").count(), 1, "{yaml}");
-            assert!(notes(&imported).contains("2: `TZ` is seen by the commands only"), "{}", notes(&imported));
+            assert!(
+                notes(&imported).contains("2: `TZ` is seen by the commands only"),
+                "{}",
+                notes(&imported)
+            );
         }
         let both = import("HOME=/\nCRON_TZ=Europe/Paris\nTZ=Asia/Tokyo\n0 2 * * * b\n", Kind::User);
-        assert!(manifests(&both).contains("timezone: \"Europe/Paris\"") || manifests(&both).contains("timezone: Europe/Paris"));
+        assert!(
+            manifests(&both).contains("timezone: \"Europe/Paris\"")
+                || manifests(&both).contains("timezone: Europe/Paris")
+        );
         assert!(!notes(&both).contains("`TZ`"), "{}", notes(&both));
     }
 
     #[test]
     fn home_is_directory_and_variable_and_its_absence_is_told_once() {
         let yaml = manifests(&import("HOME=/srv/app\n0 1 * * * a\n", Kind::User));
-        assert!(yaml.contains("  cwd: \"/srv/app\"\n") && yaml.contains("    HOME: \"/srv/app\"\n"), "{yaml}");
+        assert!(
+            yaml.contains("  cwd: \"/srv/app\"\n") && yaml.contains("    HOME: \"/srv/app\"\n"),
+            "{yaml}"
+        );
         let empty = manifests(&import("HOME=\n0 1 * * * a\n", Kind::User));
         assert!(!empty.contains("cwd") && empty.contains("    HOME: \"\"\n"), "{empty}");
         let without = notes(&import("0 1 * * * a\n0 2 * * * b\n", Kind::User));

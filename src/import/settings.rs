@@ -27,7 +27,10 @@ impl Settings {
         let Variable { name, value } = *variable;
         let note = |is_lost, text| Some(Note { line, is_lost, text });
         if !is_name(name) {
-            return note(true, format!("no variable can have the name `{name}`: write letters, digits and `_`"));
+            return note(
+                true,
+                format!("no variable can have the name `{name}`: write letters, digits and `_`"),
+            );
         }
         if name.starts_with("TINTAL_") {
             return note(true, format!("`{name}`: names that begin with `TINTAL_` are taken"));
@@ -73,7 +76,8 @@ impl Settings {
                 is_own = false;
             }
             "START_HOURS_RANGE" => {
-                let text = "`START_HOURS_RANGE` means something to anacron only; here commands see it".to_owned();
+                let text =
+                    "`START_HOURS_RANGE` means something to anacron only; here commands see it".to_owned();
                 found = note(false, text);
                 is_own = false;
             }

@@ -74,8 +74,7 @@ fn cron(text: &str, zone: &str) -> Result<(When, Option<String>), String> {
         let read: Vec<String> = fields.iter().zip(BOUNDS).map(|(text, bounds)| field(text, bounds)).collect();
         read.join(" ")
     };
-    let schedule =
-        compile(cron_spec(&expression, zone)).map_err(|error| format!("`{text}`: {error}"))?;
+    let schedule = compile(cron_spec(&expression, zone)).map_err(|error| format!("`{text}`: {error}"))?;
     let day_match = schedule.fires_on_either_day(0).then(|| {
         // For cron a field that begins with `*` restricts nothing, whatever its step; one that was
         // read as a single value no longer shows it.
@@ -100,9 +99,8 @@ fn compile(trigger: TriggerSpec) -> Result<Schedule, String> {
     // The name decides which value `H` stands for, not whether it stands for one.
     let Ok(name) = JobName::parse("job") else { unreachable!("it is a name") };
     let spec = ScheduleSpec { trigger, jitter: None, start: None, end: None };
-    Schedule::compile(&name, &[spec]).map_err(|errors| {
-        errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; ")
-    })
+    Schedule::compile(&name, &[spec])
+        .map_err(|errors| errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; "))
 }
 
 /// A field in our words: `0~30` is `H(0-30)`, and a step past the end is the one value it leaves.
@@ -113,7 +111,8 @@ fn field(text: &str, bounds: (u16, u16)) -> String {
 
 fn one(item: &str, (first, last): (u16, u16)) -> Cow<'_, str> {
     if let Some((from, to)) = item.split_once('~') {
-        let shown = |text: &str, bound: u16| if text.is_empty() { bound.to_string() } else { text.to_owned() };
+        let shown =
+            |text: &str, bound: u16| if text.is_empty() { bound.to_string() } else { text.to_owned() };
         return match (from.is_empty() && to.is_empty(), shown(from, first), shown(to, last)) {
             (true, ..) => Cow::Borrowed("H"),
             (false, from, to) if from == to => Cow::Owned(from),
