@@ -107,7 +107,7 @@ impl Cli {
             Command::Completions(command) => command.run(),
             Command::Schema(command) => command.run(),
             Command::Init(command) => command.run(),
-            Command::Import(command) => command.run(),
+            Command::Import(command) => command.run(|| settings(&flags)),
             Command::Serve(command) => {
                 flags.values.extend(command.flags());
                 serve::Serve::run(&settings(&flags)?)
