@@ -17,10 +17,10 @@ use tokio::{
 };
 
 use super::{
-    leftover::end_leftovers,
+    leftover::{Mark, end_leftovers},
     step::{Sink, Stop},
 };
-use crate::run::{Outcome, RunId};
+use crate::run::Outcome;
 
 /// How long the pipe is read after the program has ended: a child that it left behind may keep
 /// it open for ever.
@@ -51,7 +51,7 @@ pub(super) struct Program {
 /// Runs a program to its end, or until it is stopped.
 pub(super) async fn run(
     program: Program,
-    run_id: RunId,
+    mark: &Mark,
     grace: Duration,
     stop: &mut Stop,
     sink: &mut Sink<'_>,
@@ -87,7 +87,7 @@ pub(super) async fn run(
             if let Some(group) = group {
                 end_group(&mut child, group, grace, &mut pipe, &mut buffer, sink).await;
             }
-            let _ = end_leftovers(run_id);
+            let _ = end_leftovers(mark);
             drain(&mut pipe, &mut buffer, sink, LOOK).await;
             why
         }

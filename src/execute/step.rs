@@ -11,6 +11,7 @@ use super::{
     attempt::Shared,
     environment::Surroundings,
     http,
+    leftover::Mark,
     mask::{Masker, Masks},
     output::Output,
     process::{self, Program},
@@ -21,7 +22,7 @@ use crate::{
         spec::{Action, HttpSpec, Spec},
         template::{self, Kind, Values},
     },
-    run::{Outcome, RunId},
+    run::Outcome,
 };
 
 /// Most bytes of a step's output that later steps see.
@@ -34,7 +35,8 @@ pub(super) struct Leaf<'a> {
     pub(super) surroundings: &'a Surroundings,
     pub(super) masks: Masks,
     pub(super) output: &'a Output,
-    pub(super) run_id: RunId,
+    /// What its processes are known by.
+    pub(super) mark: Mark,
 }
 
 /// When an action is to be stopped.
@@ -193,7 +195,9 @@ impl Leaf<'_> {
         let outcome = match self.start(action, step, values) {
             Ok(Ready::Program(program)) => {
                 let grace = self.spec.policy.kill_grace;
-                process::run(program, self.run_id, grace, &mut stop, &mut sink).await
+                // A step's siblings go on when it is ended.
+                let mark = step.map_or_else(|| self.mark.clone(), |id| self.mark.clone().and_step(id));
+                process::run(program, &mark, grace, &mut stop, &mut sink).await
             }
             Ok(Ready::Request(request)) => {
                 let work = http::run(self.shared, &request, &mut sink);

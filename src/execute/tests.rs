@@ -283,6 +283,34 @@ async fn a_step_has_a_timeout_and_a_retry_of_its_own() {
     );
 }
 
+#[tokio::test]
+async fn a_step_that_times_out_does_not_end_its_siblings() {
+    // The sibling ends by itself once the other has timed out.
+    let bench = Bench::new();
+    let marker = bench.path("marker");
+    let ran = bench
+        .run(&format!(
+            "run:\n  steps:\n    - {{id: quick, shell: 'trap \"touch {marker}; exit\" TERM; sleep 600 & wait', timeout: 300ms}}\n    - {{id: other, shell: 'until [ -e {marker} ]; do sleep 0.01; done; sleep 0.5; echo lived'}}\n    - {{id: last, needs: [other], shell: echo on}}\npolicy: {{kill_grace: 100ms, timeout: 30s}}\n"
+        ))
+        .await;
+    let expected = Outcome::StepsFailed { failed: vec!["quick".to_owned()], skipped: Vec::new() };
+    assert_eq!(ran.outcome, expected, "{}", ran.output);
+    assert!(ran.output.contains("other | lived\n") && ran.output.contains("last | on\n"), "{}", ran.output);
+}
+
+#[tokio::test]
+async fn a_cancelled_attempt_ends_what_earlier_steps_left_behind() {
+    let bench = Bench::new();
+    let pid = bench.path("pid");
+    let ran = bench
+        .run(&format!(
+            "run:\n  steps:\n    - {{id: a, shell: 'setsid sleep 600 >/dev/null 2>&1 & echo $! > {pid}'}}\n    - {{id: b, needs: [a], shell: sleep 600}}\npolicy: {{timeout: 1s, kill_grace: 100ms}}\n"
+        ))
+        .await;
+    assert_eq!(ran.outcome, Outcome::Timeout, "{}", ran.output);
+    assert!(is_gone(fs::read_to_string(pid).unwrap().trim()));
+}
+
 /// A server on a port of its own.
 async fn server() -> String {
     let router = Router::new()
@@ -292,7 +320,7 @@ async fn server() -> String {
         .route(
             "/slow",
             get(async || {
-                tokio::time::sleep(Duration::from_secs(600)).await;
+                std::future::pending::<()>().await;
                 "late"
             }),
         )
