@@ -114,7 +114,7 @@ pub async fn attempt(executor: &Executor, attempt: Attempt, stop: watch::Receive
     let outcome = match Surroundings::of(&attempt.spec, &executor.shared.base) {
         Ok(surroundings) => run(executor, &attempt, &surroundings, &output, stop).await,
         Err(reason) => {
-            output.say(&reason);
+            output.say("", &reason);
             Outcome::NotStarted { reason }
         }
     };

@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
-use super::{attempt::Shared, step::Sink};
+use super::{attempt::Shared, sink::Sink};
 use crate::{
     manifest::{
         action::Method,

@@ -4,11 +4,13 @@ pub mod attempt;
 pub mod leftover;
 
 mod environment;
+mod form;
 mod http;
 mod mask;
 mod output;
 mod process;
 mod program;
+mod sink;
 mod step;
 mod steps;
 

@@ -18,7 +18,8 @@ use tokio::{
 
 use super::{
     leftover::{Mark, end_leftovers},
-    step::{Sink, Stop},
+    sink::Sink,
+    step::Stop,
 };
 use crate::run::Outcome;
 
@@ -29,8 +30,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// Bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What may be the beginning of a secret is held back this long.
-const HOLD_MAX: Duration = Duration::from_millis(100);
+/// The rest of a line is waited for this long before its beginning is shown.
+const LINE_WAIT: Duration = Duration::from_millis(100);
 
 /// How often a group that was told to end is looked at.
 const LOOK: Duration = Duration::from_millis(10);
@@ -63,7 +64,6 @@ pub(super) async fn run(
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let mut buffer = vec![0; READ_BYTES];
     let ended = loop {
-        let hold = if sink.holds() { HOLD_MAX } else { Duration::from_secs(3600) };
         tokio::select! {
             biased;
             why = stop.reached() => break Err(why),
@@ -75,7 +75,7 @@ pub(super) async fn run(
                 },
                 Ok(count) => sink.write(&buffer[..count]),
             },
-            () = sleep(hold) => sink.flush(),
+            () = sleep(LINE_WAIT), if sink.has_part() => sink.show_part(),
         }
     };
     let outcome = match ended {
@@ -92,7 +92,7 @@ pub(super) async fn run(
             why
         }
     };
-    sink.flush();
+    sink.end();
     outcome
 }
 

@@ -12,10 +12,11 @@ use super::{
     environment::Surroundings,
     http,
     leftover::Mark,
-    mask::{Masker, Masks},
+    mask::Masks,
     output::Output,
     process::{self, Program},
     program,
+    sink::Sink,
 };
 use crate::{
     manifest::{
@@ -24,9 +25,6 @@ use crate::{
     },
     run::Outcome,
 };
-
-/// Most bytes of a step's output that later steps see.
-pub(super) const CAPTURE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What the actions of an attempt share.
 pub(super) struct Leaf<'a> {
@@ -93,95 +91,6 @@ pub(super) struct Done {
     pub(super) captured: Arc<str>,
 }
 
-/// Where the output of one action goes: masked, perhaps with the step's id before each line.
-pub(super) struct Sink<'a> {
-    output: &'a Output,
-    masker: Masker,
-    prefix: Option<String>,
-    line: Vec<u8>,
-    captured: Vec<u8>,
-}
-
-impl<'a> Sink<'a> {
-    pub(super) fn new(output: &'a Output, masks: Masks, step: Option<&str>) -> Self {
-        Self {
-            output,
-            masker: Masker::new(masks),
-            prefix: step.map(|id| format!("{id} | ")),
-            line: Vec::new(),
-            captured: Vec::new(),
-        }
-    }
-
-    /// Adds bytes that the action printed.
-    pub(super) fn write(&mut self, bytes: &[u8]) {
-        if self.prefix.is_some() {
-            // Later steps work with the value itself.
-            self.captured.extend_from_slice(bytes);
-            if self.captured.len() > 2 * CAPTURE_BYTES_MAX {
-                let over = self.captured.len() - CAPTURE_BYTES_MAX;
-                self.captured.drain(..over);
-            }
-        }
-        let shown = self.masker.push(bytes);
-        self.show(&shown);
-    }
-
-    /// Adds a line of our own.
-    pub(super) fn say(&mut self, line: &str) {
-        self.flush();
-        let masked = self.masker.push(format!("tintal: {line}\n").as_bytes());
-        self.show(&masked);
-        self.flush();
-    }
-
-    /// Whether something is held back.
-    pub(super) fn holds(&self) -> bool {
-        self.masker.holds() || !self.line.is_empty()
-    }
-
-    /// Shows what is held back.
-    pub(super) fn flush(&mut self) {
-        let rest = self.masker.flush();
-        self.show(&rest);
-        if !self.line.is_empty() {
-            self.line.push(b'\n');
-            self.end_line();
-        }
-    }
-
-    fn show(&mut self, bytes: &[u8]) {
-        if self.prefix.is_none() {
-            self.output.write(bytes);
-            return;
-        }
-        // Lines of steps that run beside each other are not mixed.
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(part);
-            if part.ends_with(b"\n") || self.line.len() > READ_LINE_MAX {
-                self.end_line();
-            }
-        }
-    }
-
-    fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        let mut shown = self.prefix.clone().unwrap_or_default().into_bytes();
-        shown.extend(line);
-        self.output.write(&shown);
-    }
-
-    fn captured(mut self) -> Arc<str> {
-        let over = self.captured.len().saturating_sub(CAPTURE_BYTES_MAX);
-        self.captured.drain(..over);
-        let text = String::from_utf8_lossy(&self.captured);
-        text.strip_suffix('\n').unwrap_or(&text).into()
-    }
-}
-
-/// A longer line of a step is shown in parts.
-const READ_LINE_MAX: usize = 64 * 1024;
-
 impl Leaf<'_> {
     /// Runs an action. `step` is its id, when it is one of several.
     pub(super) async fn run(
@@ -215,11 +124,10 @@ impl Leaf<'_> {
             }
         };
         let outcome = self.masked(outcome);
-        if let (Outcome::Timeout | Outcome::Cancelled, Some(_)) = (&outcome, step) {
+        if let Outcome::Timeout | Outcome::Cancelled = outcome {
             sink.say(&outcome.to_string());
         }
-        sink.flush();
-        Done { outcome, captured: sink.captured() }
+        Done { outcome, captured: sink.finish() }
     }
 
     /// The same outcome without secrets in its reason.

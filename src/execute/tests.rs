@@ -217,12 +217,27 @@ async fn secrets_are_given_and_never_shown() {
     let bench = Bench::new();
     fs::write(bench.path("token"), "hunter22-very-secret\n").unwrap();
     let yaml = format!(
-        "run:\n  shell: |\n    echo \"it is $TOKEN\"\n    printf hunter22\n    sleep 0.01\n    printf -- -very-secret\n    [ \"$TOKEN\" = hunter22-very-secret ]\n  secrets: {{TOKEN: {{file: {}}}}}\n",
+        "run:\n  shell: |\n    echo \"it is $TOKEN\"\n    printf hunter22\n    sleep 0.4\n    printf -- -very-secret\n    [ \"$TOKEN\" = hunter22-very-secret ]\n  secrets: {{TOKEN: {{file: {}}}}}\n",
         bench.path("token")
     );
     let ran = bench.run(&yaml).await;
     assert_eq!(ran.outcome, Outcome::Success, "{}", ran.output);
     assert_eq!(ran.output, "it is ***\n***");
+}
+
+#[tokio::test]
+async fn a_line_that_comes_in_parts_has_one_prefix() {
+    let ran = run("run: {steps: [{id: a, shell: 'printf abc; sleep 0.4; echo def; printf end'}]}").await;
+    assert_eq!(ran.output, "a | abcdef\na | end");
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_ended_says_so_in_its_output() {
+    let ran = run("run: {shell: printf abc; sleep 600}\npolicy: {timeout: 200ms}").await;
+    assert_eq!(ran.output, "abc\ntintal: timed out\n");
+    let bench = Bench::new();
+    bench.stop.send_replace(true);
+    assert_eq!(bench.run("run: {shell: sleep 600}").await.output, "tintal: cancelled\n");
 }
 
 #[tokio::test]
