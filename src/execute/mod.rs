@@ -10,6 +10,7 @@ mod mask;
 mod output;
 mod process;
 mod program;
+mod redirect;
 mod sink;
 mod step;
 mod steps;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     manifest::{
-        spec::{Action, HttpSpec, Spec},
+        spec::{Action, Spec},
         template::{self, Kind, Values},
     },
     run::Outcome,
@@ -109,6 +109,7 @@ impl Leaf<'_> {
                 process::run(program, &mark, grace, &mut stop, &mut sink).await
             }
             Ok(Ready::Request(request)) => {
+                stop.deadline = Some(http::deadline(stop.deadline, Instant::now()));
                 let work = http::run(self.shared, &request, &mut sink);
                 let outcome = tokio::select! {
                     outcome = work => Ok(outcome),
@@ -156,9 +157,7 @@ impl Leaf<'_> {
                 self.program(vec!["sh".to_owned(), "-c".to_owned(), line], step, values).map(Ready::Program)
             }
             Action::Http(request) => {
-                let secrets = self.surroundings.secrets.clone();
-                let values = Values { secrets, ..values.clone() };
-                http::filled(request, &values).map(Ready::Request)
+                http::filled(request, values, &self.surroundings.secrets).map(Ready::Request)
             }
             Action::Builtin(_) | Action::Steps(_) => Ok(Ready::Nothing),
         }
@@ -209,6 +208,6 @@ impl Leaf<'_> {
 
 enum Ready {
     Program(Program),
-    Request(HttpSpec),
+    Request(http::Filled),
     Nothing,
 }
