@@ -1,11 +1,13 @@
-//! Processes of a run that are left over: those that left its process group, or outlived the
-//! daemon.
+//! What the processes of an attempt are known by, and the end of those that a daemon before this
+//! one left.
 
-use std::fs;
+use rustix::process::Signal;
 
-use rustix::process::{Pid, Signal, kill_process};
-
+use super::census;
 use crate::run::RunId;
+
+/// The variable that names the run.
+const RUN_ID: &str = "TINTAL_RUN_ID";
 
 /// What processes have in their environment: all of these variables, with these values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +17,7 @@ impl Mark {
     /// Every process of a run.
     #[must_use]
     pub fn of_run(run_id: RunId) -> Self {
-        Self(vec![format!("TINTAL_RUN_ID={run_id}")])
+        Self(vec![format!("{RUN_ID}={run_id}")])
     }
 
     /// Of them, those of one attempt, counted from 1.
@@ -33,33 +35,30 @@ impl Mark {
     }
 
     /// Whether an environment, as `/proc` gives it, has the variables.
-    fn is_in(&self, environment: &[u8]) -> bool {
-        let has = |wanted: &String| environment.split(|byte| *byte == 0).any(|own| own == wanted.as_bytes());
+    pub(super) fn is_in(&self, environment: &[u8]) -> bool {
+        let has = |wanted: &String| variables(environment).any(|own| own == wanted.as_bytes());
         self.0.iter().all(has)
     }
+}
+
+/// Whether an environment is that of a process of some run.
+pub(super) fn is_marked(environment: &[u8]) -> bool {
+    let begin = format!("{RUN_ID}=").into_bytes();
+    variables(environment).any(|own| own.starts_with(&begin))
+}
+
+fn variables(environment: &[u8]) -> impl Iterator<Item = &[u8]> {
+    environment.split(|byte| *byte == 0)
 }
 
 /// Kills every process with the mark that is left; gives how many. May be called again.
 #[must_use]
 pub fn end_leftovers(mark: &Mark) -> usize {
-    let left = find(mark);
-    for pid in &left {
-        // One that has ended meanwhile is none of ours any more.
-        let _ = kill_process(*pid, Signal::KILL);
-    }
-    left.len()
-}
-
-/// The processes with the mark.
-fn find(mark: &Mark) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let own = rustix::process::getpid();
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok().and_then(Pid::from_raw))
-        .filter(|pid| *pid != own)
-        .filter(|pid| {
-            let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
-            mark.is_in(&environment)
-        })
-        .collect()
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let left = census::all()
+        .into_iter()
+        .filter(|process| process.pid != own && !process.is_zombie)
+        .filter(|process| mark.is_in(&process.environment()));
+    // One that may not be signalled is not ours.
+    left.filter(|process| process.signal(Signal::KILL).is_ok()).count()
 }

@@ -106,7 +106,7 @@ impl Leaf<'_> {
                 let grace = self.spec.policy.kill_grace;
                 // A step's siblings go on when it is ended.
                 let mark = step.map_or_else(|| self.mark.clone(), |id| self.mark.clone().and_step(id));
-                process::run(program, &mark, grace, &mut stop, &mut sink).await
+                process::run(program, mark, grace, &mut stop, &mut sink).await
             }
             Ok(Ready::Request(request)) => {
                 stop.deadline = Some(http::deadline(stop.deadline, Instant::now()));

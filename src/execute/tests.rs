@@ -186,11 +186,75 @@ async fn term_is_enough_for_a_program_that_ends_on_it() {
     assert!(begin.elapsed() < Duration::from_secs(10));
 }
 
+/// F17.
 #[tokio::test]
-async fn a_child_that_keeps_the_pipe_open_does_not_keep_the_run() {
+async fn a_timeout_reaches_processes_that_hid_from_it() {
+    adoption::adopt_orphans();
+    let bench = Bench::new();
+    let pids = bench.path("pids");
+    // A child, one whose parent has ended, one that prints elsewhere: all without an environment
+    // and in a session of their own.
+    let ran = bench
+        .run(&format!(
+            "run:\n  shell: |\n    env -i setsid sh -c 'echo $$ >> {pids}; sleep 600' &\n    (env -i setsid sh -c 'echo $$ >> {pids}; sleep 600' &)\n    env -i setsid sh -c 'echo $$ >> {pids}; sleep 600 & wait' >/dev/null 2>&1 &\n    while true; do sleep 1; done\npolicy: {{timeout: 1s, kill_grace: 10s}}\n"
+        ))
+        .await;
+    assert_eq!(ran.outcome, Outcome::Timeout);
+    let pids: Vec<String> = fs::read_to_string(pids).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(pids.len(), 3, "{pids:?}");
+    for pid in pids {
+        assert!(is_gone(&pid), "{pid} is left: {:?}", fs::read_to_string(format!("/proc/{pid}/cmdline")));
+    }
+}
+
+/// F17.
+#[tokio::test]
+async fn what_has_ended_takes_no_grace_though_nobody_has_looked_at_it() {
+    // As process 1 inherits it, and does not look at it at once.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let begin = Instant::now();
-    let ran = run("run: {shell: \"echo done; sleep 20 &\"}").await;
-    assert_eq!((ran.outcome, ran.output.as_str()), (Outcome::Success, "done\n"));
+    let ran = run("run: {shell: sleep 600 & sleep 600}\npolicy: {timeout: 300ms, kill_grace: 30s}").await;
+    assert_eq!(ran.outcome, Outcome::Timeout);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+/// F17.
+#[tokio::test]
+async fn orphans_that_have_ended_are_seen_to() {
+    adoption::adopt_orphans();
+    let ran = run("run: {shell: '(sleep 0.3 & echo $!)'}").await;
+    let pid = ran.output.lines().next().unwrap().to_owned();
+    let stat = format!("/proc/{pid}/stat");
+    let gone = async {
+        while Path::new(&stat).exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), gone).await;
+    assert!(in_time.is_ok(), "{}", fs::read_to_string(&stat).unwrap_or_default());
+}
+
+#[tokio::test]
+async fn processes_left_behind_are_let_be_and_told_of() {
+    let begin = Instant::now();
+    for (shell, said) in [
+        ("echo done; sleep 20 & echo $!", true),
+        ("echo done; sleep 20 >/dev/null 2>&1 & echo $!", true),
+        ("echo done; sleep 0.2 & echo $!", false),
+        ("echo done; (exit 0) & echo $!", false),
+    ] {
+        let ran = run(&format!("run: {{shell: \"{shell}\"}}")).await;
+        assert_eq!(ran.outcome, Outcome::Success, "{shell}: {}", ran.output);
+        let pid = ran.output.lines().nth(1).unwrap();
+        let told = format!(
+            "done\n{pid}\ntintal: left running: sleep ({pid}); what is printed from here on is not kept\n"
+        );
+        assert_eq!(ran.output, if said { told } else { format!("done\n{pid}\n") }, "{shell}");
+        if said {
+            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 
