@@ -14,7 +14,7 @@ use super::{Exit, Failure, hand::params, tree};
 use crate::{
     config::Settings,
     engine::clock,
-    execute::{Attempt, Echo, Executor, attempt},
+    execute::{Attempt, Echo, Executor, adoption::adopt_orphans, attempt},
     manifest::spec::Spec,
     run::{self, Cause, Next, Outcome, RunKey},
 };
@@ -67,6 +67,7 @@ async fn attempts(
     output_bytes_max: u64,
     no_retry: bool,
 ) -> Result<Outcome, Failure> {
+    adopt_orphans();
     let stop = stopped_by_signal()?;
     let executor = Executor::new(tree::environment(), output_bytes_max);
     let run_id = RunKey { job: spec.name.clone(), fire_time, cause: Cause::Manual }.id();

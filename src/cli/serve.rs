@@ -22,6 +22,7 @@ use crate::{
         history,
         start::{self, Started},
     },
+    execute::adoption::adopt_orphans,
     ledger::HistoryLimits,
     source::watch::{Wanted, Watcher},
 };
@@ -100,6 +101,7 @@ fn log(settings: &Settings) -> Result<(), Failure> {
 }
 
 async fn serve(settings: &Settings) -> Result<Exit, Failure> {
+    adopt_orphans();
     let mut ends = Ends::new()?;
     let Started { daemon, changes, requests, lock } = start::start(settings, tree::environment()).await?;
     let (stop_firing, firing_stopped) = watch::channel(false);

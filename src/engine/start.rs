@@ -22,7 +22,10 @@ use crate::{
         running::{Place, Running},
     },
     config::Settings,
-    execute::{Executor, leftover::end_leftovers},
+    execute::{
+        Executor,
+        leftover::{Mark, end_leftovers},
+    },
     ledger::{AttemptEnd, Ledger, LedgerError, Location, OpenRun},
     manifest::characteristics::Tier,
     run::{self, Next, Outcome, RunKey},
@@ -145,7 +148,7 @@ impl Daemon {
 
     async fn take_over(&self, open: OpenRun, now: Timestamp) -> Result<(), LedgerError> {
         let OpenRun { id, job, attempt, .. } = &open;
-        let left = end_leftovers(*id);
+        let left = end_leftovers(&Mark::of_run(*id));
         if !open.attempt_ended {
             let end = AttemptEnd {
                 run_id: *id,

@@ -14,6 +14,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     environment::{self, Surroundings},
+    leftover::{Mark, end_leftovers},
     mask::Masks,
     output::Output,
     step::{Leaf, Stop},
@@ -113,7 +114,7 @@ pub async fn attempt(executor: &Executor, attempt: Attempt, stop: watch::Receive
     let outcome = match Surroundings::of(&attempt.spec, &executor.shared.base) {
         Ok(surroundings) => run(executor, &attempt, &surroundings, &output, stop).await,
         Err(reason) => {
-            output.say(&reason);
+            output.say("", &reason);
             Outcome::NotStarted { reason }
         }
     };
@@ -136,10 +137,17 @@ async fn run(
         surroundings,
         masks: Masks::of(surroundings.secrets.values()),
         output,
-        run_id: attempt.run_id,
+        mark: Mark::of_run(attempt.run_id).and_attempt(attempt.attempt),
     };
     match &spec.run.action {
-        Action::Steps(list) => steps::run(&leaf, list, values, stop).await,
+        Action::Steps(list) => {
+            let outcome = steps::run(&leaf, list, values, stop).await;
+            if let Outcome::Timeout | Outcome::Cancelled = outcome {
+                // What steps that had ended before left behind ends with the attempt.
+                let _ = end_leftovers(&leaf.mark);
+            }
+            outcome
+        }
         action => leaf.run(action, None, &values, stop).await.outcome,
     }
 }

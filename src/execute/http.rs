@@ -1,11 +1,17 @@
 //! One HTTP request.
 
-use std::{error::Error, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, error::Error, time::Duration};
 
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Response, StatusCode, Url, header::LOCATION, redirect::Policy};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::{attempt::Shared, step::Sink};
+use super::{
+    attempt::Shared,
+    mask::MASK,
+    redirect::{self, Carries, Hop},
+    sink::Sink,
+};
 use crate::{
     manifest::{
         action::Method,
@@ -21,17 +27,43 @@ const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long the way to a server may take.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 
+/// How long a request may take when neither the job nor the step has a timeout: a server that
+/// takes it and never answers must not hold the job for ever.
+const REQUEST_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Redirects of one request: browsers follow 20, honest servers send one or two.
+const REDIRECTS_MAX: u32 = 10;
+
+/// A request with its templates filled in.
+pub(super) struct Filled {
+    request: HttpSpec,
+    /// The request's method and URL, as they may be shown.
+    shown: String,
+}
+
 /// The request with its templates filled in.
-pub(super) fn filled(request: &HttpSpec, values: &Values) -> Result<HttpSpec, String> {
-    let fill = |text: &str| template::render(text, Kind::Plain, values).map(std::borrow::Cow::into_owned);
+pub(super) fn filled(
+    request: &HttpSpec,
+    values: &Values,
+    secrets: &BTreeMap<String, String>,
+) -> Result<Filled, String> {
+    let hidden = secrets.keys().map(|name| (name.clone(), MASK.to_owned())).collect();
+    let shown = template::render(&request.url, Kind::Plain, &Values { secrets: hidden, ..values.clone() });
+    // A template that takes a secret apart cannot be filled with its mask.
+    let shown = shown.unwrap_or(Cow::Borrowed(&request.url));
+    let shown = format!("{} {shown}", method(request.method));
+
+    let values = Values { secrets: secrets.clone(), ..values.clone() };
+    let fill = |text: &str| template::render(text, Kind::Plain, &values).map(Cow::into_owned);
     let headers = request.headers.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
-    Ok(HttpSpec {
+    let request = HttpSpec {
         url: fill(&request.url)?,
         unix_socket: request.unix_socket.as_deref().map(fill).transpose()?,
         headers: headers.collect::<Result<_, String>>()?,
         body: request.body.as_ref().map(|body| fill_value(body, &fill)).transpose()?,
         ..request.clone()
-    })
+    };
+    Ok(Filled { request, shown })
 }
 
 fn fill_value(value: &Value, fill: &impl Fn(&str) -> Result<String, String>) -> Result<Value, String> {
@@ -48,36 +80,81 @@ fn fill_value(value: &Value, fill: &impl Fn(&str) -> Result<String, String>) -> 
     })
 }
 
+/// When a request is given up: at `deadline`, or after a while when nothing else limits it.
+pub(super) fn deadline(deadline: Option<Instant>, now: Instant) -> Instant {
+    deadline.unwrap_or(now + REQUEST_MAX)
+}
+
 /// Sends the request, and says what came of it.
-pub(super) async fn run(shared: &Shared, request: &HttpSpec, sink: &mut Sink<'_>) -> Outcome {
-    let built = client(shared, request).and_then(|client| Ok((build(&client, request)?, client)));
-    let (built, client) = match built {
-        Ok(built) => built,
-        Err(error) => {
-            let reason = format!("the request cannot be made: {}", chain(&error));
-            sink.say(&reason);
-            return Outcome::NotStarted { reason };
-        }
+pub(super) async fn run(shared: &Shared, filled: &Filled, sink: &mut Sink<'_>) -> Outcome {
+    let Filled { request, shown } = filled;
+    let client = match client(shared, request) {
+        Ok(client) => client,
+        Err(error) => return failed(shown, error, sink),
     };
-    let line = format!("{} {}", built.method(), built.url());
-    let mut response = match client.execute(built).await {
+    let response = match answer(&client, filled, sink).await {
         Ok(response) => response,
-        Err(error) => return failed(&line, &error, sink),
+        Err(outcome) => return outcome,
     };
     let status = response.status();
-    sink.say(&format!("{line}: {status}"));
+    sink.say(&format!("{shown}: {status}"));
+    match read(response, sink).await {
+        Ok(body) => judge(request, status, &body, sink),
+        Err(error) => failed(shown, error, sink),
+    }
+}
+
+/// The answer at the end of the redirects. A redirect that is expected is an answer.
+async fn answer(client: &Client, filled: &Filled, sink: &mut Sink<'_>) -> Result<Response, Outcome> {
+    let Filled { request, shown } = filled;
+    let mut hop = first(request).map_err(|reason| not_started(reason, sink))?;
+    let mut redirects = 0;
+    loop {
+        let sent = match build(client, &hop, request) {
+            Ok(built) => client.execute(built).await,
+            Err(error) => Err(error),
+        };
+        let response = sent.map_err(|error| failed(shown, error, sink))?;
+        let status = response.status();
+        let location = response.headers().get(LOCATION).map(|to| String::from_utf8_lossy(to.as_bytes()));
+        let Some(location) = location else { return Ok(response) };
+        if !redirect::is_redirect(status) || request.expect_status.contains(&status.as_u16()) {
+            return Ok(response);
+        }
+        redirects += 1;
+        let next = if redirects > REDIRECTS_MAX {
+            Err(format!("it redirects more than {REDIRECTS_MAX} times"))
+        } else {
+            redirect::next(&hop, status, &location)
+        };
+        let next = next.and_then(|next| match (&request.unix_socket, next.carries) {
+            (Some(_), Carries::Nothing) => Err("it redirects away from the socket".to_owned()),
+            _ => Ok(next),
+        });
+        hop = next.map_err(|reason| {
+            sink.say(&format!("{shown}: {status}: {reason}"));
+            Outcome::HttpUnexpected { status: status.as_u16(), reason }
+        })?;
+        sink.say(&format!("{shown}: {status}, to {location}"));
+    }
+}
+
+fn first(request: &HttpSpec) -> Result<Hop, String> {
+    let url = Url::parse(&request.url).map_err(|error| format!("its URL is of no use: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("its URL has the scheme `{}`, which is neither http nor https", url.scheme()));
+    }
+    Ok(Hop { method: method(request.method), url, carries: Carries::All })
+}
+
+async fn read(mut response: Response, sink: &mut Sink<'_>) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
     while body.len() < BODY_BYTES_MAX {
-        match response.chunk().await {
-            Ok(Some(chunk)) => {
-                sink.write(&chunk);
-                body.extend_from_slice(&chunk);
-            }
-            Ok(None) => break,
-            Err(error) => return failed(&line, &error, sink),
-        }
+        let Some(chunk) = response.chunk().await? else { break };
+        sink.write(&chunk);
+        body.extend_from_slice(&chunk);
     }
-    judge(request, status, &body, sink)
+    Ok(body)
 }
 
 fn judge(request: &HttpSpec, status: StatusCode, body: &[u8], sink: &mut Sink<'_>) -> Outcome {
@@ -103,9 +180,20 @@ fn judge(request: &HttpSpec, status: StatusCode, body: &[u8], sink: &mut Sink<'_
     }
 }
 
-fn failed(line: &str, error: &reqwest::Error, sink: &mut Sink<'_>) -> Outcome {
-    let reason = chain(error);
-    sink.say(&format!("{line}: {reason}"));
+fn not_started(reason: String, sink: &mut Sink<'_>) -> Outcome {
+    let reason = format!("the request cannot be made: {reason}");
+    sink.say(&reason);
+    Outcome::NotStarted { reason }
+}
+
+fn failed(shown: &str, error: reqwest::Error, sink: &mut Sink<'_>) -> Outcome {
+    // The URL of the error has the secrets in it.
+    let error = error.without_url();
+    let reason = chain(&error);
+    if error.is_builder() {
+        return not_started(reason, sink);
+    }
+    sink.say(&format!("{shown}: {reason}"));
     Outcome::Connect { reason }
 }
 
@@ -123,19 +211,30 @@ fn client(shared: &Shared, request: &HttpSpec) -> reqwest::Result<Client> {
 
 fn builder() -> reqwest::ClientBuilder {
     super::install_crypto();
-    Client::builder().connect_timeout(CONNECT_MAX).user_agent(concat!("tintal/", env!("CARGO_PKG_VERSION")))
+    Client::builder()
+        .connect_timeout(CONNECT_MAX)
+        // Redirects are followed here, since what goes along is decided here.
+        .redirect(Policy::none())
+        .user_agent(concat!("tintal/", env!("CARGO_PKG_VERSION")))
 }
 
-fn build(client: &Client, request: &HttpSpec) -> reqwest::Result<reqwest::Request> {
-    let mut builder = client.request(method(request.method), &request.url);
-    for (name, value) in &request.headers {
-        builder = builder.header(name, value);
+fn build(client: &Client, hop: &Hop, request: &HttpSpec) -> reqwest::Result<reqwest::Request> {
+    let mut builder = client.request(hop.method.clone(), hop.url.clone());
+    if hop.carries != Carries::Nothing {
+        for (name, value) in &request.headers {
+            let of_body = ["content-type", "content-encoding"].iter().any(|of| name.eq_ignore_ascii_case(of));
+            if hop.carries == Carries::All || !of_body {
+                builder = builder.header(name, value);
+            }
+        }
     }
-    builder = match &request.body {
-        None => builder,
-        Some(Value::String(text)) => builder.body(text.clone()),
-        Some(json) => builder.json(json),
-    };
+    if hop.carries == Carries::All {
+        builder = match &request.body {
+            None => builder,
+            Some(Value::String(text)) => builder.body(text.clone()),
+            Some(json) => builder.json(json),
+        };
+    }
     builder.build()
 }
 

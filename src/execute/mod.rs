@@ -1,14 +1,20 @@
 //! Runs one attempt of an action: processes, requests, steps; their output and its secrets.
 
+pub mod adoption;
 pub mod attempt;
 pub mod leftover;
 
+mod census;
 mod environment;
+mod family;
+mod form;
 mod http;
 mod mask;
 mod output;
 mod process;
 mod program;
+mod redirect;
+mod sink;
 mod step;
 mod steps;
 

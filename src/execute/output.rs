@@ -30,6 +30,8 @@ struct State {
     file: Option<File>,
     /// Whether the file could not be written: the attempt goes on without it.
     failed: bool,
+    /// Who wrote the line that is not ended yet.
+    open: Option<String>,
     head_left: u64,
     tail: VecDeque<u8>,
     tail_max: usize,
@@ -45,6 +47,7 @@ impl Output {
             path,
             file: None,
             failed: false,
+            open: None,
             head_left: bytes_max - tail,
             tail: VecDeque::new(),
             tail_max: usize::try_from(tail).unwrap_or(usize::MAX),
@@ -54,20 +57,41 @@ impl Output {
         Self { state: Mutex::new(state), echo }
     }
 
-    /// Adds bytes.
-    pub(super) fn write(&self, bytes: &[u8]) {
+    /// Adds bytes of a writer whose lines begin with `prefix`.
+    ///
+    /// A line may come in parts. When another writer comes between them, the line is ended, and
+    /// goes on in a line of its own.
+    pub(super) fn write(&self, prefix: &str, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        if let Some(Echo(echo)) = &self.echo {
-            echo(bytes);
+        let mut state = self.lock();
+        let mut shown = Vec::new();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if state.open.as_deref() != Some(prefix) {
+                shown.extend(state.end_line());
+                shown.extend(prefix.as_bytes());
+            }
+            shown.extend(line);
+            state.open = if line.ends_with(b"\n") { None } else { Some(prefix.to_owned()) };
         }
-        self.lock().add(bytes);
+        self.show(&mut state, &shown);
     }
 
     /// Adds a line of our own.
-    pub(super) fn say(&self, line: &str) {
-        self.write(format!("tintal: {line}\n").as_bytes());
+    pub(super) fn say(&self, prefix: &str, line: &str) {
+        let mut state = self.lock();
+        let mut shown = state.end_line().to_vec();
+        shown.extend(format!("{prefix}tintal: {line}\n").into_bytes());
+        self.show(&mut state, &shown);
+    }
+
+    fn show(&self, state: &mut State, bytes: &[u8]) {
+        // In the lock, so that listeners see the order of the file.
+        if let Some(Echo(echo)) = &self.echo {
+            echo(bytes);
+        }
+        state.add(bytes);
     }
 
     /// Ends the file.
@@ -89,6 +113,11 @@ impl Output {
 }
 
 impl State {
+    /// What ends the line that somebody began.
+    fn end_line(&mut self) -> &'static [u8] {
+        if self.open.take().is_some() { b"\n" } else { b"" }
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         self.seen += bytes.len() as u64;
         let head = usize::try_from(self.head_left).unwrap_or(usize::MAX).min(bytes.len());
@@ -144,7 +173,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ab/out.log");
         let output = Output::new(path.clone(), bytes_max, None);
-        chunks.iter().for_each(|chunk| output.write(chunk.as_bytes()));
+        chunks.iter().for_each(|chunk| output.write("", chunk.as_bytes()));
         let size = output.finish();
         assert_eq!(fs::read_to_string(path).unwrap(), expected);
         assert_eq!(size.seen, chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>());
@@ -158,6 +187,31 @@ mod tests {
         check(8, &["abcd", "efgh"], "abcdefgh");
         check(8, &["abcdefghi"], "abcd\n[tintal: 1 bytes cut out here]\nfghi");
         check(8, &["ab", "cdef", "ghijklm", "nop"], "abcd\n[tintal: 8 bytes cut out here]\nmnop");
+    }
+
+    /// Each word is written by whoever stands before it; `!` is a line of our own.
+    #[track_caller]
+    fn check_writers(words: &[(&str, &str)], expected: &str) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out.log");
+        let output = Output::new(path.clone(), 1024, None);
+        for (writer, text) in words {
+            match writer.strip_prefix('!') {
+                Some(prefix) => output.say(prefix, text),
+                None => output.write(writer, text.as_bytes()),
+            }
+        }
+        output.finish();
+        assert_eq!(fs::read_to_string(path).unwrap(), expected, "{words:?}");
+    }
+
+    #[test]
+    fn a_prefix_stands_where_a_line_begins() {
+        check_writers(&[("a | ", "abc"), ("a | ", "def\n")], "a | abcdef\n");
+        check_writers(&[("a | ", "1\n2"), ("a | ", "\n3\n")], "a | 1\na | 2\na | 3\n");
+        check_writers(&[("a | ", "abc"), ("b | ", "x\n"), ("a | ", "def\n")], "a | abc\nb | x\na | def\n");
+        check_writers(&[("a | ", "abc"), ("!a | ", "timed out")], "a | abc\na | tintal: timed out\n");
+        check_writers(&[("", "abc"), ("!", "timed out")], "abc\ntintal: timed out\n");
     }
 
     #[test]

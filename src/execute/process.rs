@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::{
+    fs::fstat,
+    process::{Pid, Signal},
+};
 use tokio::{
     io::AsyncReadExt as _,
     net::unix::pipe,
@@ -16,11 +19,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{
-    leftover::end_leftovers,
-    step::{Sink, Stop},
-};
-use crate::run::{Outcome, RunId};
+use super::{adoption::Started, family::Family, leftover::Mark, sink::Sink, step::Stop};
+use crate::run::Outcome;
 
 /// How long the pipe is read after the program has ended: a child that it left behind may keep
 /// it open for ever.
@@ -29,11 +29,20 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// Bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What may be the beginning of a secret is held back this long.
-const HOLD_MAX: Duration = Duration::from_millis(100);
+/// The rest of a line is waited for this long before its beginning is shown.
+const LINE_WAIT: Duration = Duration::from_millis(100);
 
-/// How often a group that was told to end is looked at.
+/// How soon processes that were told to end are looked at; then less and less often.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// How often they are looked at in the end.
+const LOOK_MAX: Duration = Duration::from_millis(100);
+
+/// How often processes that a program left are looked at before they are told of.
+const LEFT_LOOKS: u32 = 3;
+
+/// Most processes that are named.
+const NAMES_MAX: usize = 5;
 
 /// A program with all that it gets.
 #[derive(Debug)]
@@ -48,55 +57,53 @@ pub(super) struct Program {
     pub(super) directory: Option<PathBuf>,
 }
 
+/// A program that runs.
+struct Running {
+    child: Child,
+    pipe: pipe::Receiver,
+    buffer: Vec<u8>,
+    family: Family,
+    /// Keeps the child's status for us.
+    _started: Started,
+}
+
+/// Whether somebody can still print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pipe {
+    Open,
+    Closed,
+}
+
 /// Runs a program to its end, or until it is stopped.
 pub(super) async fn run(
     program: Program,
-    run_id: RunId,
+    mark: Mark,
     grace: Duration,
     stop: &mut Stop,
     sink: &mut Sink<'_>,
 ) -> Outcome {
-    let (mut child, mut pipe) = match spawn(&program) {
-        Ok(spawned) => spawned,
+    let mut running = match spawn(&program, mark) {
+        Ok(running) => running,
         Err(error) => return not_started(&program, &error, sink),
     };
-    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    let mut buffer = vec![0; READ_BYTES];
-    let ended = loop {
-        let hold = if sink.holds() { HOLD_MAX } else { Duration::from_secs(3600) };
-        tokio::select! {
-            biased;
-            why = stop.reached() => break Err(why),
-            status = child.wait() => break Ok(status),
-            read = pipe.read(&mut buffer) => match read {
-                Ok(0) | Err(_) => tokio::select! {
-                    why = stop.reached() => break Err(why),
-                    status = child.wait() => break Ok(status),
-                },
-                Ok(count) => sink.write(&buffer[..count]),
-            },
-            () = sleep(hold) => sink.flush(),
-        }
-    };
-    let outcome = match ended {
+    let outcome = match running.end(stop, sink).await {
         Ok(status) => {
-            drain(&mut pipe, &mut buffer, sink, DRAIN_MAX).await;
+            let closed = running.drain(sink, DRAIN_MAX).await;
+            sink.end();
+            running.tell_left(closed, sink).await;
             outcome(status)
         }
         Err(why) => {
-            if let Some(group) = group {
-                end_group(&mut child, group, grace, &mut pipe, &mut buffer, sink).await;
-            }
-            let _ = end_leftovers(run_id);
-            drain(&mut pipe, &mut buffer, sink, LOOK).await;
+            running.stop(grace, sink).await;
+            running.drain(sink, LOOK).await;
             why
         }
     };
-    sink.flush();
+    sink.end();
     outcome
 }
 
-fn spawn(program: &Program) -> io::Result<(Child, pipe::Receiver)> {
+fn spawn(program: &Program, mark: Mark) -> io::Result<Running> {
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new(&program.file);
     command
@@ -111,10 +118,21 @@ fn spawn(program: &Program) -> io::Result<(Child, pipe::Receiver)> {
     if let Some(directory) = &program.directory {
         command.current_dir(directory);
     }
+    let reader = OwnedFd::from(reader);
+    let inode = fstat(&reader)?.st_ino;
+    let pipe = pipe::Receiver::from_owned_fd(reader)?;
     let child = command.spawn()?;
     // Our copies of the writing end go with the command, so that its end is seen.
     drop(command);
-    Ok((child, pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?))
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let group = group.ok_or_else(|| io::Error::other("the process has no id"))?;
+    Ok(Running {
+        child,
+        pipe,
+        buffer: vec![0; READ_BYTES],
+        family: Family::new(mark, group, inode),
+        _started: Started::new(group),
+    })
 }
 
 fn not_started(program: &Program, error: &io::Error, sink: &mut Sink<'_>) -> Outcome {
@@ -148,48 +166,102 @@ fn outcome(status: io::Result<ExitStatus>) -> Outcome {
     }
 }
 
-/// TERM to the group, then KILL when the grace is over and something of it is left.
-async fn end_group(
-    child: &mut Child,
-    group: Pid,
-    grace: Duration,
-    pipe: &mut pipe::Receiver,
-    buffer: &mut [u8],
-    sink: &mut Sink<'_>,
-) {
-    let _ = kill_process_group(group, Signal::TERM);
-    let end = Instant::now() + grace;
-    let mut reaped = false;
-    loop {
-        if !reaped && matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
-            reaped = true;
-        }
-        if reaped && test_kill_process_group(group).is_err() {
-            return;
-        }
-        if Instant::now() >= end {
-            break;
+impl Running {
+    /// Waits for the end, and shows what is printed; `Err` when it is to be stopped.
+    async fn end(&mut self, stop: &mut Stop, sink: &mut Sink<'_>) -> Result<io::Result<ExitStatus>, Outcome> {
+        loop {
+            tokio::select! {
+                biased;
+                why = stop.reached() => return Err(why),
+                status = self.child.wait() => return Ok(status),
+                read = self.pipe.read(&mut self.buffer) => match read {
+                    Ok(0) | Err(_) => {
+                        sink.end();
+                        break;
+                    }
+                    Ok(count) => sink.write(&self.buffer[..count]),
+                },
+                () = sleep(LINE_WAIT), if sink.has_part() => sink.show_part(),
+            }
         }
         tokio::select! {
-            read = pipe.read(buffer) => match read {
-                Ok(count) if count > 0 => sink.write(&buffer[..count]),
-                _ => sleep(LOOK).await,
-            },
-            () = sleep_until((Instant::now() + LOOK).min(end)) => {}
+            why = stop.reached() => Err(why),
+            status = self.child.wait() => Ok(status),
         }
     }
-    let _ = kill_process_group(group, Signal::KILL);
-    let _ = child.wait().await;
-}
 
-/// Reads what is left in the pipe, for a bounded time.
-async fn drain(pipe: &mut pipe::Receiver, buffer: &mut [u8], sink: &mut Sink<'_>, limit: Duration) {
-    let end = Instant::now() + limit;
-    while let Ok(Ok(count)) = timeout(end.saturating_duration_since(Instant::now()), pipe.read(buffer)).await
-    {
-        if count == 0 {
-            return;
+    /// TERM to all, then KILL when the grace is over, and KILL to what has come meanwhile.
+    async fn stop(&mut self, grace: Duration, sink: &mut Sink<'_>) {
+        // Before the signal: it is the parents that end first, and the line of descent with them.
+        self.family.look().await;
+        self.family.signal(Signal::TERM);
+        let end = Instant::now() + grace;
+        let mut wait = LOOK;
+        let mut reaped = false;
+        while Instant::now() < end {
+            reaped |= matches!(self.child.try_wait(), Ok(Some(_)) | Err(_));
+            if reaped && self.family.living().await.is_empty() {
+                break;
+            }
+            tokio::select! {
+                read = self.pipe.read(&mut self.buffer) => match read {
+                    Ok(count) if count > 0 => sink.write(&self.buffer[..count]),
+                    _ => sleep(wait).await,
+                },
+                () = sleep_until((Instant::now() + wait).min(end)) => {}
+            }
+            wait = (wait * 2).min(LOOK_MAX);
         }
-        sink.write(&buffer[..count]);
+        if !reaped {
+            self.family.signal(Signal::KILL);
+            let _ = self.child.wait().await;
+        }
+        self.family.sweep().await;
+    }
+
+    /// Reads what is left in the pipe, for a bounded time.
+    async fn drain(&mut self, sink: &mut Sink<'_>, limit: Duration) -> Pipe {
+        let end = Instant::now() + limit;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match timeout(left, self.pipe.read(&mut self.buffer)).await {
+                Err(_) => return Pipe::Open,
+                Ok(Ok(0) | Err(_)) => return Pipe::Closed,
+                Ok(Ok(count)) => sink.write(&self.buffer[..count]),
+            }
+        }
+    }
+
+    /// Tells of processes that the program left running. They are let be, as cron lets them.
+    async fn tell_left(&mut self, pipe: Pipe, sink: &mut Sink<'_>) {
+        for _ in 0..LEFT_LOOKS {
+            if pipe == Pipe::Closed && self.family.is_group_empty() {
+                return;
+            }
+            self.family.look().await;
+            let left = self.family.living().await;
+            if left.is_empty() {
+                return;
+            }
+            if pipe == Pipe::Open {
+                break;
+            }
+            // It may have closed the pipe because it is about to end.
+            sleep(LOOK).await;
+        }
+        let left = self.family.living().await;
+        let names = left.iter().take(NAMES_MAX).map(|left| format!("{} ({})", left.name, left.pid));
+        let names: Vec<String> = names.collect();
+        let more = if left.len() > NAMES_MAX {
+            format!(" and {} more", left.len() - NAMES_MAX)
+        } else {
+            String::new()
+        };
+        if !names.is_empty() {
+            sink.say(&format!(
+                "left running: {}{more}; what is printed from here on is not kept",
+                names.join(", ")
+            ));
+        }
     }
 }

@@ -11,21 +11,20 @@ use super::{
     attempt::Shared,
     environment::Surroundings,
     http,
-    mask::{Masker, Masks},
+    leftover::Mark,
+    mask::Masks,
     output::Output,
     process::{self, Program},
     program,
+    sink::Sink,
 };
 use crate::{
     manifest::{
-        spec::{Action, HttpSpec, Spec},
+        spec::{Action, Spec},
         template::{self, Kind, Values},
     },
-    run::{Outcome, RunId},
+    run::Outcome,
 };
-
-/// Most bytes of a step's output that later steps see.
-pub(super) const CAPTURE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What the actions of an attempt share.
 pub(super) struct Leaf<'a> {
@@ -34,7 +33,8 @@ pub(super) struct Leaf<'a> {
     pub(super) surroundings: &'a Surroundings,
     pub(super) masks: Masks,
     pub(super) output: &'a Output,
-    pub(super) run_id: RunId,
+    /// What its processes are known by.
+    pub(super) mark: Mark,
 }
 
 /// When an action is to be stopped.
@@ -91,95 +91,6 @@ pub(super) struct Done {
     pub(super) captured: Arc<str>,
 }
 
-/// Where the output of one action goes: masked, perhaps with the step's id before each line.
-pub(super) struct Sink<'a> {
-    output: &'a Output,
-    masker: Masker,
-    prefix: Option<String>,
-    line: Vec<u8>,
-    captured: Vec<u8>,
-}
-
-impl<'a> Sink<'a> {
-    pub(super) fn new(output: &'a Output, masks: Masks, step: Option<&str>) -> Self {
-        Self {
-            output,
-            masker: Masker::new(masks),
-            prefix: step.map(|id| format!("{id} | ")),
-            line: Vec::new(),
-            captured: Vec::new(),
-        }
-    }
-
-    /// Adds bytes that the action printed.
-    pub(super) fn write(&mut self, bytes: &[u8]) {
-        if self.prefix.is_some() {
-            // Later steps work with the value itself.
-            self.captured.extend_from_slice(bytes);
-            if self.captured.len() > 2 * CAPTURE_BYTES_MAX {
-                let over = self.captured.len() - CAPTURE_BYTES_MAX;
-                self.captured.drain(..over);
-            }
-        }
-        let shown = self.masker.push(bytes);
-        self.show(&shown);
-    }
-
-    /// Adds a line of our own.
-    pub(super) fn say(&mut self, line: &str) {
-        self.flush();
-        let masked = self.masker.push(format!("tintal: {line}\n").as_bytes());
-        self.show(&masked);
-        self.flush();
-    }
-
-    /// Whether something is held back.
-    pub(super) fn holds(&self) -> bool {
-        self.masker.holds() || !self.line.is_empty()
-    }
-
-    /// Shows what is held back.
-    pub(super) fn flush(&mut self) {
-        let rest = self.masker.flush();
-        self.show(&rest);
-        if !self.line.is_empty() {
-            self.line.push(b'\n');
-            self.end_line();
-        }
-    }
-
-    fn show(&mut self, bytes: &[u8]) {
-        if self.prefix.is_none() {
-            self.output.write(bytes);
-            return;
-        }
-        // Lines of steps that run beside each other are not mixed.
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(part);
-            if part.ends_with(b"\n") || self.line.len() > READ_LINE_MAX {
-                self.end_line();
-            }
-        }
-    }
-
-    fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        let mut shown = self.prefix.clone().unwrap_or_default().into_bytes();
-        shown.extend(line);
-        self.output.write(&shown);
-    }
-
-    fn captured(mut self) -> Arc<str> {
-        let over = self.captured.len().saturating_sub(CAPTURE_BYTES_MAX);
-        self.captured.drain(..over);
-        let text = String::from_utf8_lossy(&self.captured);
-        text.strip_suffix('\n').unwrap_or(&text).into()
-    }
-}
-
-/// A longer line of a step is shown in parts.
-const READ_LINE_MAX: usize = 64 * 1024;
-
 impl Leaf<'_> {
     /// Runs an action. `step` is its id, when it is one of several.
     pub(super) async fn run(
@@ -193,9 +104,12 @@ impl Leaf<'_> {
         let outcome = match self.start(action, step, values) {
             Ok(Ready::Program(program)) => {
                 let grace = self.spec.policy.kill_grace;
-                process::run(program, self.run_id, grace, &mut stop, &mut sink).await
+                // A step's siblings go on when it is ended.
+                let mark = step.map_or_else(|| self.mark.clone(), |id| self.mark.clone().and_step(id));
+                process::run(program, mark, grace, &mut stop, &mut sink).await
             }
             Ok(Ready::Request(request)) => {
+                stop.deadline = Some(http::deadline(stop.deadline, Instant::now()));
                 let work = http::run(self.shared, &request, &mut sink);
                 let outcome = tokio::select! {
                     outcome = work => Ok(outcome),
@@ -211,11 +125,10 @@ impl Leaf<'_> {
             }
         };
         let outcome = self.masked(outcome);
-        if let (Outcome::Timeout | Outcome::Cancelled, Some(_)) = (&outcome, step) {
+        if let Outcome::Timeout | Outcome::Cancelled = outcome {
             sink.say(&outcome.to_string());
         }
-        sink.flush();
-        Done { outcome, captured: sink.captured() }
+        Done { outcome, captured: sink.finish() }
     }
 
     /// The same outcome without secrets in its reason.
@@ -244,9 +157,7 @@ impl Leaf<'_> {
                 self.program(vec!["sh".to_owned(), "-c".to_owned(), line], step, values).map(Ready::Program)
             }
             Action::Http(request) => {
-                let secrets = self.surroundings.secrets.clone();
-                let values = Values { secrets, ..values.clone() };
-                http::filled(request, &values).map(Ready::Request)
+                http::filled(request, values, &self.surroundings.secrets).map(Ready::Request)
             }
             Action::Builtin(_) | Action::Steps(_) => Ok(Ready::Nothing),
         }
@@ -297,6 +208,6 @@ impl Leaf<'_> {
 
 enum Ready {
     Program(Program),
-    Request(HttpSpec),
+    Request(http::Filled),
     Nothing,
 }

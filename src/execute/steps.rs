@@ -28,7 +28,7 @@ pub(super) async fn run(leaf: &Leaf<'_>, steps: &[StepSpec], values: Values, sto
         let Some((index, done)) = going.next().await else { break };
         timed_out |= done.outcome == Outcome::Timeout && stop.is_reached();
         for (id, failed) in state.finish(index, done) {
-            leaf.output.say(&format!("the step `{id}` is skipped, since `{failed}` did not succeed"));
+            leaf.output.say("", &format!("the step `{id}` is skipped, since `{failed}` did not succeed"));
         }
     }
     // A step's own timeout is a failed step; that of the whole attempt ends all that go on.
@@ -46,7 +46,7 @@ async fn one(leaf: &Leaf<'_>, step: &StepSpec, values: Values, stop: Stop) -> Do
         match run::next(attempt, &done.outcome, &step.retry, rand::random()) {
             Next::RetryAfter(wait) if !over => {
                 let id = &step.id;
-                leaf.output.say(&format!("the step `{id}` failed ({}); it is tried again", done.outcome));
+                leaf.output.say("", &format!("the step `{id}` failed ({}); it is tried again", done.outcome));
                 let mut waiting = stop.clone();
                 tokio::select! {
                     why = waiting.reached() => return Done { outcome: why, captured: done.captured },

@@ -8,9 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    extract::RawQuery,
+    http::{StatusCode, header::LOCATION},
+    response::Response,
+    routing::get,
+};
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::watch,
+};
 
 use super::*;
 use crate::{
@@ -177,11 +186,75 @@ async fn term_is_enough_for_a_program_that_ends_on_it() {
     assert!(begin.elapsed() < Duration::from_secs(10));
 }
 
+/// F17.
 #[tokio::test]
-async fn a_child_that_keeps_the_pipe_open_does_not_keep_the_run() {
+async fn a_timeout_reaches_processes_that_hid_from_it() {
+    adoption::adopt_orphans();
+    let bench = Bench::new();
+    let pids = bench.path("pids");
+    // A child, one whose parent has ended, one that prints elsewhere: all without an environment
+    // and in a session of their own.
+    let ran = bench
+        .run(&format!(
+            "run:\n  shell: |\n    env -i setsid sh -c 'echo $$ >> {pids}; sleep 600' &\n    (env -i setsid sh -c 'echo $$ >> {pids}; sleep 600' &)\n    env -i setsid sh -c 'echo $$ >> {pids}; sleep 600 & wait' >/dev/null 2>&1 &\n    while true; do sleep 1; done\npolicy: {{timeout: 1s, kill_grace: 10s}}\n"
+        ))
+        .await;
+    assert_eq!(ran.outcome, Outcome::Timeout);
+    let pids: Vec<String> = fs::read_to_string(pids).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(pids.len(), 3, "{pids:?}");
+    for pid in pids {
+        assert!(is_gone(&pid), "{pid} is left: {:?}", fs::read_to_string(format!("/proc/{pid}/cmdline")));
+    }
+}
+
+/// F17.
+#[tokio::test]
+async fn what_has_ended_takes_no_grace_though_nobody_has_looked_at_it() {
+    // As process 1 inherits it, and does not look at it at once.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let begin = Instant::now();
-    let ran = run("run: {shell: \"echo done; sleep 20 &\"}").await;
-    assert_eq!((ran.outcome, ran.output.as_str()), (Outcome::Success, "done\n"));
+    let ran = run("run: {shell: sleep 600 & sleep 600}\npolicy: {timeout: 300ms, kill_grace: 30s}").await;
+    assert_eq!(ran.outcome, Outcome::Timeout);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+/// F17.
+#[tokio::test]
+async fn orphans_that_have_ended_are_seen_to() {
+    adoption::adopt_orphans();
+    let ran = run("run: {shell: '(sleep 0.3 & echo $!)'}").await;
+    let pid = ran.output.lines().next().unwrap().to_owned();
+    let stat = format!("/proc/{pid}/stat");
+    let gone = async {
+        while Path::new(&stat).exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), gone).await;
+    assert!(in_time.is_ok(), "{}", fs::read_to_string(&stat).unwrap_or_default());
+}
+
+#[tokio::test]
+async fn processes_left_behind_are_let_be_and_told_of() {
+    let begin = Instant::now();
+    for (shell, said) in [
+        ("echo done; sleep 20 & echo $!", true),
+        ("echo done; sleep 20 >/dev/null 2>&1 & echo $!", true),
+        ("echo done; sleep 0.2 & echo $!", false),
+        ("echo done; (exit 0) & echo $!", false),
+    ] {
+        let ran = run(&format!("run: {{shell: \"{shell}\"}}")).await;
+        assert_eq!(ran.outcome, Outcome::Success, "{shell}: {}", ran.output);
+        let pid = ran.output.lines().nth(1).unwrap();
+        let told = format!(
+            "done\n{pid}\ntintal: left running: sleep ({pid}); what is printed from here on is not kept\n"
+        );
+        assert_eq!(ran.output, if said { told } else { format!("done\n{pid}\n") }, "{shell}");
+        if said {
+            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 
@@ -217,12 +290,27 @@ async fn secrets_are_given_and_never_shown() {
     let bench = Bench::new();
     fs::write(bench.path("token"), "hunter22-very-secret\n").unwrap();
     let yaml = format!(
-        "run:\n  shell: |\n    echo \"it is $TOKEN\"\n    printf hunter22\n    sleep 0.01\n    printf -- -very-secret\n    [ \"$TOKEN\" = hunter22-very-secret ]\n  secrets: {{TOKEN: {{file: {}}}}}\n",
+        "run:\n  shell: |\n    echo \"it is $TOKEN\"\n    printf hunter22\n    sleep 0.4\n    printf -- -very-secret\n    [ \"$TOKEN\" = hunter22-very-secret ]\n  secrets: {{TOKEN: {{file: {}}}}}\n",
         bench.path("token")
     );
     let ran = bench.run(&yaml).await;
     assert_eq!(ran.outcome, Outcome::Success, "{}", ran.output);
     assert_eq!(ran.output, "it is ***\n***");
+}
+
+#[tokio::test]
+async fn a_line_that_comes_in_parts_has_one_prefix() {
+    let ran = run("run: {steps: [{id: a, shell: 'printf abc; sleep 0.4; echo def; printf end'}]}").await;
+    assert_eq!(ran.output, "a | abcdef\na | end");
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_ended_says_so_in_its_output() {
+    let ran = run("run: {shell: printf abc; sleep 600}\npolicy: {timeout: 200ms}").await;
+    assert_eq!(ran.output, "abc\ntintal: timed out\n");
+    let bench = Bench::new();
+    bench.stop.send_replace(true);
+    assert_eq!(bench.run("run: {shell: sleep 600}").await.output, "tintal: cancelled\n");
 }
 
 #[tokio::test]
@@ -283,16 +371,61 @@ async fn a_step_has_a_timeout_and_a_retry_of_its_own() {
     );
 }
 
-/// A server on a port of its own.
+#[tokio::test]
+async fn a_step_that_times_out_does_not_end_its_siblings() {
+    // The sibling ends by itself once the other has timed out.
+    let bench = Bench::new();
+    let marker = bench.path("marker");
+    let ran = bench
+        .run(&format!(
+            "run:\n  steps:\n    - {{id: quick, shell: 'trap \"touch {marker}; exit\" TERM; sleep 600 & wait', timeout: 300ms}}\n    - {{id: other, shell: 'until [ -e {marker} ]; do sleep 0.01; done; sleep 0.5; echo lived'}}\n    - {{id: last, needs: [other], shell: echo on}}\npolicy: {{kill_grace: 100ms, timeout: 30s}}\n"
+        ))
+        .await;
+    let expected = Outcome::StepsFailed { failed: vec!["quick".to_owned()], skipped: Vec::new() };
+    assert_eq!(ran.outcome, expected, "{}", ran.output);
+    assert!(ran.output.contains("other | lived\n") && ran.output.contains("last | on\n"), "{}", ran.output);
+}
+
+#[tokio::test]
+async fn a_cancelled_attempt_ends_what_earlier_steps_left_behind() {
+    let bench = Bench::new();
+    let pid = bench.path("pid");
+    let ran = bench
+        .run(&format!(
+            "run:\n  steps:\n    - {{id: a, shell: 'setsid sleep 600 >/dev/null 2>&1 & echo $! > {pid}'}}\n    - {{id: b, needs: [a], shell: sleep 600}}\npolicy: {{timeout: 1s, kill_grace: 100ms}}\n"
+        ))
+        .await;
+    assert_eq!(ran.outcome, Outcome::Timeout, "{}", ran.output);
+    assert!(is_gone(fs::read_to_string(pid).unwrap().trim()));
+}
+
+/// A server on a port of its own. Those under `/to/` redirect to the query.
 async fn server() -> String {
+    let redirect = |status: u16| {
+        let status = StatusCode::from_u16(status).unwrap();
+        axum::routing::any(async move |RawQuery(query): RawQuery| {
+            (status, [(LOCATION, query.unwrap_or_default())])
+        })
+    };
     let router = Router::new()
+        .route("/to/302", redirect(302))
+        .route("/to/307", redirect(307))
+        .route("/to/itself", redirect(302).layer(axum::middleware::map_response(to_itself)))
+        .route(
+            "/mirror",
+            axum::routing::any(async |request: axum::extract::Request| {
+                let (parts, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, 1024).await.unwrap();
+                format!("{} {} {:?} {body:?}", parts.method, parts.uri, parts.headers)
+            }),
+        )
         .route("/ok", get(async || "all is well"))
         .route("/down", get(async || StatusCode::SERVICE_UNAVAILABLE))
         .route("/gone", get(async || StatusCode::GONE))
         .route(
             "/slow",
             get(async || {
-                tokio::time::sleep(Duration::from_secs(600)).await;
+                std::future::pending::<()>().await;
                 "late"
             }),
         )
@@ -348,6 +481,114 @@ async fn a_request_carries_templates_and_secrets_and_shows_none() {
         .await;
     assert_eq!(ran.outcome, Outcome::Success, "{}", ran.output);
     assert!(ran.output.ends_with("*** {\"day\":\"monday\"}"), "{}", ran.output);
+}
+
+async fn to_itself(mut response: Response) -> Response {
+    response.headers_mut().insert(LOCATION, "/to/itself".parse().unwrap());
+    response
+}
+
+/// F19.
+#[tokio::test]
+async fn a_request_shows_a_secret_in_no_form() {
+    let url = server().await;
+    let bench = Bench::new();
+    fs::write(bench.path("token"), "p@ss w0rd/+\"x").unwrap();
+    let get = async |url: &str| {
+        let yaml = format!(
+            "run:\n  http: {{url: \"{url}\", headers: {{X-Token: \"{{{{ secrets.TOKEN }}}}\"}}, expect: {{body_contains: \"of course not\"}}}}\n  secrets: {{TOKEN: {{file: {}}}}}\n",
+            bench.path("token")
+        );
+        bench.run(&yaml).await
+    };
+    for path in ["/mirror?q={{ secrets.TOKEN }}", "/to/302?/mirror?{{ secrets.TOKEN }}"] {
+        let ran = get(&format!("{url}{path}")).await;
+        assert!(matches!(ran.outcome, Outcome::HttpUnexpected { status: 200, .. }), "{:?}", ran.outcome);
+        assert!(!ran.output.contains("w0rd") && ran.output.contains("***"), "{}", ran.output);
+    }
+    let ran = get("http://127.0.0.1:1/{{ secrets.TOKEN }}").await;
+    assert!(ran.output.starts_with("tintal: GET http://127.0.0.1:1/***: "), "{}", ran.output);
+    let told = format!("{:?} {}", ran.outcome, ran.output);
+    assert!(matches!(ran.outcome, Outcome::Connect { .. }) && !told.contains("w0rd"), "{told}");
+    // The password goes as base64.
+    fs::write(bench.path("token"), "hunter22-very-secret").unwrap();
+    let ran = get(&(url.replace("http://", "http://me:{{ secrets.TOKEN }}@") + "/mirror")).await;
+    assert!(ran.output.contains("Basic bWU6***") && !ran.output.contains("hunter22"), "{}", ran.output);
+}
+
+#[tokio::test]
+async fn what_a_manifest_sends_does_not_follow_to_another_origin() {
+    let (url, other) = (server().await, server().await);
+    let send = async |method: &str, path: &str| {
+        run(&format!(
+            "run: {{http: {{method: {method}, url: \"{url}{path}\", headers: {{X-Key: of-the-house}}, body: words}}}}"
+        ))
+        .await
+    };
+    let here = send("POST", "/to/307?/mirror").await;
+    assert_eq!(here.outcome, Outcome::Success, "{}", here.output);
+    assert!(here.output.contains("POST /mirror") && here.output.contains("of-the-house"), "{}", here.output);
+    assert!(here.output.contains("words"), "{}", here.output);
+    let there = send("POST", &format!("/to/302?{other}/mirror")).await;
+    assert_eq!(there.outcome, Outcome::Success, "{}", there.output);
+    assert!(there.output.contains("GET /mirror"), "{}", there.output);
+    for secret in ["of-the-house", "words", "referer"] {
+        assert!(!there.output.contains(secret), "{}", there.output);
+    }
+    let refused = send("POST", &format!("/to/307?{other}/mirror")).await.outcome;
+    assert!(matches!(refused, Outcome::HttpUnexpected { status: 307, .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_when_it_is_expected() {
+    let url = server().await;
+    let get = async |path: &str, more: &str| {
+        run(&format!("run: {{http: {{url: \"{url}{path}\"{more}}}}}")).await.outcome
+    };
+    assert_eq!(get("/to/302?/ok", ", expect: {body_contains: well}").await, Outcome::Success);
+    assert_eq!(get("/to/302?/gone", ", expect: {status: [302]}").await, Outcome::Success);
+    assert_eq!(get("/to/302?/gone", ", expect: {status: [307, 410]}").await, Outcome::Success);
+    let Outcome::HttpUnexpected { status: 302, reason } = get("/to/itself", "").await else { panic!() };
+    assert_eq!(reason, "it redirects more than 10 times");
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_made_is_not_started() {
+    for (url, part) in [
+        ("http://[", "its URL is of no use: invalid IPv6 address"),
+        ("nowhere", "its URL is of no use: relative URL without a base"),
+        ("ftp://127.0.0.1/x", "its URL has the scheme `ftp`"),
+    ] {
+        let outcome =
+            run(&format!("params: {{to: \"{url}\"}}\nrun: {{http: {{url: \"{{{{ params.to }}}}\"}}}}"))
+                .await
+                .outcome;
+        let Outcome::NotStarted { reason } = &outcome else { panic!("{url}: {outcome:?}") };
+        assert!(reason.contains(part), "{url}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_a_lost_connection() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        stream.read(&mut request).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
+    });
+    let ran = run(&format!("run: {{http: {{url: \"http://{address}/\"}}}}")).await;
+    assert!(matches!(ran.outcome, Outcome::Connect { .. }), "{:?}", ran.outcome);
+    assert!(ran.output.contains("half\ntintal: GET http://"), "{}", ran.output);
+}
+
+#[tokio::test]
+async fn a_request_without_a_timeout_has_a_limit_of_its_own() {
+    let now = tokio::time::Instant::now();
+    let after = |secs| now + Duration::from_secs(secs);
+    assert_eq!(http::deadline(None, now), after(300));
+    assert_eq!(http::deadline(Some(after(7200)), now), after(7200));
 }
 
 #[tokio::test]
