@@ -115,7 +115,10 @@ impl Follow {
             for request in asked.drain(..) {
                 let _ = request.reply.send(report.clone_for_reply());
             }
-            if let Some(first) = first.take() {
+            // A round that was stopped is no pass.
+            if !*stop.borrow()
+                && let Some(first) = first.take()
+            {
                 let _ = first.send(());
             }
             let failed =
