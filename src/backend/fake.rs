@@ -25,7 +25,19 @@ pub struct Fake {
 struct State {
     held: BTreeMap<Placement, Held>,
     started: BTreeSet<RunId>,
-    faults: VecDeque<bool>,
+    script: VecDeque<Call>,
+}
+
+/// How a call goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Call {
+    /// It is done, and answered.
+    #[default]
+    Answered,
+    /// It does not arrive: nothing is done.
+    Lost,
+    /// It is done, and its answer does not come back.
+    ReplyLost,
 }
 
 impl Fake {
@@ -35,9 +47,9 @@ impl Fake {
         Self { tier, state: Mutex::default() }
     }
 
-    /// Scripts the next calls: `true` fails, `false` does not; after the script none fails.
-    pub fn fail(&self, calls: impl IntoIterator<Item = bool>) {
-        self.lock().faults = calls.into_iter().collect();
+    /// Scripts the next calls; those after the script are answered.
+    pub fn script(&self, calls: impl IntoIterator<Item = Call>) {
+        self.lock().script = calls.into_iter().collect();
     }
 
     /// Changes what a placement holds, behind the engine's back.
@@ -64,12 +76,18 @@ impl Fake {
         self.lock().started.iter().for_each(|run| running.leave(*run));
     }
 
-    fn call(&self) -> Result<MutexGuard<'_, State>, BackendError> {
+    /// One call, as the script has it.
+    fn call<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T, BackendError> {
         let mut state = self.lock();
-        if state.faults.pop_front().unwrap_or(false) {
-            return Err(BackendError::Unreachable { tier: self.tier, source: "a scripted fault".into() });
+        let unanswered = || BackendError::Unreachable { tier: self.tier, source: "a scripted fault".into() };
+        match state.script.pop_front().unwrap_or_default() {
+            Call::Answered => Ok(work(&mut state)),
+            Call::Lost => Err(unanswered()),
+            Call::ReplyLost => {
+                work(&mut state);
+                Err(unanswered())
+            }
         }
-        Ok(state)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -84,12 +102,11 @@ impl Backend for Fake {
     }
 
     async fn observe(&self) -> Result<BTreeMap<Placement, Held>, BackendError> {
-        Ok(self.call()?.held.clone())
+        self.call(|state| state.held.clone())
     }
 
     async fn apply(&self, step: &Step) -> Result<(), BackendError> {
-        let mut state = self.call()?;
-        match &step.change {
+        self.call(|state| match &step.change {
             Change::Put { spec, digest, .. } => {
                 let held = Held { applied: *digest, actual: *digest, spec: Some(spec.clone()) };
                 state.held.insert(step.placement.clone(), held);
@@ -97,12 +114,12 @@ impl Backend for Fake {
             Change::Prune => {
                 state.held.remove(&step.placement);
             }
-        }
-        Ok(())
+        })
     }
 
     async fn submit(&self, submission: Submission) -> Result<(), BackendError> {
-        self.call()?.started.insert(submission.key.id());
-        Ok(())
+        self.call(|state| {
+            state.started.insert(submission.key.id());
+        })
     }
 }

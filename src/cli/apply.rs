@@ -1,8 +1,14 @@
 //! `tintal apply`: one pass.
 
-use std::{io::Write as _, path::Path};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
+use serde_json::Value;
 
 use super::{
     Exit, Failure,
@@ -16,8 +22,13 @@ use crate::{
         render,
         view::{PassView, ReconcileRequest},
     },
-    engine::{follow::Follow, start},
+    engine::{follow::Follow, reconcile::Order, start},
+    plan::{
+        document::{PlanDocument, VERSION},
+        guard::Allowance,
+    },
     source::watch::{Wanted, Watcher},
+    tier::LedgerKind,
 };
 
 /// Apply the manifests: one pass, then exit
@@ -27,6 +38,10 @@ pub(super) struct Apply {
     #[arg(long, value_name = "COUNT")]
     allow_prune: Option<usize>,
 
+    /// Do the steps of this plan and no others (`tintal plan --out FILE`)
+    #[arg(long, value_name = "FILE", conflicts_with = "allow_prune")]
+    plan: Option<PathBuf>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -34,9 +49,13 @@ pub(super) struct Apply {
 
 impl Apply {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
-        let view = match self.by_daemon(&settings.state)? {
+        let request = ReconcileRequest {
+            allow_prune: self.allow_prune,
+            plan: self.plan.as_deref().map(read_plan).transpose()?,
+        };
+        let view = match by_daemon(&settings.state, &request)? {
             Some(view) => view,
-            None => self.alone(settings)?,
+            None => alone(settings, request)?,
         };
         if let Some(failure) = &view.failure {
             return Err(failure.clone().into());
@@ -68,43 +87,56 @@ impl Apply {
         let clean = view.failed.is_empty() && view.held_back.is_empty() && view.errors == 0;
         Ok(if clean { Exit::Clean } else { Exit::Found })
     }
+}
 
-    /// Asks the daemon, if one runs.
-    fn by_daemon(&self, state: &Path) -> Result<Option<PassView>, Failure> {
-        let client = match Client::new(state) {
-            Ok(client) => client,
-            Err(ClientError::NotRunning { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let request = ReconcileRequest { allow_prune: self.allow_prune };
-        match block_on(client.post("/v1/reconcile", &request))? {
-            Ok(view) => Ok(Some(view)),
-            Err(ClientError::NotRunning { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+/// Reads what `tintal plan --out` wrote.
+fn read_plan(path: &Path) -> Result<PlanDocument, Failure> {
+    let shown = path.display();
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("the plan `{shown}` cannot be read: {error}"))?;
+    let no_plan = |error| format!("`{shown}` is no plan that `tintal plan --out` wrote: {error}");
+    let value: Value = serde_json::from_str(&text).map_err(no_plan)?;
+    match value["v"].as_u64() {
+        Some(v) if v != u64::from(VERSION) => Err(format!(
+            "the plan `{shown}` has format {v}, and this version of tintal reads format {VERSION}; make it anew"
+        )
+        .into()),
+        _ => Ok(serde_json::from_value(value).map_err(no_plan)?),
     }
+}
 
-    /// Does the pass in this process.
-    fn alone(&self, settings: &Settings) -> Result<PassView, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(async {
-            let started = start::start(settings, tree::environment()).await?;
-            let prefix = tree::prefix(&settings.jobs);
-            let watcher = Watcher::start(settings.jobs.clone(), Wanted::Poll);
-            let follow =
-                Follow::new(std::sync::Arc::clone(&started.daemon), watcher, tree::loader(settings), prefix);
-            let (stop, stopped) = tokio::sync::watch::channel(false);
-            let (first, _) = tokio::sync::oneshot::channel();
-            let daemon = std::sync::Arc::clone(&started.daemon);
-            // The request is there before the loop's first round, so that it is that round.
-            let ask = async {
-                let reply = daemon.reconcile(self.allow_prune).await;
-                let _ = stop.send(true);
-                reply
-            };
-            let (reply, ()) = tokio::join!(ask, follow.run(started.requests, stopped, first));
-            let reply = reply.ok_or_else(|| Failure::from("the pass did not come to its end"))?;
-            Ok(render::pass(&reply))
-        })
+/// Asks the daemon, if one runs.
+fn by_daemon(state: &Path, request: &ReconcileRequest) -> Result<Option<PassView>, Failure> {
+    let client = match Client::new(state) {
+        Ok(client) => client,
+        Err(ClientError::NotRunning { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    match block_on(client.post("/v1/reconcile", request))? {
+        Ok(view) => Ok(Some(view)),
+        Err(ClientError::NotRunning { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Does the pass in this process.
+fn alone(settings: &Settings, request: ReconcileRequest) -> Result<PassView, Failure> {
+    let order = request.plan.map_or_else(
+        || Order::Follow(request.allow_prune.map_or(Allowance::Guarded, Allowance::UpTo)),
+        Order::Plan,
+    );
+    if settings.ledger == LedgerKind::Memory {
+        writeln!(
+            std::io::stderr(),
+            "no daemon is running, and the ledger is kept in memory (`ledger: memory`): nothing remains of this pass"
+        )?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let started = start::start(settings, tree::environment()).await?;
+        let prefix = tree::prefix(&settings.jobs);
+        let watcher = Watcher::start(settings.jobs.clone(), Wanted::Poll);
+        let follow = Follow::new(Arc::clone(&started.daemon), watcher, tree::loader(settings), prefix);
+        Ok(render::pass(&follow.once(&order).await))
+    })
 }

@@ -1,44 +1,57 @@
 //! `tintal plan`: what a pass would do.
 
-use std::{collections::BTreeMap, fmt::Write as _, io::Write as _, sync::Arc};
+mod markdown;
+mod text;
+
+use std::{io::Write as _, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use jiff::{Timestamp, tz::TimeZone};
-use serde_json::{Value, json};
+use jiff::Timestamp;
 
 use super::{
-    Exit, Failure, console,
+    Exit, Failure,
+    console::{self, block_on},
     next::{compiled, told, zone},
-    tree,
+    tree::{self, View},
 };
 use crate::{
     config::Settings,
+    control::{client, render, view::PlacementsView},
     engine::{clock, start::LEDGER_FILE},
     ledger::Ledger,
-    manifest::{problem::Severity, spec::Spec},
+    manifest::spec::Spec,
     plan::{
         desired::desired,
-        diff::{Change, Held, Live, Placement, Rest, Scanned, Step, diff},
-        fields::{FieldChange, fields},
-        guard::{Allowance, HeldBack, guard},
+        diff::{Change, Desired, Held, Live, Placement, Rest, Scanned, Step, diff},
+        document::{self, PlanDocument, PlannedStep, Reason, live_digest, tree_digest, verb},
+        fields::fields,
+        guard::{Allowance, guard},
     },
+    tier::LedgerKind,
 };
+
+/// Next fires that are shown before and after.
+const FIRES: usize = 3;
 
 /// Show what `apply` would change
 #[derive(Debug, Args)]
 #[command(name = "plan")]
 pub(super) struct PlanCommand {
-    /// Exit with 1 when there is something to do
+    /// Exit with 1 when there is something to do, or the manifests have errors
     #[arg(long)]
     exit_code: bool,
+
+    /// Plan this many prunes, past the guard
+    #[arg(long, value_name = "COUNT")]
+    allow_prune: Option<usize>,
 
     /// How to say it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 
-    /// Also write the plan as JSON to a file
+    /// Also write the plan to a file, for `tintal apply --plan`
     #[arg(long, value_name = "FILE")]
-    out: Option<std::path::PathBuf>,
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,205 +64,94 @@ enum Format {
     Markdown,
 }
 
-/// A step with what people want to know of it.
-struct Shown {
-    step: Step,
-    fields: Vec<FieldChange>,
-    next_before: Option<String>,
-    next_after: Option<String>,
-}
-
 impl PlanCommand {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let view = tree::load(settings)?;
         let live = live(settings)?;
-        let wanted = desired(&view.tree, Scanned { tree: view.tree_hash, rest: Rest::Settled });
-        let (steps, held_back) = guard(diff(&wanted, &live), &wanted, &live, Allowance::Guarded);
-        let now = clock::now();
-        let shown: Vec<Shown> = steps.into_iter().map(|step| show(step, &live, now)).collect();
-        let errors = view.tree.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-        let document = document(&shown, &held_back, &view.files);
+        let allowance = self.allow_prune.map_or(Allowance::Guarded, Allowance::UpTo);
+        let plan = plan(&view, &live, allowance, clock::now());
         if let Some(path) = &self.out {
-            std::fs::write(path, format!("{document:#}\n"))
+            let text = serde_json::to_string_pretty(&plan)?;
+            std::fs::write(path, format!("{text}\n"))
                 .map_err(|error| format!("the plan cannot be written to `{}`: {error}", path.display()))?;
         }
         match self.format {
-            Format::Json => console::json(&document)?,
-            Format::Text => write!(console::out(), "{}", text(&shown, &held_back))?,
-            Format::Markdown => write!(console::out(), "{}", markdown(&shown, &held_back))?,
+            Format::Json => console::json(&plan)?,
+            Format::Text => write!(console::out(), "{}", text::text(&plan))?,
+            Format::Markdown => write!(console::out(), "{}", markdown::markdown(&plan))?,
         }
-        if errors > 0 {
-            let frozen = view.tree.broken.len();
-            writeln!(
-                std::io::stderr(),
-                "{errors} error(s) in the manifests: {frozen} job(s) stay as they are; `tintal validate` lists them"
-            )?;
-        }
-        let differs = !shown.is_empty() || !held_back.is_empty();
-        Ok(if self.exit_code && differs { Exit::Found } else { Exit::Clean })
+        let found = !plan.steps.is_empty() || !plan.held_back.is_empty() || plan.errors > 0;
+        Ok(if self.exit_code && found { Exit::Found } else { Exit::Clean })
     }
 }
 
-/// What the ledger says that tiers hold. No ledger: nothing was applied yet.
+/// What tiers hold: as the daemon says; without a daemon, as the ledger says. No ledger: nothing
+/// was applied yet.
 fn live(settings: &Settings) -> Result<Live, Failure> {
+    let asked: Option<PlacementsView> = block_on(client::ask(&settings.state, "/v1/placements"))??;
+    if let Some(view) = asked {
+        return Ok(render::live(view));
+    }
+    if settings.ledger == LedgerKind::Memory {
+        writeln!(
+            std::io::stderr(),
+            "nothing is live: no daemon is running, and the ledger is kept in memory (`ledger: memory`)"
+        )?;
+        return Ok(Live::default());
+    }
     let rows = Ledger::peek_placements(&settings.state.join(LEDGER_FILE))?;
-    let placements: BTreeMap<Placement, Held> = rows
-        .into_iter()
-        .map(|row| {
-            let placement = Placement { job: row.spec.name.clone(), tier: row.tier };
-            (placement, Held { applied: row.digest, actual: row.digest, spec: Some(row.spec) })
-        })
-        .collect();
-    Ok(Live { placements, ..Live::default() })
+    let placements = rows.into_iter().map(|row| {
+        let placement = Placement { job: row.spec.name.clone(), tier: row.tier };
+        (placement, Held { applied: row.digest, actual: row.digest, spec: Some(row.spec) })
+    });
+    Ok(Live { placements: placements.collect(), ..Live::default() })
 }
 
-fn show(step: Step, live: &Live, now: Timestamp) -> Shown {
+fn plan(view: &View, live: &Live, allowance: Allowance, now: Timestamp) -> PlanDocument {
+    let scan = Scanned { tree: view.tree_hash, rest: Rest::Settled };
+    let wanted: Desired = desired(&view.tree, scan);
+    let (steps, held_back) = guard(diff(&wanted, live), &wanted, live, allowance);
+    PlanDocument {
+        v: document::VERSION,
+        tree: tree_digest(&wanted),
+        live: live_digest(live),
+        errors: view.tree.errors(),
+        frozen: view.tree.broken.iter().cloned().collect(),
+        steps: steps.iter().map(|step| planned(step, live, now)).collect(),
+        held_back,
+    }
+}
+
+fn planned(step: &Step, live: &Live, now: Timestamp) -> PlannedStep {
     let before = live.placements.get(&step.placement).and_then(|held| held.spec.clone());
-    let after = match &step.change {
-        Change::Put { spec, .. } => Some(Arc::clone(spec)),
-        Change::Prune => None,
+    let (after, why) = match &step.change {
+        Change::Put { spec, why, .. } => (Some(Arc::clone(spec)), Reason::from(*why)),
+        Change::Prune => (None, Reason::Removed),
     };
     let fields = match (&before, &after) {
         (Some(before), Some(after)) => fields(before, after),
         _ => Vec::new(),
     };
-    let next = |spec: &Option<Arc<Spec>>| spec.as_deref().and_then(|spec| next_fire(spec, now));
-    Shown { next_before: next(&before), next_after: next(&after), step, fields }
-}
-
-fn next_fire(spec: &Spec, now: Timestamp) -> Option<String> {
-    let schedule = compiled(spec).ok().filter(|_| spec.enabled)?;
-    let (_, zone): (String, TimeZone) = zone(spec);
-    schedule.next_after(now).map(|fire| told(fire.time, &zone))
-}
-
-fn why(change: &Change) -> (&'static str, &'static str) {
-    match change {
-        Change::Put { why, .. } => ("put", why.as_str()),
-        Change::Prune => ("prune", "removed"),
+    let fires = |spec: &Option<Arc<Spec>>| spec.as_deref().map_or_else(Vec::new, |spec| fires(spec, now));
+    let (fires_before, fires_after) = (fires(&before), fires(&after));
+    let (change, digest) = verb(&step.change);
+    PlannedStep {
+        job: step.placement.job.clone(),
+        tier: step.placement.tier,
+        change,
+        why,
+        digest,
+        fields,
+        next_before: fires_before.first().cloned(),
+        next_after: fires_after.first().cloned(),
+        fires_before,
+        fires_after,
     }
 }
 
-fn document(
-    shown: &[Shown],
-    held_back: &[HeldBack],
-    files: &[Arc<crate::manifest::file::ManifestFile>],
-) -> Value {
-    let mut hasher = blake3::Hasher::new();
-    for file in files {
-        hasher.update(file.path.as_bytes());
-        hasher.update(&[0]);
-        hasher.update(&file.content_hash);
-    }
-    let steps: Vec<Value> = shown
-        .iter()
-        .map(|shown| {
-            let (change, why) = why(&shown.step.change);
-            json!({
-                "job": shown.step.placement.job,
-                "tier": shown.step.placement.tier,
-                "change": change,
-                "why": why,
-                "fields": shown.fields,
-                "next_before": shown.next_before,
-                "next_after": shown.next_after,
-            })
-        })
-        .collect();
-    let held: Vec<Value> =
-        held_back.iter().map(|held| json!({"job": held.job, "reason": held.reason})).collect();
-    json!({"v": 1, "tree": hasher.finalize().to_hex().to_string(), "steps": steps, "held_back": held})
-}
-
-fn text(shown: &[Shown], held_back: &[HeldBack]) -> String {
-    let mut out = String::new();
-    for Shown { step, fields, next_before, next_after } in shown {
-        let sign = match &step.change {
-            Change::Put { why: crate::plan::diff::Why::New, .. } => '+',
-            Change::Put { .. } => '~',
-            Change::Prune => '-',
-        };
-        let _ = writeln!(out, "{sign} {step}");
-        for field in fields {
-            let _ = writeln!(
-                out,
-                "    {}: {} -> {}",
-                field.pointer,
-                value(field.before.as_ref()),
-                value(field.after.as_ref())
-            );
-        }
-        let none = || "none".to_owned();
-        match (next_before, next_after) {
-            (None, Some(after)) => drop(writeln!(out, "    next fire: {after}")),
-            (before, after) if before == after => {}
-            (before, after) => drop(writeln!(
-                out,
-                "    next fire: {} -> {}",
-                before.clone().unwrap_or_else(none),
-                after.clone().unwrap_or_else(none)
-            )),
-        }
-    }
-    for held in held_back {
-        let _ = writeln!(out, "! {} is not pruned: {}", held.job, held.reason);
-    }
-    if shown.is_empty() && held_back.is_empty() {
-        out.push_str("nothing to do\n");
-    } else {
-        let count = |change: &str| shown.iter().filter(|shown| why(&shown.step.change).0 == change).count();
-        let _ = writeln!(
-            out,
-            "\n{} to put, {} to prune, {} held back",
-            count("put"),
-            count("prune"),
-            held_back.len()
-        );
-    }
-    out
-}
-
-fn value(value: Option<&Value>) -> String {
-    value.map_or_else(|| "(none)".to_owned(), Value::to_string)
-}
-
-fn markdown(shown: &[Shown], held_back: &[HeldBack]) -> String {
-    if shown.is_empty() && held_back.is_empty() {
-        return "Nothing to do.\n".to_owned();
-    }
-    let mut out = String::from("| job | tier | change | fields | next fire |\n|---|---|---|---|---|\n");
-    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-    for Shown { step, fields, next_before, next_after } in shown {
-        let (change, why) = why(&step.change);
-        let fields: Vec<String> = fields
-            .iter()
-            .map(|field| {
-                let line = format!(
-                    "`{}`: {} → {}",
-                    field.pointer,
-                    value(field.before.as_ref()),
-                    value(field.after.as_ref())
-                );
-                cell(&line)
-            })
-            .collect();
-        let next = match (next_before, next_after) {
-            (before, after) if before == after => before.clone().unwrap_or_default(),
-            (before, after) => {
-                let none = || "none".to_owned();
-                format!("{} → {}", before.clone().unwrap_or_else(none), after.clone().unwrap_or_else(none))
-            }
-        };
-        let _ = writeln!(
-            out,
-            "| {} | {} | {change} ({why}) | {} | {next} |",
-            step.placement.job,
-            step.placement.tier,
-            fields.join("<br>")
-        );
-    }
-    for held in held_back {
-        let _ = writeln!(out, "\n**{} is not pruned**: {}", held.job, held.reason);
-    }
-    out
+/// The next fires of a job; none while it is disabled.
+fn fires(spec: &Spec, now: Timestamp) -> Vec<String> {
+    let Some(schedule) = compiled(spec).ok().filter(|_| spec.enabled) else { return Vec::new() };
+    let (_, zone) = zone(spec);
+    schedule.fires_after(now).take(FIRES).map(|fire| told(fire.time, &zone)).collect()
 }

@@ -33,6 +33,23 @@ pub enum ClientError {
     },
 }
 
+/// Asks the daemon of `state` for a document; `None` when no daemon runs.
+///
+/// # Errors
+///
+/// As [`ClientError`] says.
+pub async fn ask<T: DeserializeOwned>(state: &Path, path: &str) -> Result<Option<T>, ClientError> {
+    let answer = match Client::new(state) {
+        Ok(client) => client.get(path).await,
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok(document) => Ok(Some(document)),
+        Err(ClientError::NotRunning { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// A connection to the daemon of a state directory.
 #[derive(Debug)]
 pub struct Client {

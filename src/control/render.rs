@@ -3,14 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::PoisonError,
+    sync::{Arc, PoisonError},
 };
 
 use jiff::Timestamp;
 
 use super::view::{
     AttemptView, ConditionView, DaemonView, HealthView, HeldBackView, JobView, LastRunView, PassView,
-    RunView, RunsView, SourceView, StatusView, TierView, VERSION,
+    PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView, TierView, VERSION,
 };
 use crate::{
     engine::{
@@ -19,6 +19,7 @@ use crate::{
     },
     ledger::{AttemptRow, LastRun, LedgerError, RunRow},
     manifest::{characteristics::Tier, name::JobName},
+    plan::diff::{Held, Live, Placement},
     run::{Cause, Outcome},
 };
 
@@ -152,6 +153,33 @@ fn source(root: &Path, tree: &TreeState, now: Timestamp) -> SourceView {
         files_parsed: tree.parsed,
         tree: tree.digest.map(|digest| blake3::Hash::from_bytes(digest).to_hex().to_string()),
     }
+}
+
+/// `GET /v1/placements`.
+#[must_use]
+pub fn placements(live: &Live) -> PlacementsView {
+    let placements = live.placements.iter().map(|(placement, held)| PlacementView {
+        job: placement.job.clone(),
+        tier: placement.tier,
+        applied: held.applied,
+        actual: held.actual,
+        spec: held.spec.as_deref().cloned(),
+    });
+    PlacementsView {
+        v: VERSION,
+        placements: placements.collect(),
+        unseen: live.unseen.iter().copied().collect(),
+    }
+}
+
+/// The live state that a `GET /v1/placements` told of.
+#[must_use]
+pub fn live(view: PlacementsView) -> Live {
+    let placements = view.placements.into_iter().map(|held| {
+        let placement = Placement { job: held.job, tier: held.tier };
+        (placement, Held { applied: held.applied, actual: held.actual, spec: held.spec.map(Arc::new) })
+    });
+    Live { placements: placements.collect(), unseen: view.unseen.into_iter().collect() }
 }
 
 /// `GET /v1/runs`.

@@ -6,6 +6,7 @@
 //! | `GET /readyz` | 200 once the first pass is done, until the daemon stops |
 //! | `GET /healthz` | 200 when every manifest is live as written, else 503 with the names |
 //! | `GET /v1/status` | `StatusView` |
+//! | `GET /v1/placements` | `PlacementsView`: what the tiers hold |
 //! | `GET /v1/runs?job=&limit=` | `RunsView` |
 //! | `GET /v1/runs/{run}` | `RunsView` of one run |
 //! | `GET /v1/runs/{run}/attempts/{n}/log?follow=` | the output, as it comes with `follow=true` |
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Path, Query, State},
+    extract::{DefaultBodyLimit, Path, Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -29,19 +30,25 @@ use serde::Deserialize;
 use tokio::{net::UnixListener, sync::watch};
 
 use super::view::{
-    ChangeView, ErrorView, HealthView, PassView, PauseRequest, ReconcileRequest, RunsView, StatusView,
-    TriggerRequest, TriggerView, VERSION,
+    ChangeView, ErrorView, HealthView, PassView, PauseRequest, PlacementsView, ReconcileRequest, RunsView,
+    StatusView, TriggerRequest, TriggerView, VERSION,
 };
 use super::{follow, render};
 use crate::{
     engine::{
         daemon::Daemon,
         hand::{HandError, Handled},
+        reconcile::{self, Order},
     },
     ledger::RunQuery,
     manifest::name::JobName,
+    plan::guard::Allowance,
     run::RunId,
 };
+
+/// Most bytes of a request: a plan of a hundred thousand steps. Only the daemon's own user can
+/// send one.
+const REQUEST_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Runs that one answer gives when the request names no limit.
 const RUNS_DEFAULT: usize = 50;
@@ -64,6 +71,7 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
         .route("/v1/status", get(status))
+        .route("/v1/placements", get(placements))
         .route("/v1/runs", get(runs))
         .route("/v1/runs/{run}", get(run))
         .route("/v1/runs/{run}/attempts/{n}/log", get(log))
@@ -72,8 +80,9 @@ pub async fn serve(
         .route("/v1/jobs/{job}/pause", post(pause))
         .route("/v1/jobs/{job}/resume", post(resume))
         .route("/v1/jobs/{job}/cancel", post(cancel_job))
-        .route("/v1/reconcile", post(reconcile))
+        .route("/v1/reconcile", post(make_pass))
         .fallback(async || refuse(StatusCode::NOT_FOUND, "the control socket has no such path"))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(daemon);
     axum::serve(listener, router)
         .with_graceful_shutdown(async move {
@@ -124,6 +133,11 @@ async fn status(State(daemon): State<Arc<Daemon>>) -> Response {
         Ok(view) => Json::<StatusView>(view).into_response(),
         Err(error) => broken(&error),
     }
+}
+
+async fn placements(State(daemon): State<Arc<Daemon>>) -> Json<PlacementsView> {
+    let (live, _) = reconcile::observe(&daemon.backends()).await;
+    Json(render::placements(&live))
 }
 
 /// What `GET /v1/runs` may ask for.
@@ -247,8 +261,15 @@ fn hand_error(error: &HandError) -> Response {
     }
 }
 
-async fn reconcile(State(daemon): State<Arc<Daemon>>, Json(request): Json<ReconcileRequest>) -> Response {
-    match daemon.reconcile(request.allow_prune).await {
+async fn make_pass(State(daemon): State<Arc<Daemon>>, Json(request): Json<ReconcileRequest>) -> Response {
+    let order = match (request.plan, request.allow_prune) {
+        (Some(plan), None) => Order::Plan(plan),
+        (None, allowed) => Order::Follow(allowed.map_or(Allowance::Guarded, Allowance::UpTo)),
+        (Some(_), Some(_)) => {
+            return refuse(StatusCode::BAD_REQUEST, "a plan lists its prunes; it takes no `allow_prune`");
+        }
+    };
+    match daemon.reconcile(order).await {
         Some(report) => Json::<PassView>(render::pass(&report)).into_response(),
         None => refuse(StatusCode::CONFLICT, "the daemon is stopping"),
     }

@@ -8,6 +8,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::{
+    manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
+    plan::document::PlanDocument,
+};
+
 /// Version of every shape in this file.
 pub const VERSION: u32 = 1;
 
@@ -184,6 +189,32 @@ pub struct AttemptView {
     pub worker: Option<String>,
 }
 
+/// `GET /v1/placements`: what the tiers hold.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlacementsView {
+    /// [`VERSION`].
+    pub v: u32,
+    /// By job and tier.
+    pub placements: Vec<PlacementView>,
+    /// Tiers that could not be seen.
+    pub unseen: Vec<Tier>,
+}
+
+/// One job on one tier.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlacementView {
+    /// The job.
+    pub job: JobName,
+    /// The tier.
+    pub tier: Tier,
+    /// Digest of what was applied last.
+    pub applied: Digest,
+    /// Digest of what the tier holds now.
+    pub actual: Digest,
+    /// What was applied last, when it is known.
+    pub spec: Option<Spec>,
+}
+
 /// What a person asks for with `trigger`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -218,6 +249,9 @@ pub struct ReconcileRequest {
     /// How many jobs the pass may prune, past the guard.
     #[serde(default)]
     pub allow_prune: Option<usize>,
+    /// The plan whose steps are to be done, and no others.
+    #[serde(default)]
+    pub plan: Option<PlanDocument>,
 }
 
 /// What a pass did.

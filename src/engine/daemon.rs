@@ -13,13 +13,19 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{clock::Jumps, decide::Decider, fire::NextFires, pauses::Pauses, reconcile::Pass};
+use super::{
+    clock::Jumps,
+    decide::Decider,
+    fire::NextFires,
+    pauses::Pauses,
+    reconcile::{Order, Pass},
+};
 use crate::{
-    backend::{in_process::InProcess, running::Running},
+    backend::{Backend, in_process::InProcess, running::Running},
     ledger::Ledger,
     load::Origin,
     manifest::name::JobName,
-    plan::guard::{Allowance, HeldBack},
+    plan::guard::HeldBack,
 };
 
 /// How long a run may take to record its end.
@@ -62,8 +68,8 @@ pub struct Parts {
 /// A pass that somebody waits for.
 #[derive(Debug)]
 pub struct PassRequest {
-    /// What the person said about prunes.
-    pub allowance: Allowance,
+    /// What it is to do.
+    pub order: Order,
     /// Where the report goes.
     pub reply: oneshot::Sender<PassReply>,
 }
@@ -194,6 +200,12 @@ impl Daemon {
         &self.parts.in_process
     }
 
+    /// What serves the tiers.
+    #[must_use]
+    pub fn backends(&self) -> Vec<Arc<dyn Backend>> {
+        vec![Arc::clone(&self.parts.in_process) as Arc<dyn Backend>]
+    }
+
     /// The runs that go on.
     #[must_use]
     pub fn running(&self) -> &Running {
@@ -262,10 +274,9 @@ impl Daemon {
     }
 
     /// Asks for a pass and waits for its report; `None` when the daemon stops.
-    pub async fn reconcile(&self, allow_prune: Option<usize>) -> Option<PassReply> {
-        let allowance = allow_prune.map_or(Allowance::Guarded, Allowance::UpTo);
+    pub async fn reconcile(&self, order: Order) -> Option<PassReply> {
         let (reply, report) = oneshot::channel();
-        self.requests.send(PassRequest { allowance, reply }).await.ok()?;
+        self.requests.send(PassRequest { order, reply }).await.ok()?;
         report.await.ok()
     }
 }

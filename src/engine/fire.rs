@@ -360,6 +360,20 @@ mod tests {
         }
     }
 
+    /// The clock went back and the job was edited, so that a fire time comes a second time.
+    #[tokio::test]
+    async fn a_run_that_goes_on_keeps_its_place_when_its_fire_time_comes_again() {
+        let ledger = Ledger::open(&Location::Memory).unwrap();
+        let mut state = state(&ledger, &job(&serde_json::json!([cron("45 5 * * *")])), at("28T02:00"));
+        state.wake(at("28T03:45"), None).await.unwrap();
+        let running = Arc::clone(&state.with.decider.running);
+        assert_eq!(running.len(), 1);
+        let edited = job(&serde_json::json!([cron("45 5,6 * * *")]));
+        state.take(JobChange::Put { job: edited, cursor: at("28T02:00") });
+        state.wake(at("28T03:45"), None).await.unwrap();
+        assert_eq!((running.len(), rows(&ledger).await.len()), (1, 1));
+    }
+
     #[tokio::test]
     async fn an_edit_after_the_gap_does_not_take_its_record_away() {
         let ledger = Ledger::open(&Location::Memory).unwrap();

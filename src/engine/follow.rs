@@ -3,7 +3,11 @@
 //! Whatever wakes it – a file event, the timer, SIGHUP, a person – the same happens: scan, settle,
 //! load, plan, apply. Which file changed is not asked.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::{
@@ -14,8 +18,8 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     clock,
-    daemon::{Condition, Daemon, PassReport, PassRequest},
-    reconcile::{Pass, pass},
+    daemon::{Condition, Daemon, PassReply, PassReport, PassRequest},
+    reconcile::{Order, Pass, pass, planned},
 };
 use crate::{
     backend::Backend,
@@ -62,19 +66,12 @@ pub struct Follow {
     is_polling: bool,
 }
 
-/// Why the loop woke up.
-enum Woken {
-    Nudge,
-    Asked(PassRequest),
-    Stop,
-}
-
 impl Follow {
     /// A loop over the tree of a daemon. `prefix` is what people see in front of each path.
     #[must_use]
     pub fn new(daemon: Arc<Daemon>, watcher: Watcher, loader: Loader, prefix: String) -> Self {
         let scanner = Scanner::new(daemon.parts().root.clone());
-        let backends = vec![Arc::clone(&daemon.parts().in_process) as Arc<dyn Backend>];
+        let backends = daemon.backends();
         Self {
             daemon,
             backends,
@@ -106,53 +103,69 @@ impl Follow {
     ) {
         let mut first = Some(first);
         let nudge = self.watcher.nudge();
-        let mut asked: Vec<PassRequest> = Vec::new();
-        while let Ok(request) = requests.try_recv() {
-            asked.push(request);
-        }
+        let mut asked: VecDeque<PassRequest> = VecDeque::new();
         loop {
-            let report = self.round(&asked, &mut stop).await;
-            for request in asked.drain(..) {
-                let _ = request.reply.send(report.clone_for_reply());
-            }
-            // A round that was stopped is no pass.
-            if !*stop.borrow()
-                && let Some(first) = first.take()
-            {
-                let _ = first.send(());
-            }
-            let failed =
-                report.pass.as_ref().is_some_and(|pass| !pass.failed.is_empty() || !pass.unseen.is_empty());
-            let is_moving = self.desired.as_ref().is_some_and(|desired| desired.scan.rest == Rest::Moving);
-            let wait = if failed {
-                self.retry = (self.retry * 2).min(RETRY_MAX);
-                self.retry / 2
-            } else {
-                self.retry = RETRY;
-                if is_moving { RETRY } else { RESCAN_EVERY }
-            };
-            let woken = tokio::select! {
-                biased;
-                _ = stop.wait_for(|stop| *stop) => Woken::Stop,
-                request = requests.recv() => request.map_or(Woken::Stop, Woken::Asked),
-                () = nudge.notified() => Woken::Nudge,
-                () = sleep(wait) => Woken::Nudge,
-            };
-            match woken {
-                Woken::Stop => return,
-                Woken::Nudge => {}
-                Woken::Asked(request) => asked.push(request),
-            }
             while let Ok(request) = requests.try_recv() {
-                asked.push(request);
+                asked.push_back(request);
+            }
+            let (order, replies) = batch(&mut asked);
+            let report = self.round(&order, &mut stop).await;
+            for reply in replies {
+                let _ = reply.send(report.clone_for_reply());
+            }
+            if !asked.is_empty() {
+                continue;
+            }
+            let wait = match order {
+                // What else the manifests ask for is not left waiting.
+                Order::Plan(_) => Duration::ZERO,
+                Order::Follow(_) => {
+                    // A round that was stopped is no pass.
+                    if !*stop.borrow()
+                        && let Some(first) = first.take()
+                    {
+                        let _ = first.send(());
+                    }
+                    self.wait_after(&report)
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                request = requests.recv() => match request {
+                    Some(request) => asked.push_back(request),
+                    None => return,
+                },
+                () = nudge.notified() => {}
+                () = sleep(wait) => {}
             }
         }
+    }
+
+    /// One round, for a pass without a daemon.
+    pub async fn once(mut self, order: &Order) -> PassReply {
+        let (_go, mut never) = watch::channel(false);
+        self.round(order, &mut never).await.clone_for_reply()
+    }
+
+    /// How long to wait for a nudge before the next round.
+    fn wait_after(&mut self, report: &PassReport) -> Duration {
+        let failed =
+            report.pass.as_ref().is_some_and(|pass| !pass.failed.is_empty() || !pass.unseen.is_empty());
+        if failed {
+            let wait = self.retry;
+            self.retry = (self.retry * 2).min(RETRY_MAX);
+            return wait;
+        }
+        self.retry = RETRY;
+        let is_moving = self.desired.as_ref().is_some_and(|desired| desired.scan.rest == Rest::Moving);
+        if is_moving { RETRY } else { RESCAN_EVERY }
     }
 
     /// One round: a scan that rests, and a pass. A pass over an unchanged tree finds what was held
     /// back, has failed, or was changed behind our back; when there is nothing of it, it costs a
     /// comparison.
-    async fn round(&mut self, asked: &[PassRequest], stop: &mut watch::Receiver<bool>) -> PassReport {
+    async fn round(&mut self, order: &Order, stop: &mut watch::Receiver<bool>) -> PassReport {
         let scan = loop {
             let scan = match self.scan() {
                 Ok(scan) => scan,
@@ -175,14 +188,17 @@ impl Follow {
             self.load(scan, *rest);
         }
         let Some(desired) = &self.desired else { return PassReport::default() };
-        let allowance =
-            asked.iter().map(|request| request.allowance).max_by_key(|allowance| match allowance {
-                Allowance::Guarded => 0,
-                Allowance::UpTo(count) => *count,
-            });
-        let pass = pass(desired, &self.backends, allowance.unwrap_or_default()).await;
-        self.tell(&pass);
         let errors = self.daemon.tree().errors;
+        let pass = match order {
+            Order::Follow(allowance) => pass(desired, &self.backends, *allowance).await,
+            Order::Plan(plan) => match planned(plan, desired, &self.backends).await {
+                Ok(pass) => pass,
+                Err(stale) => {
+                    return PassReport { pass: None, failure: Some(stale.to_string()), errors };
+                }
+            },
+        };
+        self.tell(&pass);
         PassReport { pass: Some(pass), failure: None, errors }
     }
 
@@ -323,6 +339,27 @@ impl Follow {
             }
         });
     }
+}
+
+/// Takes the requests that one pass answers: a plan alone, or all that follow the manifests, with
+/// the widest of their allowances. Without a request, a pass that the guard watches over.
+fn batch(asked: &mut VecDeque<PassRequest>) -> (Order, Vec<oneshot::Sender<PassReply>>) {
+    let mut allowance = Allowance::Guarded;
+    let mut replies = Vec::new();
+    while let Some(request) = asked.pop_front() {
+        match request.order {
+            Order::Follow(more) => {
+                allowance = allowance.max(more);
+                replies.push(request.reply);
+            }
+            Order::Plan(_) if !replies.is_empty() => {
+                asked.push_front(request);
+                break;
+            }
+            order @ Order::Plan(_) => return (order, vec![request.reply]),
+        }
+    }
+    (Order::Follow(allowance), replies)
 }
 
 /// A condition; one that held before keeps its time.

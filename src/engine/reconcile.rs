@@ -11,6 +11,7 @@ use crate::{
     backend::{Backend, BackendError},
     plan::{
         diff::{Change, Desired, Held, Live, Step, diff},
+        document::{PlanDocument, Stale, allowed},
         guard::{Allowance, HeldBack, guard},
     },
 };
@@ -18,6 +19,15 @@ use crate::{
 /// Steps of one kind that are under way at once: enough to fill a group commit of the ledger, few
 /// enough to be gentle with a server.
 const STEPS_AT_ONCE: usize = 512;
+
+/// What a pass is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// What the manifests ask for, with what a person said about prunes.
+    Follow(Allowance),
+    /// The steps of this plan, and no others.
+    Plan(PlanDocument),
+}
 
 /// What a pass did.
 #[derive(Debug, Default)]
@@ -46,8 +56,8 @@ impl Pass {
 /// prunes by the puts that were confirmed: where a put failed, what it was to replace may be all
 /// that is left. Nothing is remembered between passes.
 pub async fn pass(desired: &Desired, backends: &[Arc<dyn Backend>], allowance: Allowance) -> Pass {
-    let mut pass = Pass::default();
-    let live = observe(backends, &mut pass).await;
+    let (live, unseen) = observe(backends).await;
+    let mut pass = Pass { unseen, ..Pass::default() };
     let (puts, prunes): (Vec<Step>, Vec<Step>) =
         diff(desired, &live).into_iter().partition(|step| matches!(step.change, Change::Put { .. }));
     apply_all(puts, backends, &mut pass).await;
@@ -55,6 +65,29 @@ pub async fn pass(desired: &Desired, backends: &[Arc<dyn Backend>], allowance: A
     pass.held_back = held_back;
     apply_all(prunes, backends, &mut pass).await;
     pass
+}
+
+/// Does the steps of a plan, and no others. A person has seen the list, so the guard has no say.
+///
+/// # Errors
+///
+/// When the plan was made from another tree or another live state; nothing was done then.
+pub async fn planned(
+    plan: &PlanDocument,
+    desired: &Desired,
+    backends: &[Arc<dyn Backend>],
+) -> Result<Pass, Stale> {
+    let (live, unseen) = observe(backends).await;
+    let mut pass = Pass { unseen, ..Pass::default() };
+    if !pass.unseen.is_empty() {
+        return Ok(pass);
+    }
+    let (puts, prunes): (Vec<Step>, Vec<Step>) = allowed(plan, desired, &live)?
+        .into_iter()
+        .partition(|step| matches!(step.change, Change::Put { .. }));
+    apply_all(puts, backends, &mut pass).await;
+    apply_all(prunes, backends, &mut pass).await;
+    Ok(pass)
 }
 
 /// What is held once these puts are confirmed.
@@ -79,19 +112,20 @@ async fn apply_all(steps: Vec<Step>, backends: &[Arc<dyn Backend>], pass: &mut P
     }
 }
 
-/// Reads what the backends hold.
-async fn observe(backends: &[Arc<dyn Backend>], pass: &mut Pass) -> Live {
+/// Reads what the backends hold; and why of those that did not answer.
+pub async fn observe(backends: &[Arc<dyn Backend>]) -> (Live, Vec<BackendError>) {
     let mut live = Live::default();
+    let mut unseen = Vec::new();
     for backend in backends {
         match backend.observe().await {
             Ok(placements) => live.placements.extend(placements),
             Err(error) => {
                 live.unseen.insert(backend.tier());
-                pass.unseen.push(error);
+                unseen.push(error);
             }
         }
     }
-    live
+    (live, unseen)
 }
 
 async fn apply(step: Step, backends: &[Arc<dyn Backend>]) -> (Step, Result<(), BackendError>) {

@@ -1,14 +1,17 @@
-//! The fields in which two specs differ.
+//! The fields in which two specs differ, in the words of a manifest.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::manifest::spec::Spec;
+use crate::{
+    load::effective::effective,
+    manifest::{spec::Spec, yaml::node::escaped},
+};
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FieldChange {
-    /// JSON pointer into the spec.
+    /// JSON pointer into the effective manifest, as `tintal explain` shows it.
     pub pointer: String,
     /// The value before; absent when there was none.
     pub before: Option<Value>,
@@ -16,15 +19,11 @@ pub struct FieldChange {
     pub after: Option<Value>,
 }
 
-/// Lists the fields that differ, in the order of the spec.
+/// Lists the fields that differ, in the order of a manifest.
 #[must_use]
 pub fn fields(before: &Spec, after: &Spec) -> Vec<FieldChange> {
-    let json = |spec: &Spec| match serde_json::to_value(spec) {
-        Ok(value) => value,
-        Err(error) => unreachable!("a spec is plain data with text keys: {error}"),
-    };
     let mut changes = Vec::new();
-    compare("", Some(&json(before)), Some(&json(after)), &mut changes);
+    compare("", Some(&effective(before)), Some(&effective(after)), &mut changes);
     changes
 }
 
@@ -34,8 +33,7 @@ fn compare(pointer: &str, before: Option<&Value>, after: Option<&Value>, changes
         (Some(Value::Object(old)), Some(Value::Object(new))) => {
             let added = new.keys().filter(|key| !old.contains_key(*key));
             for key in old.keys().chain(added) {
-                let key_pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
-                compare(&key_pointer, old.get(key), new.get(key), changes);
+                compare(&format!("{pointer}/{}", escaped(key)), old.get(key), new.get(key), changes);
             }
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) if old.len() == new.len() => {

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::diff::{Change, Desired, Live, Rest, Step};
 use crate::manifest::name::JobName;
 
@@ -15,8 +17,8 @@ pub const PRUNE_FREE: usize = 5;
 /// Share of the held jobs, as one part in so many, that a pass may prune without asking.
 pub const PRUNE_SHARE: usize = 5;
 
-/// What a person said about prunes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a person said about prunes; the greater of two is the one that says more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Allowance {
     /// Nothing: the guard decides.
     #[default]
@@ -26,7 +28,8 @@ pub enum Allowance {
 }
 
 /// A prune that was held back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HeldBack {
     /// The job.
     pub job: JobName,
@@ -49,41 +52,30 @@ pub fn guard(
     live: &Live,
     allowance: Allowance,
 ) -> (Vec<Step>, Vec<HeldBack>) {
-    let put: BTreeSet<&JobName> = steps
-        .iter()
-        .filter(|step| matches!(step.change, Change::Put { .. }))
-        .map(|step| &step.placement.job)
-        .collect();
-    let leaves = |step: &Step| {
-        matches!(step.change, Change::Prune)
-            && !put.contains(&step.placement.job)
-            && !live
-                .placements
-                .keys()
-                .any(|other| other.job == step.placement.job && other.tier != step.placement.tier)
+    // A job on two tiers leaves once, and one that is asked for does not leave.
+    let leaves =
+        |step: &Step| matches!(step.change, Change::Prune) && !desired.jobs.contains_key(&step.placement.job);
+    let jobs = |steps: &[Step], is_counted: &dyn Fn(&Step) -> bool| -> BTreeSet<JobName> {
+        steps.iter().filter(|step| is_counted(step)).map(|step| step.placement.job.clone()).collect()
     };
-    let leaving = steps.iter().filter(|step| leaves(step)).count();
-    let held_before = live.placements.keys().map(|placement| &placement.job);
-    let held = held_before.chain(put.iter().copied()).collect::<BTreeSet<_>>().len();
-    let refused = unknown(leaving, desired, allowance).or_else(|| refusal(leaving, held, allowance));
+    let leaving = jobs(&steps, &leaves);
+    if leaving.is_empty() {
+        return (steps, Vec::new());
+    }
+    let mut held = jobs(&steps, &|step| matches!(step.change, Change::Put { .. }));
+    held.extend(live.placements.keys().map(|placement| placement.job.clone()));
+    let refused =
+        unknown(leaving.len(), desired, allowance).or_else(|| refusal(leaving.len(), held.len(), allowance));
     let Some(reason) = refused else { return (steps, Vec::new()) };
 
-    let is_leaving: Vec<bool> = steps.iter().map(leaves).collect();
-    let mut kept = Vec::new();
-    let mut held_back = Vec::new();
-    for (step, is_leaving) in steps.into_iter().zip(is_leaving) {
-        if is_leaving {
-            held_back.push(HeldBack { job: step.placement.job, reason: reason.clone() });
-        } else {
-            kept.push(step);
-        }
-    }
-    (kept, held_back)
+    let kept = steps.into_iter().filter(|step| !leaves(step)).collect();
+    let held_back = leaving.into_iter().map(|job| HeldBack { job, reason: reason.clone() });
+    (kept, held_back.collect())
 }
 
 /// Why it is not known whether jobs are still asked for.
 fn unknown(leaving: usize, desired: &Desired, allowance: Allowance) -> Option<String> {
-    if leaving > 0 && desired.scan.rest == Rest::Moving {
+    if desired.scan.rest == Rest::Moving {
         return Some(
             "the manifests were still being written when they were read; it is looked at again once they rest"
                 .to_owned(),
@@ -96,7 +88,6 @@ fn unknown(leaving: usize, desired: &Desired, allowance: Allowance) -> Option<St
     };
     match allowance {
         Allowance::UpTo(count) if leaving <= count => None,
-        _ if leaving == 0 => None,
         _ => Some(format!(
             "`{first}`{more} cannot be read, so it is not known whether the job is still asked for; \
              `tintal validate` says what is wrong with it"
@@ -108,7 +99,6 @@ fn unknown(leaving: usize, desired: &Desired, allowance: Allowance) -> Option<St
 fn refusal(leaving: usize, held: usize, allowance: Allowance) -> Option<String> {
     let way_out = format!("if that is meant, run `tintal apply --allow-prune {leaving}`");
     match allowance {
-        _ if leaving == 0 => None,
         Allowance::UpTo(count) if leaving <= count => None,
         Allowance::UpTo(count) => {
             Some(format!("the pass would prune {leaving} jobs, and only {count} are allowed; {way_out}"))

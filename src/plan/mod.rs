@@ -5,6 +5,7 @@
 
 pub mod desired;
 pub mod diff;
+pub mod document;
 pub mod fields;
 pub mod guard;
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     diff::{Change, Desired, Held, Live, Placement, Rest, Step, Wanted, diff},
+    document::{PlanDocument, PlannedStep, Reason, Stale, Verb, allowed, live_digest, tree_digest},
     fields::fields,
     guard::{Allowance, guard},
 };
@@ -142,6 +143,8 @@ fn guard_table() {
     check_guard("a@queue=1",   "a@queue=1/1 b@queue=1/1",      Guarded,  &["prune b on queue"],                     &[]);
     check_guard("n@queue=1",   "a@queue=1/1",                  Guarded,  &["create n on queue", "prune a on queue"],&[]);
     check_guard("n@queue=1",   "a@queue=1/1 n@queue=1/1",      Guarded,  &["prune a on queue"],                     &[]);
+    check_guard("",            "a@in-process=1/1 a@queue=1/1", Guarded,  &[],                                       &["a"]);
+    check_guard("b@queue=1 ?", "a@in-process=1/1 a@queue=1/1 b@queue=1/1", Guarded, &[],                           &["a"]);
     check_guard("n!",          "a@queue=1/1",                  Guarded,  &[],                                       &["a"]);
     check_guard("a@queue=1",   "a@in-process=1/1 a@queue=1/1", Guarded,  &["prune a on in-process"],                &[]);
     check_guard("a@queue=1",   seven,                          Guarded,  &[],                                       &["b", "c", "d", "e", "f", "g"]);
@@ -178,6 +181,85 @@ fn the_guard_says_the_same_before_and_after_the_puts() {
         assert_eq!(held_back(&before), held_back(&after), "{count}");
         assert_eq!(held_back(&before), if count <= 5 { 0 } else { count }, "{count}");
     }
+}
+
+/// A plan with these steps, `put job@tier=version` or `prune job@tier`, made from these states.
+fn document(wanted: &Desired, held: &Live, steps: &[&str]) -> PlanDocument {
+    let steps = steps.iter().map(|step| {
+        let (change, rest) = match step.split_once(' ').unwrap() {
+            ("put", rest) => (Verb::Put, rest),
+            (_, rest) => (Verb::Prune, rest),
+        };
+        let (name, rest) = rest.split_once('@').unwrap();
+        let (on, version) = rest.split_once('=').unwrap_or((rest, ""));
+        PlannedStep {
+            job: job(name),
+            tier: tier(on),
+            change,
+            why: if change == Verb::Put { Reason::New } else { Reason::Removed },
+            digest: (change == Verb::Put).then(|| Digest::of(&spec(name, version))),
+            fields: Vec::new(),
+            next_before: None,
+            next_after: None,
+            fires_before: Vec::new(),
+            fires_after: Vec::new(),
+        }
+    });
+    PlanDocument {
+        v: 1,
+        tree: tree_digest(wanted),
+        live: live_digest(held),
+        errors: 0,
+        frozen: Vec::new(),
+        steps: steps.collect(),
+        held_back: Vec::new(),
+    }
+}
+
+/// F12b: an empty list allows nothing.
+#[test]
+fn a_plan_allows_what_is_on_its_list() {
+    let (wanted, held) = (desired("a@queue=2 n@queue=1"), live("a@queue=1/1 b@queue=1/1"));
+    let of = |steps: &[&str]| allowed(&document(&wanted, &held, steps), &wanted, &held);
+    assert_eq!(show(&of(&[]).unwrap()), Vec::<String>::new());
+    assert_eq!(show(&of(&["prune b@queue"]).unwrap()), ["prune b on queue"]);
+    assert_eq!(
+        show(&of(&["put n@queue=1", "put a@queue=2"]).unwrap()),
+        ["update a on queue", "create n on queue"]
+    );
+    for other in ["put a@queue=3", "prune a@queue", "put c@queue=1", "prune b@in-process"] {
+        assert_eq!(of(&["prune b@queue", other]).unwrap_err(), Stale::Steps, "{other}");
+    }
+}
+
+#[test]
+fn a_plan_holds_for_the_tree_and_the_live_state_that_it_was_made_from() {
+    let (wanted, held) = (desired("a@queue=1"), live("a@queue=1/1 b@queue=1/1"));
+    let plan = document(&wanted, &held, &["prune b@queue"]);
+    let mut edited = wanted.clone();
+    edited.scan.tree = [1; 32];
+    assert_eq!(allowed(&plan, &edited, &held).unwrap_err(), Stale::Tree);
+    assert_eq!(allowed(&plan, &desired("a@queue=1 ~"), &held).unwrap_err(), Stale::Moving);
+    for other in [
+        "a@queue=1/1",
+        "a@queue=1/1 b@queue=2/2",
+        "a@queue=1/2 b@queue=1/1",
+        "a@queue=1/1 b@queue=1/1 ?workflow",
+    ] {
+        assert_eq!(allowed(&plan, &wanted, &live(other)).unwrap_err(), Stale::Live, "{other}");
+    }
+}
+
+/// The file has a version, and keys are only ever added to it.
+#[test]
+fn a_plan_of_this_version_reads_as_it_was_written() {
+    let text = r#"{"v":1,"tree":"00","live":"11","errors":0,"frozen":["f"],"steps":[{"job":"a","tier":"queue",
+        "change":"prune","why":"removed","digest":null,"fields":[{"pointer":"/run","before":1,"after":null}],
+        "next_before":"x","next_after":null,"fires_before":["x"],"fires_after":[]}],
+        "held_back":[{"job":"b","reason":"r"}]}"#;
+    let plan: PlanDocument = serde_json::from_str(text).unwrap();
+    let again: serde_json::Value = serde_json::to_value(&plan).unwrap();
+    assert_eq!(again, serde_json::from_str::<serde_json::Value>(text).unwrap());
 }
 
 #[test]
