@@ -67,6 +67,13 @@ pub fn gap_id(job: &JobName, at: Timestamp) -> RunId {
     RunId(Uuid::new_v5(&RUN_NAMESPACE, text.as_bytes()))
 }
 
+/// The id of the record that the clock went back behind what was decided of a job. No run has it.
+#[must_use]
+pub fn back_id(job: &JobName, at: Timestamp) -> RunId {
+    let text = format!("{job}\n{}\nback", at.as_nanosecond());
+    RunId(Uuid::new_v5(&RUN_NAMESPACE, text.as_bytes()))
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -123,7 +130,7 @@ pub enum Outcome {
     },
     /// A person, or the end of the daemon, stopped it.
     Cancelled,
-    /// The daemon was killed while it ran; how it ended is not known.
+    /// It was begun, and the daemon ended before its end was recorded; how it ended is not known.
     Abandoned,
 }
 
@@ -188,7 +195,7 @@ impl fmt::Display for Outcome {
                 write!(f, "failed steps: {}; skipped: {}", failed.join(", "), skipped.join(", "))
             }
             Self::Cancelled => f.write_str("cancelled"),
-            Self::Abandoned => f.write_str("abandoned: the daemon was killed while it ran"),
+            Self::Abandoned => f.write_str("abandoned: the daemon ended before its end was recorded"),
         }
     }
 }
@@ -217,6 +224,65 @@ pub fn next(attempt: u32, outcome: &Outcome, retry: &RetrySpec, chance: f64) -> 
         return Next::GiveUp;
     }
     Next::RetryAfter(wait(attempt, retry, chance))
+}
+
+/// How far a run had come, as the records say, when the daemon that drove it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reached {
+    /// It was decided. An attempt is recorded before anything starts, so nothing did.
+    Decided {
+        /// When.
+        at: Timestamp,
+    },
+    /// Its last attempt was begun, and has no end.
+    Begun {
+        /// The number of the attempt, from 1.
+        attempt: u32,
+    },
+    /// Its last attempt ended, and the run did not.
+    Ended {
+        /// The number of the attempt, from 1.
+        attempt: u32,
+        /// How.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What becomes of a run whose daemon ended before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resume {
+    /// Its attempt with this number is made, after this long.
+    Attempt(u32, Duration),
+    /// It has ended like this.
+    End(Outcome),
+}
+
+/// Decides what becomes of a run whose daemon ended before it. `retry` is the policy of its job;
+/// none when the job is gone. A run that nothing was started of is not begun later than `late_max`
+/// after its decision.
+#[must_use]
+pub fn resume(reached: &Reached, retry: Option<&RetrySpec>, now: Timestamp, late_max: Duration) -> Resume {
+    let since = |at: Timestamp| Duration::try_from(now.duration_since(at)).unwrap_or(Duration::ZERO);
+    let (attempt, outcome, passed) = match reached {
+        Reached::Decided { at } => {
+            let not_started = |reason: &str| Resume::End(Outcome::NotStarted { reason: reason.to_owned() });
+            return match retry {
+                None => not_started("the daemon ended before it was started, and its job is gone"),
+                Some(_) if since(*at) > late_max => {
+                    not_started("the daemon ended before it was started, and then it was too late")
+                }
+                Some(_) => Resume::Attempt(1, Duration::ZERO),
+            };
+        }
+        Reached::Begun { attempt } => (*attempt, &Outcome::Abandoned, Duration::ZERO),
+        Reached::Ended { attempt, outcome, at } => (*attempt, outcome, since(*at)),
+    };
+    match retry.map(|retry| next(attempt, outcome, retry, 0.0)) {
+        Some(Next::RetryAfter(wait)) => Resume::Attempt(attempt + 1, wait.saturating_sub(passed)),
+        _ => Resume::End(outcome.clone()),
+    }
 }
 
 /// The waiting time after attempt number `attempt`: backoff, capped, with jitter below the cap.
@@ -265,6 +331,54 @@ mod tests {
         assert_eq!(next(1, &Outcome::Cancelled,          &retry(3, &RetryOn::ALL),       0.0),        GiveUp);
     }
 
+    /// `reached` is `decided`, or an attempt's number with its outcome and how many seconds ago it
+    /// ended; the policy is three attempts, 10 s and 20 s apart.
+    #[track_caller]
+    fn check_resume(reached: &str, secs_ago: i64, policy: Option<&[RetryOn]>, expected: &str) {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let at = Timestamp::from_second(1_000_000 - secs_ago).unwrap();
+        let outcome = |word: &str| match word {
+            "success" => Outcome::Success,
+            "cancelled" => Outcome::Cancelled,
+            _ => Outcome::ExitNonzero { code: 1 },
+        };
+        let reached = match reached.split_once(' ') {
+            None => Reached::Decided { at },
+            Some((n, "begun")) => Reached::Begun { attempt: n.parse().unwrap() },
+            Some((n, word)) => Reached::Ended { attempt: n.parse().unwrap(), outcome: outcome(word), at },
+        };
+        let retry = policy.map(|on| retry(3, on));
+        let shown = match resume(&reached, retry.as_ref(), now, Duration::from_secs(3600)) {
+            Resume::Attempt(n, wait) => format!("attempt {n} in {} s", wait.as_secs()),
+            Resume::End(outcome) => outcome.as_str().to_owned(),
+        };
+        assert_eq!(shown, expected, "{reached:?}");
+    }
+
+    /// F5, F20.
+    #[test]
+    #[rustfmt::skip]
+    fn resume_table() {
+        use RetryOn::{Abandoned, ExitNonzero};
+        let all: &[RetryOn] = &[Abandoned, ExitNonzero];
+        //            reached        secs ago  policy               becomes
+        check_resume("decided",      5,        Some(&[]),           "attempt 1 in 0 s");
+        check_resume("decided",      3_601,    Some(&[]),           "not-started");
+        check_resume("decided",      5,        None,                "not-started");
+        check_resume("1 begun",      5,        Some(&[]),           "abandoned");
+        check_resume("1 begun",      5,        Some(all),           "attempt 2 in 10 s");
+        check_resume("3 begun",      5,        Some(all),           "abandoned");
+        check_resume("1 begun",      5,        None,                "abandoned");
+        check_resume("1 success",    5,        Some(all),           "success");
+        check_resume("1 cancelled",  5,        Some(all),           "cancelled");
+        check_resume("1 failed",     4,        Some(all),           "attempt 2 in 6 s");
+        check_resume("2 failed",     90,       Some(all),           "attempt 3 in 0 s");
+        check_resume("3 failed",     5,        Some(all),           "exit-nonzero");
+        check_resume("1 failed",     5,        None,                "exit-nonzero");
+        // The clock went back meanwhile.
+        check_resume("1 failed",     -50,      Some(all),           "attempt 2 in 10 s");
+    }
+
     #[test]
     fn a_run_key_always_gives_the_same_id() {
         let key = |job: &str, second, cause| {
@@ -282,6 +396,7 @@ mod tests {
     fn the_record_of_a_gap_has_another_id_than_the_run_at_the_same_instant() {
         let (job, time) = (JobName::parse("a").unwrap(), Timestamp::UNIX_EPOCH);
         assert_eq!(gap_id(&job, time), gap_id(&job, time));
+        assert_ne!(gap_id(&job, time), back_id(&job, time));
         for cause in [Cause::Schedule, Cause::Manual, Cause::Reboot] {
             assert_ne!(gap_id(&job, time), RunKey { job: job.clone(), fire_time: time, cause }.id());
         }

@@ -10,12 +10,12 @@ use tracing::{Instrument as _, info, info_span, warn};
 
 use super::{Submission, running::Running};
 use crate::{
-    execute::{self, Executor},
-    ledger::{AttemptEnd, AttemptStart, Ledger, LedgerError},
+    execute::{self, Executor, OutputSize, Report},
+    ledger::{AttemptEnd, AttemptStart, Ledger, LedgerError, Then},
     run::{self, Next, Outcome, RunId},
 };
 
-/// Time between two tries to record the end of a run.
+/// Time between two tries to write a record.
 const RECORD_RETRY: Duration = Duration::from_secs(1);
 
 /// Starts runs and sees them through.
@@ -71,78 +71,115 @@ pub fn output_file(id: RunId, attempt: u32) -> String {
     format!("{}/{id}.{attempt}.log", &id[..2])
 }
 
+/// How the time until an attempt went by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    /// It is over.
+    Over,
+    /// The run was told to stop.
+    Stopped,
+    /// The daemon stops. The run stays open, and the next daemon goes on with it.
+    Closed,
+}
+
 impl Shared {
     async fn drive(&self, id: RunId, submission: Submission, mut stop: watch::Receiver<bool>) {
         let mut attempt = submission.attempt;
+        // What is to begin at once begins, though the daemon stops: it was decided before.
+        let mut pause = Some(submission.wait).filter(|wait| !wait.is_zero());
         loop {
-            let outcome = self.attempt(id, attempt, &submission, stop.clone()).await;
-            let next = run::next(attempt, &outcome, &submission.spec.policy.retry, rand::random());
-            report(attempt, &outcome, next);
-            match next {
-                Next::RetryAfter(wait) if self.wait(wait, &mut stop).await => attempt += 1,
-                Next::RetryAfter(_) => return self.end(id, &Outcome::Cancelled).await,
-                Next::Done | Next::GiveUp => return self.end(id, &outcome).await,
+            match self.pause(pause, &mut stop).await {
+                Waited::Over => {}
+                Waited::Stopped => return self.cancelled(id).await,
+                Waited::Closed => return,
             }
+            let outcome = self.attempt(id, attempt, &submission, &stop).await;
+            let next = run::next(attempt, &outcome.outcome, &submission.spec.policy.retry, rand::random());
+            report(attempt, &outcome.outcome, next);
+            let then = if let Next::RetryAfter(_) = next { Then::Again } else { Then::RunEnds };
+            let end = AttemptEnd { then, ..outcome };
+            self.record("the end of the attempt", || self.ledger.attempt_ended(end.clone())).await;
+            let Next::RetryAfter(wait) = next else { return };
+            attempt += 1;
+            pause = Some(wait);
         }
     }
 
-    /// Waits; `false` when the run was told to stop meanwhile.
-    async fn wait(&self, wait: Duration, stop: &mut watch::Receiver<bool>) -> bool {
-        tokio::time::timeout(wait, stop.wait_for(|stop| *stop)).await.is_err()
+    async fn pause(&self, wait: Option<Duration>, stop: &mut watch::Receiver<bool>) -> Waited {
+        let Some(wait) = wait else { return Waited::Over };
+        let mut closed = self.running.closed();
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => Waited::Stopped,
+            _ = closed.wait_for(|closed| *closed) => Waited::Closed,
+            () = sleep(wait) => Waited::Over,
+        }
     }
 
+    /// Makes one attempt; gives its end. It is recorded before anything starts: what has no record
+    /// after a crash was not started.
     async fn attempt(
         &self,
         id: RunId,
         attempt: u32,
         submission: &Submission,
-        stop: watch::Receiver<bool>,
-    ) -> Outcome {
+        stop: &watch::Receiver<bool>,
+    ) -> AttemptEnd {
         let file = output_file(id, attempt);
         let start = AttemptStart { run_id: id, n: attempt, started_at: (self.now)(), output: file.clone() };
-        record(self.ledger.attempt_started(start));
-        let request = execute::Attempt {
-            spec: Arc::clone(&submission.spec),
-            run_id: id,
-            fire_time: submission.key.fire_time,
-            attempt,
-            params: submission.params.clone(),
-            output: self.output.join(&file),
-            echo: None,
+        let mut asked = stop.clone();
+        let is_recorded = tokio::select! {
+            biased;
+            () = self.record("the start of the attempt", || self.ledger.attempt_started(start.clone())) => true,
+            () = async { drop(asked.wait_for(|stop| *stop).await) } => false,
         };
-        let report = execute::attempt(&self.executor, request, stop).await;
-        let end = AttemptEnd {
+        let report = if is_recorded {
+            let request = execute::Attempt {
+                spec: Arc::clone(&submission.spec),
+                run_id: id,
+                fire_time: submission.key.fire_time,
+                attempt,
+                params: submission.params.clone(),
+                output: self.output.join(&file),
+                echo: None,
+            };
+            execute::attempt(&self.executor, request, stop.clone()).await
+        } else {
+            Report { outcome: Outcome::Cancelled, output: OutputSize::default() }
+        };
+        AttemptEnd {
             run_id: id,
             n: attempt,
             ended_at: (self.now)(),
-            outcome: report.outcome.clone(),
+            outcome: report.outcome,
             bytes_seen: report.output.seen,
             bytes_kept: report.output.kept,
-        };
-        record(self.ledger.attempt_ended(end));
-        report.outcome
+            then: Then::RunEnds,
+        }
     }
 
-    async fn end(&self, id: RunId, outcome: &Outcome) {
+    async fn cancelled(&self, id: RunId) {
         let at = (self.now)();
-        // A run that has ended must not look, after a restart, as if it had been abandoned.
-        while let Err(error) = self.ledger.run_ended(id, outcome.clone(), at).await {
-            warn!(error = &error as &dyn std::error::Error, "the end of the run cannot be recorded yet");
+        self.record("the end of the run", || self.ledger.run_ended(id, Outcome::Cancelled, at)).await;
+    }
+
+    /// Writes a record, and tries again until it is written: a run that has ended must not look,
+    /// after a restart, as if it had been abandoned.
+    async fn record<F>(&self, what: &str, write: impl Fn() -> F)
+    where
+        F: Future<Output = Result<(), LedgerError>> + Send,
+    {
+        let mut told = false;
+        while let Err(error) = write().await {
             if matches!(error, LedgerError::Closed) {
                 return;
+            }
+            if !std::mem::replace(&mut told, true) {
+                warn!(error = &error as &dyn std::error::Error, "{what} cannot be recorded yet");
             }
             sleep(RECORD_RETRY).await;
         }
     }
-}
-
-/// Lets a record go its way without waiting for it: the writer keeps the order, and the end of the
-/// run is waited for.
-fn record<F>(write: F)
-where
-    F: Future<Output = Result<(), LedgerError>> + Send + 'static,
-{
-    drop(write);
 }
 
 fn report(attempt: u32, outcome: &Outcome, next: Next) {

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Backend, BackendError, Submission};
+use super::{Backend, BackendError, Submission, running::Running};
 use crate::{
     manifest::{characteristics::Tier, digest::Digest},
     plan::diff::{Change, Held, Placement, Step},
@@ -69,6 +69,11 @@ impl Fake {
     #[must_use]
     pub fn started(&self) -> usize {
         self.lock().started.len()
+    }
+
+    /// Says that every run that was started has ended.
+    pub fn ended(&self, running: &Running) {
+        self.lock().started.iter().for_each(|run| running.leave(*run));
     }
 
     /// One call, as the script has it.

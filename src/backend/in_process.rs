@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, Submission, drive::Driver};
 use crate::{
-    ledger::{Applied, Ledger, Restart},
+    ledger::{Applied, Ledger, LedgerError, PlacementRow, Restart},
     manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
     plan::diff::{Change, Held, Placement, Step},
     schedule::Schedule,
@@ -29,6 +29,8 @@ pub struct LiveJob {
     pub digest: Digest,
     /// Its triggers, compiled.
     pub schedule: Schedule,
+    /// Since when the tier holds it as this.
+    pub applied_at: Timestamp,
 }
 
 /// What changed, for the timers.
@@ -47,10 +49,29 @@ pub enum JobChange {
     Removed(JobName),
 }
 
+/// What stands above the tier, and decides what is due.
+#[async_trait]
+pub trait Settle: std::fmt::Debug + Send + Sync {
+    /// Decides what is due of a job up to an instant at which another schedule, or none, takes the
+    /// place of its own; gives the runs to start. Safe to repeat: what is decided is not decided
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be used; the job must stay as it is then.
+    async fn settle(
+        &self,
+        before: &Arc<LiveJob>,
+        after: &Spec,
+        until: Timestamp,
+    ) -> Result<Vec<Submission>, LedgerError>;
+}
+
 /// The in-process tier.
 #[derive(Debug)]
 pub struct InProcess {
     jobs: RwLock<BTreeMap<JobName, Arc<LiveJob>>>,
+    above: Arc<dyn Settle>,
     changes: mpsc::UnboundedSender<JobChange>,
     ledger: Ledger,
     driver: Driver,
@@ -58,24 +79,26 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    /// An empty tier. `changes` hears of every change.
+    /// An empty tier. `above` decides what is due before an edit, `changes` hears of every change.
     #[must_use]
     pub fn new(
         ledger: Ledger,
         driver: Driver,
+        above: Arc<dyn Settle>,
         changes: mpsc::UnboundedSender<JobChange>,
         now: fn() -> Timestamp,
     ) -> Self {
-        Self { jobs: RwLock::default(), changes, ledger, driver, now }
+        Self { jobs: RwLock::default(), above, changes, ledger, driver, now }
     }
 
-    /// Takes in a job that the ledger says was held, with the last fire time that was decided.
+    /// Takes in a job that the ledger says is held.
     ///
     /// # Errors
     ///
     /// When its schedule can no longer be read, as after a change of the time zone database.
-    pub fn restore(&self, spec: Arc<Spec>, digest: Digest, cursor: Timestamp) -> Result<(), BackendError> {
-        let job = live_job(spec, digest)?;
+    pub fn restore(&self, row: PlacementRow) -> Result<(), BackendError> {
+        let PlacementRow { spec, digest, cursor, applied_at, .. } = row;
+        let job = live_job(spec, digest, applied_at)?;
         self.jobs
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -102,11 +125,16 @@ impl InProcess {
         if before.as_ref().is_some_and(|before| before.digest == digest) {
             return Ok(());
         }
-        let job = live_job(Arc::clone(spec), digest)?;
         let now = (self.now)();
+        let job = live_job(Arc::clone(spec), digest, now)?;
         let same_times = before.as_ref().is_some_and(|before| {
             before.spec.schedule == spec.schedule && before.spec.enabled == spec.enabled
         });
+        // What was due under the old times is decided under them, before the new ones count.
+        if let Some(before) = before.filter(|before| !same_times && before.spec.enabled) {
+            let due = self.above.settle(&before, spec, now).await.map_err(unreachable_ledger)?;
+            due.into_iter().for_each(|submission| self.driver.start(submission));
+        }
         let restart = if same_times { Restart::Keep } else { Restart::From(now) };
         let applied = Applied { tier: Tier::InProcess, digest, spec: Arc::clone(spec), at: now, restart };
         self.ledger.record_applied(applied).await.map_err(unreachable_ledger)?;
@@ -128,15 +156,15 @@ impl InProcess {
     }
 }
 
-fn live_job(spec: Arc<Spec>, digest: Digest) -> Result<Arc<LiveJob>, BackendError> {
+fn live_job(spec: Arc<Spec>, digest: Digest, applied_at: Timestamp) -> Result<Arc<LiveJob>, BackendError> {
     let schedule = Schedule::compile(&spec.name, &spec.schedule).map_err(|errors| BackendError::Refused {
         tier: Tier::InProcess,
         reason: errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; "),
     })?;
-    Ok(Arc::new(LiveJob { spec, digest, schedule }))
+    Ok(Arc::new(LiveJob { spec, digest, schedule, applied_at }))
 }
 
-fn unreachable_ledger(error: crate::ledger::LedgerError) -> BackendError {
+fn unreachable_ledger(error: LedgerError) -> BackendError {
     BackendError::Unreachable { tier: Tier::InProcess, source: Box::new(error) }
 }
 

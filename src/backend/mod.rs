@@ -3,7 +3,7 @@
 //! Each tier has one adapter in this folder. An adapter holds no policy: what to change is
 //! decided in `plan`, when to fire in `schedule`, whether to retry in `run`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -49,8 +49,10 @@ pub struct Submission {
     pub spec: Arc<Spec>,
     /// Values in place of the spec's `params`.
     pub params: BTreeMap<String, Value>,
-    /// The number of the first attempt: above 1 when earlier ones were abandoned.
+    /// The number of the first attempt: above 1 when a daemon before this one made earlier ones.
     pub attempt: u32,
+    /// How long the run waits before that attempt.
+    pub wait: Duration,
 }
 
 /// Why a backend could not do as asked.

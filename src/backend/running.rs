@@ -1,7 +1,7 @@
 //! The runs that go on in this process: how many a job has, and how to stop one.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,6 +14,7 @@ use crate::{manifest::name::JobName, run::RunId};
 pub struct Running {
     state: Mutex<State>,
     count: watch::Sender<usize>,
+    closed: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -26,14 +27,18 @@ struct State {
 struct Entry {
     job: JobName,
     stop: watch::Sender<bool>,
-    begun: Begun,
+    stage: Stage,
 }
 
-/// Whether a run that has its place was handed to a backend.
+/// How far a run that has its place has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Begun {
-    No,
-    Yes,
+enum Stage {
+    /// It is being decided.
+    Entered,
+    /// It was decided, and waits until the daemon fires.
+    Held,
+    /// It was handed to a backend.
+    Begun,
 }
 
 /// The answer to a run that asks for its place.
@@ -45,11 +50,13 @@ pub enum Place {
     Full,
     /// The run is here already.
     Present,
+    /// The daemon stops: nothing new begins.
+    Closed,
 }
 
 impl Default for Running {
     fn default() -> Self {
-        Self { state: Mutex::default(), count: watch::Sender::new(0) }
+        Self { state: Mutex::default(), count: watch::Sender::new(0), closed: watch::Sender::new(false) }
     }
 }
 
@@ -63,14 +70,47 @@ impl Running {
         if state.runs.contains_key(&id) {
             return Place::Present;
         }
-        let count = state.per_job.entry(job.clone()).or_default();
-        if *count >= max {
+        if *self.closed.borrow() {
+            return Place::Closed;
+        }
+        if state.per_job.get(job).is_some_and(|count| *count >= max) {
             return Place::Full;
         }
-        *count += 1;
-        state.runs.insert(id, Entry { job: job.clone(), stop: watch::Sender::new(false), begun: Begun::No });
-        self.count.send_replace(state.runs.len());
+        self.insert(&mut state, id, job, Stage::Entered);
         Place::Taken
+    }
+
+    /// Holds the place of a run that is decided and not begun, whatever else goes on: one that a
+    /// daemon before this one left open, or that is decided before this one fires. A run that has
+    /// its place keeps it, and is not held once it has begun.
+    pub fn hold(&self, id: RunId, job: &JobName) {
+        let mut state = self.lock();
+        match state.runs.get_mut(&id) {
+            Some(entry) if entry.stage == Stage::Entered => entry.stage = Stage::Held,
+            Some(_) => {}
+            None if *self.closed.borrow() => {}
+            None => self.insert(&mut state, id, job, Stage::Held),
+        }
+    }
+
+    /// From now on no run is let in, and runs that are held leave: the next daemon sees to them.
+    /// What is being decided still begins.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        self.closed.send_replace(true);
+        let held: Vec<RunId> = state
+            .runs
+            .iter()
+            .filter(|(_, entry)| entry.stage == Stage::Held)
+            .map(|(id, _)| *id)
+            .collect();
+        held.into_iter().for_each(|id| self.remove(&mut state, id));
+    }
+
+    /// Becomes `true` when the daemon stops.
+    #[must_use]
+    pub fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
     }
 
     /// Begins a run that has its place; gives what tells it to stop. `None` when it has none, or
@@ -78,7 +118,7 @@ impl Running {
     pub fn begin(&self, id: RunId) -> Option<watch::Receiver<bool>> {
         let mut state = self.lock();
         let entry = state.runs.get_mut(&id)?;
-        if std::mem::replace(&mut entry.begun, Begun::Yes) == Begun::Yes {
+        if std::mem::replace(&mut entry.stage, Stage::Begun) == Stage::Begun {
             return None;
         }
         Some(entry.stop.subscribe())
@@ -86,7 +126,16 @@ impl Running {
 
     /// Takes a run out. One that is not here is no error.
     pub fn leave(&self, id: RunId) {
-        let mut state = self.lock();
+        self.remove(&mut self.lock(), id);
+    }
+
+    fn insert(&self, state: &mut State, id: RunId, job: &JobName, stage: Stage) {
+        *state.per_job.entry(job.clone()).or_default() += 1;
+        state.runs.insert(id, Entry { job: job.clone(), stop: watch::Sender::new(false), stage });
+        self.count.send_replace(state.runs.len());
+    }
+
+    fn remove(&self, state: &mut State, id: RunId) {
         let Some(entry) = state.runs.remove(&id) else { return };
         if let Some(count) = state.per_job.get_mut(&entry.job) {
             *count -= 1;
@@ -107,6 +156,18 @@ impl Running {
     #[must_use]
     pub fn holds(&self, id: RunId) -> bool {
         self.lock().runs.contains_key(&id)
+    }
+
+    /// The runs that go on.
+    #[must_use]
+    pub fn ids(&self) -> BTreeSet<RunId> {
+        self.lock().runs.keys().copied().collect()
+    }
+
+    /// The jobs whose runs go on.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<JobName> {
+        self.lock().per_job.keys().cloned().collect()
     }
 
     /// How many runs go on.
@@ -184,6 +245,33 @@ mod tests {
         running.leave(first);
         running.leave(first);
         assert_eq!((running.of(&a), running.len()), (1, 2));
+    }
+
+    /// F20: what was let in before the end is seen through, and nothing is let in after it.
+    #[test]
+    fn once_it_is_closed_only_what_was_let_in_before_begins() {
+        let running = Running::default();
+        let ((entered, a), (held, b), (late, c)) = (id("a", 1), id("b", 1), id("c", 1));
+        assert_eq!(running.enter(entered, &a, 1), Place::Taken);
+        running.hold(held, &b);
+        assert_eq!(running.enter(id("b", 2).0, &b, 1), Place::Full, "a held run counts");
+        running.close();
+        assert_eq!((running.enter(late, &c, 1), running.len()), (Place::Closed, 1));
+        running.hold(late, &c);
+        assert!(running.begin(held).is_none() && running.begin(late).is_none());
+        assert!(running.begin(entered).is_some());
+    }
+
+    #[test]
+    fn a_held_run_begins_once() {
+        let running = Running::default();
+        let (held, a) = id("a", 1);
+        running.hold(held, &a);
+        assert_eq!(running.enter(held, &a, 9), Place::Present);
+        assert!(running.begin(held).is_some() && running.begin(held).is_none());
+        running.hold(held, &a);
+        running.close();
+        assert!(running.holds(held), "it has begun");
     }
 
     #[test]

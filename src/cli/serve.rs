@@ -1,6 +1,6 @@
 //! `tintal serve`: the daemon.
 
-use std::{io::IsTerminal as _, sync::Arc};
+use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::{
@@ -22,10 +22,16 @@ use crate::{
         history,
         start::{self, Started},
     },
-    execute::adoption::adopt_orphans,
+    execute::{adoption::adopt_orphans, leftover::end_leftovers_of},
     ledger::HistoryLimits,
     source::watch::{Wanted, Watcher},
 };
+
+/// How long runs that were killed may take to record it.
+const RECORD_MAX: Duration = Duration::from_secs(3);
+
+/// How long the loops may take to end, once they are told.
+const LOOPS_MAX: Duration = Duration::from_secs(5);
 
 /// Run the daemon: follow the manifests, fire on time, run, record
 #[derive(Debug, Args)]
@@ -128,19 +134,36 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
 
     let firing = tokio::spawn(fire(Arc::clone(&daemon), first_pass, changes, firing_stopped));
 
-    ends.next().await;
-    drain(settings, &daemon, &mut ends, &stop_firing).await;
+    let why = tokio::select! {
+        () = ends.next() => Ok(()),
+        () = lock.lost() => Err(lost(settings)),
+    };
+    let left = drain(settings, &daemon, &mut ends, &stop_firing).await;
     let _ = stop_all.send(true);
-    let _ = tokio::join!(firing, following, pruning);
+    // A read that hangs must not keep the process.
+    let _ = timeout(LOOPS_MAX, async { tokio::join!(firing, following, pruning) }).await;
     control.abort();
-    socket::unbind(&settings.state);
+    if why.is_ok() {
+        socket::unbind(&settings.state);
+    }
     drop(lock);
+    why?;
+    if left > 0 {
+        return Err(format!("{left} runs are left behind; the next daemon sees to them").into());
+    }
     info!("stopped");
     Ok(Exit::Clean)
 }
 
+fn lost(settings: &Settings) -> Failure {
+    let state = settings.state.display();
+    error!(%state, "the state directory was taken away; stopping, since another daemon could use one of the same name");
+    format!("the state directory `{state}` was taken away while the daemon ran; start it again").into()
+}
+
 /// Fires, once the first pass is done: a job whose manifest was taken away while no daemon ran must
-/// not fire once more, and neither must what was left of its runs.
+/// not fire once more, and neither must what was left of its runs. Nothing fires when the daemon is
+/// told to stop before that.
 async fn fire(
     daemon: Arc<Daemon>,
     first_pass: oneshot::Receiver<()>,
@@ -150,44 +173,56 @@ async fn fire(
     if first_pass.await.is_err() {
         return;
     }
-    if let Err(error) = daemon.recover().await {
-        error!(error = &error as &dyn std::error::Error, "runs of the daemon before could not be seen to");
-    }
+    daemon.parts().decider.begin_firing().await;
+    daemon.recover().await;
     daemon.set_ready();
     let directory = daemon.parts().root.display().to_string();
     info!(jobs = daemon.in_process().jobs().len(), directory, "ready");
-    if let Err(error) = daemon.fire_at_boot().await {
-        error!(error = &error as &dyn std::error::Error, "`@reboot` jobs could not be fired");
-    }
+    let booting = tokio::spawn({
+        let daemon = Arc::clone(&daemon);
+        async move { daemon.fire_at_boot().await }
+    });
     start::fire_loop(&daemon).run(changes, stopped).await;
+    let _ = booting.await;
 }
 
-/// Stops firing, and lets runs come to their end within the deadline; then, or at a second signal,
-/// they are stopped.
-async fn drain(settings: &Settings, daemon: &Daemon, ends: &mut Ends, stop_firing: &watch::Sender<bool>) {
+/// Stops firing, and lets runs come to their end within the deadline; then they are stopped. A second
+/// signal kills them at once. Gives how many runs are left: their end could not be recorded.
+async fn drain(
+    settings: &Settings,
+    daemon: &Daemon,
+    ends: &mut Ends,
+    stop_firing: &watch::Sender<bool>,
+) -> usize {
     daemon.set_draining();
     let _ = stop_firing.send(true);
-    let going = daemon.running().len();
-    if going > 0 {
+    let running = daemon.running();
+    if !running.is_empty() {
         info!(
-            runs = going,
+            runs = running.len(),
             seconds = settings.shutdown_timeout.as_secs(),
             "stopping: waiting for runs; a second signal stops them"
         );
     }
-    let is_over = tokio::select! {
-        over = timeout(settings.shutdown_timeout, daemon.running().drained()) => over.is_ok(),
-        () = ends.next() => false,
+    let is_killed = tokio::select! {
+        over = timeout(settings.shutdown_timeout, running.drained()) => match over {
+            Ok(()) => return 0,
+            Err(_) => false,
+        },
+        () = ends.next() => true,
     };
-    if is_over {
-        return;
+    warn!(runs = running.len(), "stopping runs");
+    running.cancel_all();
+    if !is_killed {
+        tokio::select! {
+            over = timeout(daemon.stop_max(), running.drained()) => if over.is_ok() { return 0 },
+            () = ends.next() => {}
+        }
     }
-    warn!(runs = daemon.running().len(), "stopping runs");
-    daemon.running().cancel_all();
-    tokio::select! {
-        () = daemon.running().drained() => {}
-        () = ends.next() => warn!("runs are left behind; the next daemon ends them"),
-    }
+    // Now that they have ended, the runs record it; a ledger that cannot be written holds them up.
+    tokio::task::block_in_place(|| end_leftovers_of(&running.ids()));
+    let _ = timeout(RECORD_MAX, running.drained()).await;
+    running.len()
 }
 
 /// SIGHUP starts a pass.

@@ -3,13 +3,28 @@
 //! Cron follows the wall clock, waiting follows the monotonic one; [`Watch`] compares the two, so
 //! that a jump of the wall clock (NTP, a resumed laptop) is seen.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use jiff::{SignedDuration, Timestamp};
 
 /// How far the two clocks may part between two looks before it counts as a jump: well above what
 /// slewing does in the longest sleep, well below the shortest interval that people notice.
 pub const JUMP_MIN: Duration = Duration::from_secs(2);
+
+/// A jump of the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jump {
+    /// What it showed then.
+    pub at: Timestamp,
+    /// How far it jumped; below zero when it went back.
+    pub by: SignedDuration,
+}
+
+/// The last jump, for those who look.
+pub type Jumps = Mutex<Option<Jump>>;
 
 /// The wall clock.
 #[must_use]

@@ -11,7 +11,7 @@ use crate::{
     manifest::name::JobName,
     schedule::{
         Schedule, SkippedGap,
-        due::{Dropped, Misfire, due},
+        due::{Dropped, Misfire, ON_TIME_MAX, due},
     },
 };
 
@@ -115,6 +115,36 @@ impl Cursor {
             after.decided = after.decided.max(fire.time);
         }
         (found, after)
+    }
+
+    /// The last fire time that was decided.
+    #[must_use]
+    pub fn decided(&self) -> Timestamp {
+        self.decided
+    }
+
+    /// What there is to decide, oldest first, when the schedule is replaced at `now` and nobody will
+    /// ask it again: what is due, and what has its fire time behind it and waits for the end of its
+    /// share of the jitter.
+    #[must_use]
+    pub fn last_due(&self, job: &JobName, schedule: &Schedule, now: Timestamp) -> Vec<Found> {
+        let mut found = self.left_out(schedule, now);
+        let mut decided = self.decided;
+        for _ in 0..ON_TIME_MAX {
+            let Some(fire) = schedule.next_after(decided).filter(|fire| fire.time <= now) else {
+                return found;
+            };
+            let start = fire.time.checked_add(schedule.start_delay(job, fire.time)).unwrap_or(fire.time);
+            if now.duration_since(start) > GRACE {
+                break;
+            }
+            found.push(Found::Fire(fire.time));
+            decided = fire.time;
+        }
+        let late = due(schedule, decided, now, MISFIRE);
+        found.extend(late.dropped.map(Found::Missed));
+        found.extend(late.fires.iter().map(|fire| Found::Fire(fire.time)));
+        found
     }
 
     /// What the clock jumped over up to `now`; one for each clock change.

@@ -7,12 +7,15 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    clock::Jumps,
+    decide::Decider,
     fire::NextFires,
     pauses::Pauses,
     reconcile::{Order, Pass},
@@ -24,6 +27,9 @@ use crate::{
     manifest::name::JobName,
     plan::guard::HeldBack,
 };
+
+/// How long a run may take to record its end.
+const RECORD_MAX: Duration = Duration::from_secs(5);
 
 /// The daemon: what the loops and the control socket share.
 #[derive(Debug)]
@@ -51,8 +57,12 @@ pub struct Parts {
     pub running: Arc<Running>,
     /// Jobs that a person paused.
     pub pauses: Arc<Pauses>,
+    /// What decides occurrences.
+    pub decider: Arc<Decider>,
     /// The next fire of each job.
     pub next_fires: Arc<NextFires>,
+    /// The last jump of the clock.
+    pub jumps: Arc<Jumps>,
 }
 
 /// A pass that somebody waits for.
@@ -237,9 +247,19 @@ impl Daemon {
         self.ready.store(true, Ordering::Release);
     }
 
-    /// Says that the daemon stops.
+    /// Says that the daemon stops: from now on no run begins that was not decided before.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Release);
+        self.parts.running.close();
+    }
+
+    /// How long the runs that go on may take to end when they are stopped: the longest grace of their
+    /// jobs, and a while to record it.
+    #[must_use]
+    pub fn stop_max(&self) -> Duration {
+        let jobs = self.parts.running.jobs();
+        let grace = |name: &JobName| self.parts.in_process.job(name).map(|job| job.spec.policy.kill_grace);
+        jobs.iter().filter_map(grace).max().unwrap_or_default() + RECORD_MAX
     }
 
     /// A copy of what is known of the tree.

@@ -1,15 +1,16 @@
-//! The fire loop: sleeps until the next start, decides every occurrence once, and hands over runs.
+//! The fire loop: sleeps until the next start, has every occurrence decided once, and hands over runs.
 //!
 //! One sleep for all jobs. An occurrence is decided in the ledger before anything acts on it. All
 //! that is due is handed over first, next times are computed after.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
-use jiff::Timestamp;
+use futures_util::{StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{mpsc, watch},
     time::sleep,
@@ -17,21 +18,19 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use super::{
-    clock::Watch,
-    cursor::{Cursor, Found, Waiting},
-    pauses::Pauses,
+    back,
+    clock::{Jump, Jumps, Watch},
+    cursor::Cursor,
+    decide::{Candidate, Decider},
     timers::{Pending, Timers},
 };
 use crate::{
     backend::{
-        Backend, Submission,
+        Backend,
         in_process::{JobChange, LiveJob},
-        running::{Place, Running},
     },
-    ledger::{Decided, Ledger, NewDecision, Skip, Verdict},
+    ledger::{LedgerError, Skip},
     manifest::name::JobName,
-    run::{Cause, RunId, RunKey, gap_id},
-    schedule::due::Dropped,
 };
 
 /// Longest sleep: the wall clock is compared with the monotonic one at least this often.
@@ -43,19 +42,20 @@ const CHUNK: usize = 1_000;
 /// How long the loop waits when the ledger cannot be written. Nothing fires without a decision.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
 
+/// Jobs whose cursors go back at once: enough to fill a group commit of the ledger.
+const BACK_AT_ONCE: usize = 512;
+
 /// What the loop works with.
 #[derive(Debug)]
 pub struct Fire {
-    /// Where decisions are written.
-    pub ledger: Ledger,
+    /// What decides.
+    pub decider: Arc<Decider>,
     /// What takes the runs.
     pub backend: Arc<dyn Backend>,
-    /// The runs that go on.
-    pub running: Arc<Running>,
-    /// Jobs that a person paused.
-    pub pauses: Arc<Pauses>,
     /// The next fire of each job, for those who look.
     pub next_fires: Arc<NextFires>,
+    /// The last jump of the clock, for those who look.
+    pub jumps: Arc<Jumps>,
 }
 
 /// The next fire of each job, for those who look.
@@ -68,42 +68,30 @@ struct Entry {
     cursor: Cursor,
 }
 
-/// One occurrence on its way to a decision.
-struct Candidate {
-    job: Arc<LiveJob>,
-    decision: NewDecision,
-    id: RunId,
-    /// Whether it took a place among the runs that go on, to be given back when it does not run.
-    place: Option<Place>,
-}
-
 /// The loop's own state.
 struct Loop {
     with: Fire,
     timers: Timers,
     entries: HashMap<JobName, Entry>,
+    /// Jobs whose cursors are to be compared with the clock.
+    unchecked: BTreeSet<JobName>,
 }
 
 impl Fire {
     /// Fires until `stop` says so.
     pub async fn run(self, mut changes: mpsc::UnboundedReceiver<JobChange>, mut stop: watch::Receiver<bool>) {
-        let mut state = Loop { with: self, timers: Timers::default(), entries: HashMap::new() };
+        let mut state = Loop::new(self);
         let mut watch = Watch::start();
         loop {
-            let (now, jump) = watch.look();
-            if let Some(jump) = jump {
-                warn!(
-                    seconds = jump.as_secs(),
-                    "the wall clock jumped; fire times are planned anew from the last decided ones"
-                );
+            // What was edited must not fire once more as it was.
+            while let Ok(change) = changes.try_recv() {
+                state.take(change);
             }
-            let wait = match state.tick(now).await {
+            let (now, jump) = watch.look();
+            let wait = match state.wake(now, jump).await {
                 Ok(()) => state.until_next(super::clock::now()),
-                Err(reason) => {
-                    error!(
-                        error = &reason as &dyn std::error::Error,
-                        "nothing can fire: the ledger cannot be written"
-                    );
+                Err(error) => {
+                    debug!(error = &error as &dyn std::error::Error, "nothing can fire");
                     LEDGER_RETRY
                 }
             };
@@ -111,12 +99,7 @@ impl Fire {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
                 change = changes.recv() => match change {
-                    Some(change) => {
-                        state.take(change);
-                        while let Ok(change) = changes.try_recv() {
-                            state.take(change);
-                        }
-                    }
+                    Some(change) => state.take(change),
                     None => return,
                 },
                 () = sleep(wait) => {}
@@ -126,6 +109,10 @@ impl Fire {
 }
 
 impl Loop {
+    fn new(with: Fire) -> Self {
+        Self { with, timers: Timers::default(), entries: HashMap::new(), unchecked: BTreeSet::new() }
+    }
+
     /// Takes in a change of the jobs that are held.
     fn take(&mut self, change: JobChange) {
         match change {
@@ -133,6 +120,7 @@ impl Loop {
                 let name = job.spec.name.clone();
                 self.entries.insert(name.clone(), Entry { job, cursor: Cursor::at(cursor) });
                 self.schedule(&name);
+                self.unchecked.insert(name);
             }
             JobChange::Edited(job) => {
                 if let Some(entry) = self.entries.get_mut(&job.spec.name) {
@@ -156,7 +144,7 @@ impl Loop {
 
     fn set(&mut self, name: &JobName, next: Option<Pending>) {
         self.timers.set(name, next);
-        let mut fires = self.with.next_fires.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut fires = self.with.next_fires.lock().unwrap_or_else(PoisonError::into_inner);
         match next.and_then(|next| next.start) {
             Some(start) => fires.insert(name.clone(), start.fire_time),
             None => fires.remove(name),
@@ -170,8 +158,68 @@ impl Loop {
         until.min(SLEEP_MAX)
     }
 
-    /// Decides and hands over all that is due at `now`.
-    async fn tick(&mut self, now: Timestamp) -> Result<(), crate::ledger::LedgerError> {
+    /// Sees to a jump of the clock, then to all that is due at `now`.
+    async fn wake(&mut self, now: Timestamp, jump: Option<SignedDuration>) -> Result<(), LedgerError> {
+        if let Some(by) = jump {
+            warn!(
+                seconds = by.as_secs(),
+                "the wall clock jumped; fire times are planned anew from the last decided ones"
+            );
+            self.told(Jump { at: now, by });
+            self.unchecked.extend(self.entries.keys().cloned());
+        }
+        self.compare(now).await?;
+        let forward = jump.is_some_and(|by| by.is_positive());
+        self.tick(now, if forward { Skip::ClockJump } else { Skip::Misfire }).await
+    }
+
+    fn told(&self, jump: Jump) {
+        *self.with.jumps.lock().unwrap_or_else(PoisonError::into_inner) = Some(jump);
+    }
+
+    /// Takes cursors back that are so far ahead of the clock that it must have gone back: their jobs
+    /// would not fire until it comes there again (FAILURE_MODES F2).
+    async fn compare(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        let ahead: Vec<(JobName, Arc<LiveJob>, Timestamp)> = std::mem::take(&mut self.unchecked)
+            .into_iter()
+            .filter_map(|name| {
+                let entry = self.entries.get(&name)?;
+                let decided = entry.cursor.decided();
+                back::is_ahead(decided, now).then(|| (name, Arc::clone(&entry.job), decided))
+            })
+            .collect();
+        let ledger = &self.with.decider.ledger;
+        let results: Vec<_> = stream::iter(ahead)
+            .map(async |(name, job, decided)| {
+                let to = back::go_back(ledger, &job, decided, now).await;
+                (name, decided, to)
+            })
+            .buffer_unordered(BACK_AT_ONCE)
+            .collect()
+            .await;
+        let mut failure = None;
+        for (name, decided, to) in results {
+            match to {
+                Ok(Some(to)) => {
+                    warn!(job = %name, from = %decided, %to, "the clock went back behind what was decided; fire times are decided anew from there");
+                    self.told(Jump { at: now, by: now.duration_since(decided) });
+                    if let Some(entry) = self.entries.get_mut(&name) {
+                        entry.cursor = Cursor::at(to);
+                    }
+                    self.schedule(&name);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.unchecked.insert(name);
+                    failure = Some(error);
+                }
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Decides and hands over all that is due at `now`. What was missed is recorded as `missed`.
+    async fn tick(&mut self, now: Timestamp, missed: Skip) -> Result<(), LedgerError> {
         let due = self.timers.take_due(now);
         if due.is_empty() {
             return Ok(());
@@ -179,12 +227,13 @@ impl Loop {
         let mut candidates = Vec::with_capacity(due.len());
         let mut cursors = Vec::with_capacity(due.len());
         for (name, pending) in &due {
-            let Some(entry) = self.entries.get(name) else { continue };
-            let cursor = self.candidates(entry, *pending, now, &mut candidates);
+            let Some(Entry { job, cursor }) = self.entries.get(name) else { continue };
+            let (found, cursor) = cursor.due(name, &job.schedule, *pending, now);
+            candidates.extend(self.with.decider.candidates(job, found, now, missed));
             cursors.push((name.clone(), cursor));
         }
         if let Err(error) = self.decide(candidates).await {
-            // Nothing was acted on: the same occurrences are due again.
+            // What was not acted on is due again; what was is known as decided then.
             for (name, pending) in due {
                 self.set(&name, Some(pending));
             }
@@ -199,134 +248,34 @@ impl Loop {
         Ok(())
     }
 
-    /// Adds what there is to decide for one job; gives its new cursor.
-    fn candidates(
-        &self,
-        entry: &Entry,
-        pending: Pending,
-        now: Timestamp,
-        out: &mut Vec<Candidate>,
-    ) -> Cursor {
-        let job = &entry.job;
-        let name = &job.spec.name;
-        let (found, cursor) = entry.cursor.due(name, &job.schedule, pending, now);
-        out.extend(found.into_iter().map(|found| match found {
-            Found::Fire(fire_time) => self.candidate(job, fire_time, now),
-            Found::Missed(Dropped { first, last, count }) => {
-                let count = count.counted();
-                warn!(job = %name, count, %first, %last, "fire times were missed");
-                skipped(job, first, Skip::Misfire, (u64::from(count), last), now)
-            }
-            Found::LeftOut { gap, fires } => {
-                warn!(job = %name, at = %gap.at, first = %gap.first, "the clock jumped over fire times; the manifest leaves them out");
-                let id = gap_id(name, gap.at);
-                let decision = NewDecision::skip(id, name.clone(), (gap.at, gap.at), 1, Skip::Dst, now);
-                let decision = match fires {
-                    Waiting::Some => decision.without_cursor(),
-                    Waiting::None => decision,
-                };
-                Candidate { job: Arc::clone(job), id, decision, place: None }
-            }
-        }));
-        cursor
-    }
-
-    /// The occurrence, decided: it runs, or is skipped for a reason.
-    fn candidate(&self, job: &Arc<LiveJob>, fire_time: Timestamp, now: Timestamp) -> Candidate {
-        let name = &job.spec.name;
-        let id = RunKey { job: name.clone(), fire_time, cause: Cause::Schedule }.id();
-        let verdict = if self.with.pauses.holds(name) {
-            Err(Skip::Paused)
-        } else {
-            match self.with.running.enter(id, name, job.spec.policy.max_running) {
-                place @ (Place::Taken | Place::Present) => Ok(place),
-                Place::Full => Err(Skip::Overlap),
-            }
-        };
-        match verdict {
-            Ok(place) => Candidate {
-                job: Arc::clone(job),
-                id,
-                place: Some(place),
-                decision: NewDecision::run(id, name.clone(), fire_time, Cause::Schedule, now),
-            },
-            Err(skip) => {
-                warn!(job = %name, %fire_time, reason = skip.as_str(), "skipped");
-                skipped(job, fire_time, skip, (1, fire_time), now)
-            }
-        }
-    }
-
     /// Writes the decisions, and hands over each run as soon as its decision is durable.
-    async fn decide(&self, candidates: Vec<Candidate>) -> Result<(), crate::ledger::LedgerError> {
+    async fn decide(&self, candidates: Vec<Candidate>) -> Result<(), LedgerError> {
         let mut chunks = Vec::new();
         let mut rest = candidates.into_iter().peekable();
         while rest.peek().is_some() {
-            let chunk: Vec<Candidate> = rest.by_ref().take(CHUNK).collect();
-            let decisions = chunk.iter().map(|candidate| candidate.decision.clone()).collect();
             // Sent now, waited for below: the writer works while runs are handed over.
-            chunks.push((self.with.ledger.decide(decisions), chunk));
+            chunks.push(self.with.decider.write(rest.by_ref().take(CHUNK).collect()));
         }
         let mut failure = None;
-        for (decided, chunk) in chunks {
-            match decided.await {
-                Ok(decided) => self.submit(chunk, &decided).await,
-                Err(error) => {
-                    chunk.iter().for_each(|candidate| self.leave(candidate));
-                    failure = Some(error);
+        for written in chunks {
+            match written.await {
+                Ok(submissions) => {
+                    for submission in submissions {
+                        self.submit(submission).await;
+                    }
                 }
+                Err(error) => failure = Some(error),
             }
         }
         failure.map_or(Ok(()), Err)
     }
 
-    /// Gives back the place of a run that does not start. One that went on before keeps its own.
-    fn leave(&self, candidate: &Candidate) {
-        if candidate.place == Some(Place::Taken) {
-            self.with.running.leave(candidate.id);
+    async fn submit(&self, submission: crate::backend::Submission) {
+        let id = submission.key.id();
+        if let Err(error) = self.with.backend.submit(submission).await {
+            error!(error = &error as &dyn std::error::Error, "a run could not be handed over");
+            self.with.decider.running.leave(id);
         }
-    }
-
-    async fn submit(&self, chunk: Vec<Candidate>, decided: &[Decided]) {
-        for (candidate, decided) in chunk.into_iter().zip(decided) {
-            let Verdict::Run = candidate.decision.verdict else { continue };
-            if *decided == Decided::Already {
-                debug!(job = %candidate.job.spec.name, "decided before");
-                self.leave(&candidate);
-                continue;
-            }
-            let submission = Submission {
-                key: RunKey {
-                    job: candidate.job.spec.name.clone(),
-                    fire_time: candidate.decision.fire_time,
-                    cause: Cause::Schedule,
-                },
-                spec: Arc::clone(&candidate.job.spec),
-                params: BTreeMap::new(),
-                attempt: 1,
-            };
-            if let Err(error) = self.with.backend.submit(submission).await {
-                error!(error = &error as &dyn std::error::Error, "a run could not be handed over");
-                self.leave(&candidate);
-            }
-        }
-    }
-}
-
-fn skipped(
-    job: &Arc<LiveJob>,
-    first: Timestamp,
-    skip: Skip,
-    (count, last): (u64, Timestamp),
-    now: Timestamp,
-) -> Candidate {
-    let name = job.spec.name.clone();
-    let id = RunKey { job: name.clone(), fire_time: first, cause: Cause::Schedule }.id();
-    Candidate {
-        job: Arc::clone(job),
-        id,
-        decision: NewDecision::skip(id, name, (first, last), count, skip, now),
-        place: None,
     }
 }
 
@@ -335,7 +284,7 @@ mod tests {
     use super::*;
     use crate::{
         backend::fake::Fake,
-        ledger::{Location, RunQuery},
+        ledger::{Ledger, Location, RunQuery},
         manifest::{characteristics::Tier, digest::Digest},
         schedule::Schedule,
     };
@@ -349,7 +298,7 @@ mod tests {
         });
         let spec: Arc<crate::manifest::spec::Spec> = Arc::new(serde_json::from_value(spec).unwrap());
         let schedule = Schedule::compile(&spec.name, &spec.schedule).unwrap();
-        Arc::new(LiveJob { digest: Digest::of(&spec), spec, schedule })
+        Arc::new(LiveJob { digest: Digest::of(&spec), spec, schedule, applied_at: Timestamp::UNIX_EPOCH })
     }
 
     fn cron(expression: &str) -> serde_json::Value {
@@ -366,13 +315,12 @@ mod tests {
 
     fn state(ledger: &Ledger, job: &Arc<LiveJob>, cursor: Timestamp) -> Loop {
         let with = Fire {
-            ledger: ledger.clone(),
+            decider: Arc::new(Decider::new(ledger.clone(), Arc::default(), Arc::default())),
             backend: Arc::new(Fake::new(Tier::InProcess)),
-            running: Arc::default(),
-            pauses: Arc::default(),
             next_fires: Arc::default(),
+            jumps: Arc::default(),
         };
-        let mut state = Loop { with, timers: Timers::default(), entries: HashMap::new() };
+        let mut state = Loop::new(with);
         state.take(JobChange::Put { job: Arc::clone(job), cursor });
         state
     }
@@ -398,16 +346,16 @@ mod tests {
             let job = job(&schedule);
             let ledger = Ledger::open(&Location::Memory).unwrap();
             let mut first = state(&ledger, &job, at("27T12:00"));
-            first.tick(at("28T01:00")).await.unwrap();
+            first.wake(at("28T01:00"), None).await.unwrap();
             let night = ["28T01:00 dst", "28T01:00 run"];
             assert_eq!(rows(&ledger).await, night, "{schedule}");
             // A daemon that was killed finds its cursor before the gap or after it.
             for cursor in ["27T12:00", "28T01:00"] {
                 let mut again = state(&ledger, &job, at(cursor));
-                again.tick(at("28T01:00")).await.unwrap();
+                again.wake(at("28T01:00"), None).await.unwrap();
                 assert_eq!(rows(&ledger).await, night, "{schedule}, from {cursor}");
             }
-            first.tick(at("28T01:30")).await.unwrap();
+            first.wake(at("28T01:30"), None).await.unwrap();
             assert_eq!(rows(&ledger).await.len(), 3, "{schedule}");
         }
     }
@@ -417,12 +365,12 @@ mod tests {
     async fn a_run_that_goes_on_keeps_its_place_when_its_fire_time_comes_again() {
         let ledger = Ledger::open(&Location::Memory).unwrap();
         let mut state = state(&ledger, &job(&serde_json::json!([cron("45 5 * * *")])), at("28T02:00"));
-        state.tick(at("28T03:45")).await.unwrap();
-        let running = Arc::clone(&state.with.running);
+        state.wake(at("28T03:45"), None).await.unwrap();
+        let running = Arc::clone(&state.with.decider.running);
         assert_eq!(running.len(), 1);
         let edited = job(&serde_json::json!([cron("45 5,6 * * *")]));
         state.take(JobChange::Put { job: edited, cursor: at("28T02:00") });
-        state.tick(at("28T03:45")).await.unwrap();
+        state.wake(at("28T03:45"), None).await.unwrap();
         assert_eq!((running.len(), rows(&ledger).await.len()), (1, 1));
     }
 
@@ -431,10 +379,123 @@ mod tests {
         let ledger = Ledger::open(&Location::Memory).unwrap();
         let mut state = state(&ledger, &job(&serde_json::json!([cron("30 2 * * *")])), at("27T12:00"));
         assert_eq!(state.timers.first(), Some(at("28T01:00")));
-        state.tick(at("28T01:00")).await.unwrap();
+        state.wake(at("28T01:00"), None).await.unwrap();
         let edited = job(&serde_json::json!([cron("45 5 * * *")]));
         state.take(JobChange::Put { job: edited, cursor: at("28T02:00") });
-        state.tick(at("28T03:45")).await.unwrap();
+        state.wake(at("28T03:45"), None).await.unwrap();
         assert_eq!(rows(&ledger).await, ["28T01:00 dst", "28T03:45 run"]);
+    }
+
+    /// A wall clock that is set: spans of seconds from the start of 2027, each looked at every half
+    /// minute. Between two spans the clock jumps; after `restart` another daemon looks.
+    struct Clock {
+        spans: &'static [std::ops::Range<i64>],
+        daemons: Daemons,
+    }
+
+    #[derive(PartialEq)]
+    enum Daemons {
+        One,
+        OneEach,
+    }
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(1_798_761_600 + second).unwrap()
+    }
+
+    /// How often each occurrence of a job was decided, and what ran.
+    async fn decided(ledger: &Ledger, job: &LiveJob) -> (BTreeMap<Timestamp, usize>, usize) {
+        let rows = ledger.runs(RunQuery { limit: 100_000, ..RunQuery::default() }).await.unwrap();
+        let mut times: BTreeMap<Timestamp, usize> = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.count > 0) {
+            let fires: Vec<Timestamp> = std::iter::once(row.fire_time)
+                .chain(job.schedule.fires_after(row.fire_time).map(|fire| fire.time))
+                .take_while(|time| *time <= row.last_fire_time)
+                .collect();
+            assert_eq!(u64::try_from(fires.len()).unwrap(), row.count, "{row:?}");
+            fires.into_iter().for_each(|time| *times.entry(time).or_default() += 1);
+        }
+        (times, rows.iter().filter(|row| row.skipped.is_none()).count())
+    }
+
+    /// Lets a job of every minute live through what a clock shows; gives the rows that tell of jumps.
+    async fn live(clock: &Clock) -> Vec<String> {
+        let job = job(&serde_json::json!([{"trigger": {"every": "1m"}}]));
+        let ledger = Ledger::open(&Location::Memory).unwrap();
+        let applied = crate::ledger::Applied {
+            tier: Tier::InProcess,
+            digest: job.digest,
+            spec: Arc::clone(&job.spec),
+            at: second(0),
+            restart: crate::ledger::Restart::From(second(0)),
+        };
+        ledger.record_applied(applied).await.unwrap();
+        let fake = Arc::new(Fake::new(Tier::InProcess));
+        let daemon = async || {
+            let cursor = ledger.cursor(job.spec.name.clone()).await.unwrap().unwrap();
+            let mut state = state(&ledger, &job, cursor);
+            state.with.backend = Arc::clone(&fake) as Arc<dyn Backend>;
+            state
+        };
+        let mut state = daemon().await;
+        let mut last = None;
+        for span in clock.spans {
+            if clock.daemons == Daemons::OneEach {
+                state = daemon().await;
+                last = None;
+            }
+            for at in span.clone().step_by(30).map(second) {
+                let jump = last.map(|last: Timestamp| at.duration_since(last) - SignedDuration::from_secs(30));
+                state.wake(at, jump.filter(|jump| !jump.is_zero())).await.unwrap();
+                fake.ended(&state.with.decider.running);
+                last = Some(at);
+            }
+        }
+        let (times, runs) = decided(&ledger, &job).await;
+        assert_eq!(fake.started(), runs, "what was decided to run was started once");
+        let twice: Vec<_> = times.iter().filter(|(_, count)| **count > 1).collect();
+        assert!(twice.is_empty(), "decided twice: {twice:?}");
+        for span in clock.spans {
+            for minute in (span.start + 60..span.end - 60).filter(|at| at % 60 == 0) {
+                assert!(times.contains_key(&second(minute)), "{} was not decided", second(minute));
+            }
+        }
+        let rows = ledger.runs(RunQuery { limit: 100_000, ..RunQuery::default() }).await.unwrap();
+        let of_second = |time: Timestamp| time.duration_since(second(0)).as_secs();
+        rows.iter()
+            .rev()
+            .filter_map(|row| Some((row, row.skipped.as_deref()?)))
+            .map(|(row, why)| {
+                format!("{why} {}..{} ({})", of_second(row.fire_time), of_second(row.last_fire_time), row.count)
+            })
+            .collect()
+    }
+
+    /// F2.
+    #[tokio::test]
+    async fn a_clock_that_jumps_leaves_no_occurrence_undecided_and_decides_none_twice() {
+        use Daemons::{One, OneEach};
+        const HOUR: i64 = 3_600;
+        const YEARS: i64 = 10 * 365 * 86_400;
+        let check = async |spans, daemons, expected: &[&str]| {
+            assert_eq!(live(&Clock { spans, daemons }).await, expected, "{spans:?}");
+        };
+        // Three hours forward; half a day of sleep.
+        check(&[0..600, 3 * HOUR..4 * HOUR], One, &["clock-jump 600..10740 (170)"]).await;
+        check(&[0..600, 12 * HOUR..13 * HOUR], One, &["clock-jump 600..43140 (710)"]).await;
+        // The daemon was down meanwhile.
+        check(&[0..600, 3 * HOUR..4 * HOUR], OneEach, &["misfire 600..10740 (170)"]).await;
+        // Three hours back: what was decided is passed once more, and stays decided.
+        let back = ["clock-jump -10800..540 (0)"];
+        check(&[0..600, -3 * HOUR..HOUR], One, &back).await;
+        check(&[0..600, -3 * HOUR..HOUR], OneEach, &back).await;
+        // Three hours forward and back again: what was skipped for the jump is decided anew.
+        let there_and_back = ["clock-jump 600..1200 (11)", "clock-jump 1200..11340 (0)"];
+        check(&[0..600, 3 * HOUR..3 * HOUR + 600, 1_200..5 * HOUR], One, &there_and_back).await;
+        // A wrong year, known after a restart only.
+        let years = ["misfire 600..660 (2)", "clock-jump 690..315360540 (0)"];
+        check(&[0..600, YEARS..YEARS + 600, 690..HOUR], OneEach, &years).await;
+        // A correction of less than five minutes is waited for.
+        check(&[0..600, 400..HOUR], One, &[]).await;
     }
 }

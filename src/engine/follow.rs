@@ -123,7 +123,10 @@ impl Follow {
                 // What else the manifests ask for is not left waiting.
                 Order::Plan(_) => Duration::ZERO,
                 Order::Follow(_) => {
-                    if let Some(first) = first.take() {
+                    // A round that was stopped is no pass.
+                    if !*stop.borrow()
+                        && let Some(first) = first.take()
+                    {
                         let _ = first.send(());
                     }
                     self.wait_after(&report)

@@ -1,6 +1,6 @@
 //! What people do by hand: trigger, pause, resume, cancel.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use thiserror::Error;
@@ -88,8 +88,10 @@ impl Daemon {
         let now = clock::now();
         let key = RunKey { job: name.clone(), fire_time: now, cause: Cause::Manual };
         let (id, max) = (key.id(), job.spec.policy.max_running);
-        if self.running().enter(id, name, max) == Place::Full {
-            return Err(HandError::Busy { job: name.clone(), max });
+        match self.running().enter(id, name, max) {
+            Place::Taken | Place::Present => {}
+            Place::Full => return Err(HandError::Busy { job: name.clone(), max }),
+            Place::Closed => return Err(HandError::Stopping),
         }
         let decision =
             NewDecision::run(id, name.clone(), now, Cause::Manual, now).with_params(params.clone());
@@ -97,7 +99,7 @@ impl Daemon {
             self.running().leave(id);
             return Err(error.into());
         }
-        let submission = Submission { key, spec: Arc::clone(&job.spec), params, attempt: 1 };
+        let submission = Submission { key, spec: Arc::clone(&job.spec), params, attempt: 1, wait: Duration::ZERO };
         if let Err(error) = self.in_process().submit(submission).await {
             self.running().leave(id);
             return Err(error.into());

@@ -3,14 +3,19 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use thiserror::Error;
+use tokio::time::sleep;
 
 /// Name of the lock's file.
 const LOCK_FILE: &str = "lock";
+
+/// How often it is looked at whether the directory is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why a state directory cannot be used.
 #[derive(Debug, Error)]
@@ -38,7 +43,8 @@ pub enum LockError {
 /// however that comes.
 #[derive(Debug)]
 pub struct StateLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 impl StateLock {
@@ -50,13 +56,14 @@ impl StateLock {
     pub fn take(state: &Path) -> Result<Self, LockError> {
         let unusable = |source| LockError::Unusable { state: state.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(unusable)?;
+        let path = state.join(LOCK_FILE);
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
             .mode(0o600)
-            .open(state.join(LOCK_FILE))
+            .open(&path)
             .map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -73,13 +80,44 @@ impl StateLock {
             writeln!(file, "{}", std::process::id())
         };
         write(&mut file).map_err(unusable)?;
-        Ok(Self { _file: file })
+        Ok(Self { file, path })
+    }
+
+    /// Whether the directory is still the one that was taken: it was not removed, nor another put in
+    /// its place. While that cannot be told, it is.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let Ok(own) = self.file.metadata() else { return true };
+        match fs::metadata(&self.path) {
+            Ok(there) => (there.dev(), there.ino()) == (own.dev(), own.ino()),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Waits until the directory is no longer the one that was taken.
+    pub async fn lost(&self) {
+        while self.holds() {
+            sleep(LOOK).await;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// F27.
+    #[test]
+    fn a_directory_that_is_removed_or_replaced_is_no_longer_held() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("a");
+        let first = StateLock::take(&state).unwrap();
+        assert!(first.holds());
+        fs::remove_dir_all(&state).unwrap();
+        assert!(!first.holds());
+        let second = StateLock::take(&state).unwrap();
+        assert_eq!((first.holds(), second.holds()), (false, true));
+    }
 
     #[test]
     fn a_second_taker_is_told_the_pid_of_the_first() {

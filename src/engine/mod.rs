@@ -1,9 +1,11 @@
 //! The loops: reconcile and fire. `clock` alone reads the clock.
 
+mod back;
 pub mod boot;
 pub mod clock;
 pub mod cursor;
 pub mod daemon;
+pub mod decide;
 pub mod fire;
 pub mod follow;
 pub mod hand;
@@ -11,5 +13,6 @@ pub mod history;
 pub mod lock;
 pub mod pauses;
 pub mod reconcile;
+pub mod recover;
 pub mod start;
 pub mod timers;

@@ -2,33 +2,28 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
     clock,
     daemon::{Daemon, Parts, PassRequest},
+    decide::Decider,
     fire::{Fire, NextFires},
     lock::{LockError, StateLock},
     pauses::{Pause, Pauses},
 };
 use crate::{
     backend::{
-        Backend as _, Submission,
         drive::Driver,
-        in_process::{InProcess, JobChange},
-        running::{Place, Running},
+        in_process::{InProcess, JobChange, Settle},
+        running::Running,
     },
     config::Settings,
-    execute::{
-        Executor,
-        leftover::{Mark, end_leftovers},
-    },
-    ledger::{AttemptEnd, Ledger, LedgerError, Location, OpenRun},
+    execute::Executor,
+    ledger::{Ledger, LedgerError, Location},
     manifest::characteristics::Tier,
-    run::{self, Next, Outcome, RunKey},
     tier::LedgerKind,
 };
 
@@ -86,9 +81,11 @@ pub async fn start(
     let executor = Executor::new(environment, settings.output_bytes_max);
     let driver = Driver::new(executor, ledger.clone(), Arc::clone(&running), output.clone(), clock::now);
     let (tell, changes) = mpsc::unbounded_channel();
-    let in_process = Arc::new(InProcess::new(ledger.clone(), driver, tell, clock::now));
     let pauses = Arc::new(Pauses::default());
-    restore(&ledger, &in_process, &pauses).await?;
+    let decider = Arc::new(Decider::new(ledger.clone(), Arc::clone(&running), Arc::clone(&pauses)));
+    let above = Arc::clone(&decider) as Arc<dyn Settle>;
+    let in_process = Arc::new(InProcess::new(ledger.clone(), driver, above, tell, clock::now));
+    restore(&ledger, &in_process, &pauses, &running).await?;
     let (ask, requests) = mpsc::channel(REQUESTS_MAX);
     let parts = Parts {
         root: settings.jobs.clone(),
@@ -97,7 +94,9 @@ pub async fn start(
         in_process,
         running,
         pauses,
+        decider,
         next_fires: Arc::new(NextFires::default()),
+        jumps: Arc::default(),
     };
     let daemon = Arc::new(Daemon::new(parts, ask, clock::now()));
     Ok(Started { daemon, changes, requests, lock })
@@ -108,83 +107,34 @@ pub async fn start(
 pub fn fire_loop(daemon: &Daemon) -> Fire {
     let parts = daemon.parts();
     Fire {
-        ledger: parts.ledger.clone(),
+        decider: Arc::clone(&parts.decider),
         backend: Arc::clone(&parts.in_process) as Arc<dyn crate::backend::Backend>,
-        running: Arc::clone(&parts.running),
-        pauses: Arc::clone(&parts.pauses),
         next_fires: Arc::clone(&parts.next_fires),
+        jumps: Arc::clone(&parts.jumps),
     }
 }
 
-async fn restore(ledger: &Ledger, in_process: &InProcess, pauses: &Pauses) -> Result<(), LedgerError> {
+async fn restore(
+    ledger: &Ledger,
+    in_process: &InProcess,
+    pauses: &Pauses,
+    running: &Running,
+) -> Result<(), LedgerError> {
     for row in ledger.placements().await? {
         if row.tier != Tier::InProcess {
             continue;
         }
         let job = row.spec.name.clone();
-        if let Err(error) = in_process.restore(row.spec, row.digest, row.cursor) {
+        if let Err(error) = in_process.restore(row) {
             warn!(%job, %error, "the job cannot be taken over from the ledger");
         }
     }
     for row in ledger.paused().await? {
         pauses.add(row.job, Pause { reason: row.reason, at: row.at });
     }
+    // They count from the beginning: what is decided before they are seen to must not overlap them.
+    for open in ledger.unfinished().await? {
+        running.hold(open.id, &open.job);
+    }
     Ok(())
-}
-
-impl Daemon {
-    /// Sees to the runs that a daemon before this one did not see to their end: what is left of
-    /// them is killed, the attempt is recorded as abandoned, and the retry policy goes on.
-    ///
-    /// # Errors
-    ///
-    /// When the ledger cannot be used.
-    pub async fn recover(&self) -> Result<(), LedgerError> {
-        for open in self.ledger().unfinished().await? {
-            self.take_over(open, clock::now()).await?;
-        }
-        Ok(())
-    }
-
-    async fn take_over(&self, open: OpenRun, now: Timestamp) -> Result<(), LedgerError> {
-        let OpenRun { id, job, attempt, .. } = &open;
-        let left = end_leftovers(&Mark::of_run(*id));
-        if !open.attempt_ended {
-            let end = AttemptEnd {
-                run_id: *id,
-                n: *attempt,
-                ended_at: now,
-                outcome: Outcome::Abandoned,
-                bytes_seen: 0,
-                bytes_kept: 0,
-            };
-            self.ledger().attempt_ended(end).await?;
-        }
-        warn!(%job, run_id = %id, attempt, killed = left, "the run was abandoned when the daemon ended");
-        let held = self.in_process().job(job);
-        let again = held.filter(|held| {
-            let next = run::next(*attempt, &Outcome::Abandoned, &held.spec.policy.retry, 0.0);
-            // One that waited for its next attempt gets it.
-            open.attempt_ended || matches!(next, Next::RetryAfter(_))
-        });
-        let Some(held) = again else {
-            return self.ledger().run_ended(*id, Outcome::Abandoned, now).await;
-        };
-        let key = RunKey { job: job.clone(), fire_time: open.fire_time, cause: open.cause };
-        if self.running().enter(*id, job, u32::MAX) != Place::Taken {
-            return Ok(());
-        }
-        info!(%job, run_id = %id, attempt = attempt + 1, "the run is tried again");
-        let submission = Submission {
-            key,
-            spec: Arc::clone(&held.spec),
-            params: open.params.clone(),
-            attempt: attempt + 1,
-        };
-        if let Err(error) = self.in_process().submit(submission).await {
-            warn!(%job, %error, "the run could not be handed over");
-            self.running().leave(*id);
-        }
-        Ok(())
-    }
 }

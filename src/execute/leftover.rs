@@ -1,6 +1,8 @@
 //! What the processes of an attempt are known by, and the end of those that a daemon before this
 //! one left.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rustix::process::Signal;
 
 use super::census;
@@ -61,4 +63,41 @@ pub fn end_leftovers(mark: &Mark) -> usize {
         .filter(|process| mark.is_in(&process.environment()));
     // One that may not be signalled is not ours.
     left.filter(|process| process.signal(Signal::KILL).is_ok()).count()
+}
+
+/// Kills every process of some runs, and the groups that they are in; gives how many of each run
+/// had its mark. Looks through the processes of the machine once. May be called again.
+pub fn end_leftovers_of(runs: &BTreeSet<RunId>) -> BTreeMap<RunId, usize> {
+    let all = census::all();
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let own_group = all.iter().find(|process| process.pid == own).map(|process| process.group);
+    let mut marked = BTreeMap::new();
+    for process in all.iter().filter(|process| process.pid != own && !process.is_zombie) {
+        if let Some(run) = run_of(&process.environment()).filter(|run| runs.contains(run)) {
+            marked.insert(process.pid, (run, process.group));
+        }
+    }
+    // Every process of a run was started in a group of its own, or of its parent's.
+    let groups: BTreeSet<i32> =
+        marked.values().map(|(_, group)| *group).filter(|group| Some(*group) != own_group).collect();
+    let mut killed = BTreeMap::new();
+    for process in all.iter().filter(|process| process.pid != own) {
+        let run = marked.get(&process.pid).map(|(run, _)| *run);
+        let is_of_group = groups.contains(&process.group);
+        // One that may not be signalled is not ours.
+        if (run.is_some() || is_of_group)
+            && process.signal(Signal::KILL).is_ok()
+            && let Some(run) = run
+        {
+            *killed.entry(run).or_default() += 1;
+        }
+    }
+    killed
+}
+
+/// The run that a process says it belongs to.
+fn run_of(environment: &[u8]) -> Option<RunId> {
+    let begin = format!("{RUN_ID}=").into_bytes();
+    let value = variables(environment).find_map(|own| own.strip_prefix(begin.as_slice()))?;
+    std::str::from_utf8(value).ok()?.parse().ok().map(RunId)
 }

@@ -17,7 +17,22 @@ pub struct Pruned {
     pub files: Vec<String>,
 }
 
-/// Drops rows that are too old, then rows of jobs that have too many; gives their files of output.
+/// Runs of jobs that have too many.
+const RUNS_PAST: &str = "
+SELECT run.seq FROM job JOIN run ON run.job_id = job.id AND run.seq <= (
+    SELECT seq FROM run AS kept WHERE kept.job_id = job.id AND kept.skipped IS NULL
+    ORDER BY seq DESC LIMIT 1 OFFSET ?1
+) WHERE run.open = 0 AND run.skipped IS NULL LIMIT ?2";
+
+/// Skips of jobs that have too many.
+const SKIPS_PAST: &str = "
+SELECT run.seq FROM job JOIN run ON run.job_id = job.id AND run.seq <= (
+    SELECT seq FROM run AS kept WHERE kept.job_id = job.id AND kept.skipped IS NOT NULL
+    ORDER BY seq DESC LIMIT 1 OFFSET ?1
+) WHERE run.skipped IS NOT NULL LIMIT ?2";
+
+/// Drops rows that are too old, then runs and skips of jobs that have too many of one of them; gives
+/// their files of output.
 ///
 /// A run that goes on is not dropped.
 pub(super) fn prune(
@@ -36,15 +51,13 @@ pub(super) fn prune(
         )?
         .query_map(params![oldest, rows_max], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    if victims.is_empty() {
-        victims = connection
-            .prepare_cached(
-                "SELECT run.seq FROM job JOIN run ON run.job_id = job.id AND run.seq <= (
-                     SELECT seq FROM run AS kept WHERE kept.job_id = job.id ORDER BY seq DESC LIMIT 1 OFFSET ?1
-                 ) WHERE run.open = 0 LIMIT ?2",
-            )?
-            .query_map(params![keep, rows_max], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
+    for past in [RUNS_PAST, SKIPS_PAST] {
+        if victims.is_empty() {
+            victims = connection
+                .prepare_cached(past)?
+                .query_map(params![keep, rows_max], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+        }
     }
     let mut files = Vec::new();
     for seq in &victims {
@@ -53,6 +66,12 @@ pub(super) fn prune(
             .query_map([seq], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<String>>>()?;
         files.extend(outputs);
+        connection
+            .prepare_cached(
+                "UPDATE job SET pruned_us = max(pruned_us, run.fire_us) FROM run
+                 WHERE run.seq = ?1 AND run.skipped IS NULL AND run.cause = 'schedule' AND job.id = run.job_id",
+            )?
+            .execute([seq])?;
         connection.prepare_cached("DELETE FROM run WHERE seq = ?1")?.execute([seq])?;
     }
     Ok(Pruned { rows: victims.len(), files })

@@ -14,8 +14,8 @@ mod writer;
 
 pub use history::Pruned;
 pub use record::{
-    Applied, AttemptEnd, AttemptRow, AttemptStart, Decided, LastRun, LedgerError, NewDecision, OpenRun,
-    PauseRow, PlacementRow, Restart, RunQuery, RunRow, Skip, Verdict,
+    Applied, AttemptEnd, AttemptRow, AttemptStart, Counted, Cut, Decided, LastRun, LedgerError, Move,
+    NewDecision, OpenRun, PauseRow, PlacementRow, Range, Restart, RunQuery, RunRow, Skip, Then, Verdict,
 };
 pub use store::{HistoryLimits, Ledger, Location};
 

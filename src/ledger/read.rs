@@ -7,10 +7,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::record::{AttemptRow, LastRun, OpenRun, PauseRow, PlacementRow, RunQuery, RunRow};
+use super::record::{
+    AttemptRow, Counted, LastRun, OpenRun, PauseRow, PlacementRow, Range, RunQuery, RunRow,
+};
 use crate::{
     manifest::{characteristics::Tier, digest::Digest, name::JobName},
-    run::{Cause, RunId},
+    run::{Cause, Outcome, Reached, RunId},
 };
 
 type Result<T> = rusqlite::Result<T>;
@@ -25,7 +27,7 @@ FROM job JOIN run ON run.seq = (
 
 const COLUMNS: &str =
     "run.seq, run.id, job.name, run.fire_us, run.last_fire_us, run.count, run.cause, run.skipped,
-    run.decided_us, run.outcome, run.ended_us";
+    run.decided_us, run.outcome, run.ended_us, run.more";
 
 fn bad(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
@@ -65,7 +67,7 @@ fn cause(row: &Row<'_>, column: usize) -> Result<Cause> {
 
 pub(super) fn placements(connection: &Connection) -> Result<Vec<PlacementRow>> {
     let mut statement = connection.prepare_cached(
-        "SELECT placement.tier, placement.digest, placement.spec, job.cursor_us
+        "SELECT placement.tier, placement.digest, placement.spec, job.cursor_us, placement.applied_us
          FROM placement JOIN job ON job.id = placement.job_id ORDER BY job.name",
     )?;
     let rows = statement.query_map([], |row| {
@@ -77,18 +79,58 @@ pub(super) fn placements(connection: &Connection) -> Result<Vec<PlacementRow>> {
             digest: Digest::from_bytes(row.get(1)?),
             spec: Arc::new(serde_json::from_str(&spec).map_err(|error| bad(2, error))?),
             cursor: time(row, 3)?,
+            applied_at: time(row, 4)?,
         })
     })?;
     rows.collect()
 }
 
+/// The last fire time of a job that was decided; none for a job that was never held.
+pub(super) fn cursor(connection: &Connection, job: &JobName) -> Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT cursor_us FROM job WHERE name = ?1")?
+        .query_row([job.as_str()], |row| time(row, 0))
+        .optional()
+}
+
+/// The latest fire time of the runs of a job that were dropped; none when none was.
+pub(super) fn pruned_to(connection: &Connection, job: &JobName) -> Result<Option<Timestamp>> {
+    let found: Option<i64> = connection
+        .prepare_cached("SELECT pruned_us FROM job WHERE name = ?1")?
+        .query_row([job.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(found.and_then(|us| Timestamp::from_microsecond(us).ok()))
+}
+
+/// The skips of a job that stand for a range and reach past an instant, but for those that say that
+/// the clock went back.
+pub(super) fn ranges_past(connection: &Connection, job: &JobName, at: Timestamp) -> Result<Vec<Range>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT run.id, run.fire_us FROM run JOIN job ON job.id = run.job_id
+         WHERE job.name = ?1 AND run.last_fire_us > ?2 AND run.count > 1 AND run.skipped IS NOT NULL",
+    )?;
+    let rows = statement.query_map(params![job.as_str(), at.as_microsecond()], |row| {
+        Ok(Range { id: id(row, 0)?, first: time(row, 1)? })
+    })?;
+    rows.collect()
+}
+
+/// The start of the machine that every job has decided on.
+pub(super) fn boot_decided(connection: &Connection) -> Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([super::write::BOOT_KEY], |row| row.get(0))
+        .optional()
+}
+
 pub(super) fn unfinished(connection: &Connection) -> Result<Vec<OpenRun>> {
     let mut statement = connection.prepare_cached(
-        "SELECT run.id, job.name, run.fire_us, run.cause, run.params,
-                coalesce((SELECT max(n) FROM attempt WHERE run_seq = run.seq), 1),
-                EXISTS (SELECT 1 FROM attempt WHERE run_seq = run.seq AND ended_us IS NOT NULL AND n =
-                    (SELECT max(n) FROM attempt WHERE run_seq = run.seq))
-         FROM run JOIN job ON job.id = run.job_id WHERE run.open = 1 ORDER BY run.seq",
+        "SELECT run.id, job.name, run.fire_us, run.cause, run.params, run.decided_us,
+                last.n, last.ended_us, last.outcome
+         FROM run JOIN job ON job.id = run.job_id
+         LEFT JOIN attempt AS last ON last.run_seq = run.seq
+             AND last.n = (SELECT max(n) FROM attempt WHERE run_seq = run.seq)
+         WHERE run.open = 1 ORDER BY run.seq",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(OpenRun {
@@ -97,11 +139,22 @@ pub(super) fn unfinished(connection: &Connection) -> Result<Vec<OpenRun>> {
             fire_time: time(row, 2)?,
             cause: cause(row, 3)?,
             params: maybe_json(row, 4)?.unwrap_or_default(),
-            attempt: row.get(5)?,
-            attempt_ended: row.get(6)?,
+            reached: reached(row)?,
         })
     })?;
     rows.collect()
+}
+
+/// How far an open run had come, from the columns of its decision and its last attempt.
+fn reached(row: &Row<'_>) -> Result<Reached> {
+    let Some(attempt) = row.get::<_, Option<u32>>(6)? else {
+        return Ok(Reached::Decided { at: time(row, 5)? });
+    };
+    let ended = maybe_time(row, 7)?.zip(maybe_json::<Outcome>(row, 8)?);
+    Ok(match ended {
+        Some((at, outcome)) => Reached::Ended { attempt, outcome, at },
+        None => Reached::Begun { attempt },
+    })
 }
 
 pub(super) fn paused(connection: &Connection) -> Result<Vec<PauseRow>> {
@@ -169,6 +222,7 @@ fn run_row(row: &Row<'_>) -> Result<(i64, RunRow)> {
         decided_at: time(row, 8)?,
         outcome: maybe_json(row, 9)?,
         ended_at: maybe_time(row, 10)?,
+        counted: if row.get(11)? { Counted::AtLeast } else { Counted::All },
         attempts: Vec::new(),
     };
     Ok((row.get(0)?, run))

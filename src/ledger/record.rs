@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::{
     manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
-    run::{Cause, Outcome, RunId},
+    run::{Cause, Outcome, Reached, RunId},
 };
 
 /// Why the ledger could not do as asked.
@@ -84,6 +84,8 @@ pub struct PlacementRow {
     pub spec: Arc<Spec>,
     /// The last fire time that counts as decided.
     pub cursor: Timestamp,
+    /// When the job was put there as it is.
+    pub applied_at: Timestamp,
 }
 
 /// A decision about one occurrence, or about a range of skipped ones.
@@ -100,16 +102,38 @@ pub struct NewDecision {
     pub last_fire_time: Timestamp,
     /// Occurrences that the decision stands for.
     pub count: u64,
+    /// Whether `count` is all of them.
+    pub counted: Counted,
     /// What asked for the run.
     pub cause: Cause,
     /// What was decided.
     pub verdict: Verdict,
-    /// The fire time up to which the job counts as decided with this; none leaves its cursor alone.
-    pub cursor: Option<Timestamp>,
+    /// What becomes of the job's cursor with this.
+    pub cursor: Move,
     /// When.
     pub decided_at: Timestamp,
     /// Values in place of the manifest's `params`.
     pub params: BTreeMap<String, Value>,
+}
+
+/// What becomes of a job's cursor with a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// It stays.
+    Stay,
+    /// It goes on to here. An occurrence that it has passed was decided before.
+    To(Timestamp),
+    /// It goes back to here, since the clock did.
+    Back(Timestamp),
+}
+
+/// Whether a count of occurrences is all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// It is.
+    All,
+    /// There are more: a schedule that is far behind is not walked to the end.
+    AtLeast,
 }
 
 /// What was decided.
@@ -132,6 +156,11 @@ pub enum Skip {
     Paused,
     /// The clock jumped over it, and the manifest says to leave it out.
     Dst,
+    /// The clock of the machine was set, or stood still while the machine slept: forward, and the
+    /// occurrence lies between; or back, and the row says from where on fire times are decided anew.
+    ClockJump,
+    /// The manifest no longer lets the job fire.
+    Disabled,
 }
 
 impl Skip {
@@ -143,6 +172,8 @@ impl Skip {
             Self::Misfire => "misfire",
             Self::Paused => "paused",
             Self::Dst => "dst",
+            Self::ClockJump => "clock-jump",
+            Self::Disabled => "disabled",
         }
     }
 }
@@ -157,9 +188,10 @@ impl NewDecision {
             fire_time,
             last_fire_time: fire_time,
             count: 1,
+            counted: Counted::All,
             cause,
             verdict: Verdict::Run,
-            cursor: (cause == Cause::Schedule).then_some(fire_time),
+            cursor: if cause == Cause::Schedule { Move::To(fire_time) } else { Move::Stay },
             decided_at,
             params: BTreeMap::new(),
         }
@@ -176,13 +208,32 @@ impl NewDecision {
         decided_at: Timestamp,
     ) -> Self {
         let run = Self::run(id, job, first, Cause::Schedule, decided_at);
-        Self { last_fire_time: last, count, verdict: Verdict::Skipped(skip), cursor: Some(last), ..run }
+        Self { last_fire_time: last, count, verdict: Verdict::Skipped(skip), cursor: Move::To(last), ..run }
+    }
+
+    /// The job's cursor goes back from `from` to `to`, since the clock did.
+    #[must_use]
+    pub fn back(id: RunId, job: JobName, from: Timestamp, to: Timestamp) -> Self {
+        let skip = Self::skip(id, job, (to, from), 0, Skip::ClockJump, to);
+        Self { cursor: Move::Back(to), ..skip }
     }
 
     /// The same, and the job's cursor stays: fires before it wait for their decision.
     #[must_use]
     pub fn without_cursor(self) -> Self {
-        Self { cursor: None, ..self }
+        Self { cursor: Move::Stay, ..self }
+    }
+
+    /// The same for a run that is decided and does not run.
+    #[must_use]
+    pub fn skipped(self, skip: Skip) -> Self {
+        Self { verdict: Verdict::Skipped(skip), ..self }
+    }
+
+    /// The same, where the count is not all.
+    #[must_use]
+    pub fn counted(self, counted: Counted) -> Self {
+        Self { counted, ..self }
     }
 
     /// The same with values in place of the manifest's.
@@ -229,9 +280,42 @@ pub struct AttemptEnd {
     pub bytes_seen: u64,
     /// Bytes of output that were kept.
     pub bytes_kept: u64,
+    /// What becomes of the run.
+    pub then: Then,
 }
 
-/// A run without an end: the daemon was killed while it went on.
+/// What becomes of a run whose attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It ends with the attempt, and like it.
+    RunEnds,
+    /// One more attempt is to come.
+    Again,
+}
+
+/// A range of skips that reaches past an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// Its id.
+    pub id: RunId,
+    /// Its first fire time.
+    pub first: Timestamp,
+}
+
+/// A range of skips that ends earlier than it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Its id.
+    pub id: RunId,
+    /// Its last fire time now.
+    pub last: Timestamp,
+    /// Occurrences that it stands for now.
+    pub count: u64,
+    /// Whether that is all of them.
+    pub counted: Counted,
+}
+
+/// A run without an end: its daemon ended before it.
 #[derive(Debug, Clone)]
 pub struct OpenRun {
     /// The run.
@@ -244,10 +328,8 @@ pub struct OpenRun {
     pub cause: Cause,
     /// Values in place of the manifest's `params`.
     pub params: BTreeMap<String, Value>,
-    /// The number of its last attempt; 1 when none was recorded, since a decision presumes one.
-    pub attempt: u32,
-    /// Whether that attempt has an end.
-    pub attempt_ended: bool,
+    /// How far it had come.
+    pub reached: Reached,
 }
 
 /// Which runs are asked for.
@@ -274,6 +356,8 @@ pub struct RunRow {
     pub last_fire_time: Timestamp,
     /// Occurrences that the row stands for.
     pub count: u64,
+    /// Whether `count` is all of them.
+    pub counted: Counted,
     /// What asked for it.
     pub cause: Cause,
     /// Why it was skipped; absent when it runs or ran.

@@ -3,14 +3,14 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One script per format; format `n` is what the first `n` scripts make.
-const MIGRATIONS: &[&str] = &[FORMAT_1];
+const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2];
 
 /// The newest format.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// Instants are microseconds since the Unix epoch. `run` holds one row per decision, skips
 /// included; `open` marks runs that have no end yet.
-const FORMAT_1: &str = "
+pub(super) const FORMAT_1: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE job (
     id INTEGER PRIMARY KEY,
@@ -64,6 +64,13 @@ CREATE TABLE boot (
     boot_id TEXT NOT NULL,
     PRIMARY KEY (job_id, boot_id)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// `more` marks counts that are not all. `pruned_us` is the latest fire time of the runs of a job
+/// that were dropped: up to there nobody can tell any more what ran.
+const FORMAT_2: &str = "
+ALTER TABLE run ADD COLUMN more INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN pruned_us INTEGER NOT NULL DEFAULT -9223372036854775808;
 ";
 
 /// Brings a database to the newest format; gives the format it had when that is newer still.

@@ -15,8 +15,8 @@ use super::{
     history::{self, Pruned},
     read,
     record::{
-        Applied, AttemptEnd, AttemptStart, Decided, LastRun, LedgerError, NewDecision, OpenRun, PauseRow,
-        PlacementRow, RunQuery, RunRow,
+        Applied, AttemptEnd, AttemptStart, Cut, Decided, LastRun, LedgerError, NewDecision, OpenRun,
+        PauseRow, PlacementRow, Range, RunQuery, RunRow,
     },
     schema, write,
     writer::{Session, Writer},
@@ -41,7 +41,7 @@ pub enum Location {
 /// How much history is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// Rows of each job, at most.
+    /// Runs of each job, at most, and as many skips.
     pub keep_last: usize,
     /// Rows older than this go.
     pub max_age: Duration,
@@ -76,7 +76,11 @@ impl Ledger {
             }
             Location::File(path) => {
                 refuse_network(path)?;
-                let connection = Connection::open(path).map_err(|error| cannot_open(path, error))?;
+                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+                    | OpenFlags::SQLITE_OPEN_CREATE
+                    | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let connection = Connection::open_with_flags(file(path), flags)
+                    .map_err(|error| cannot_open(path, error))?;
                 let writer = start(connection, path)?;
                 let reader = open_reader(path)?;
                 Ok(Self { writer, reader: Some(Arc::new(Mutex::new(reader))) })
@@ -110,6 +114,12 @@ impl Ledger {
     /// As [`Ledger::peek_placements`].
     pub fn peek_run(path: &Path, id: RunId) -> Result<Option<RunRow>, LedgerError> {
         peek(path, None, |connection| read::run(connection, id))
+    }
+
+    /// Why nothing can be written, while that is so: the disk is full, or breaks.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.writer.trouble()
     }
 
     /// Records what a tier now holds.
@@ -146,7 +156,17 @@ impl Ledger {
         self.writer.submit(move |session| write::attempt_started(session, &start))
     }
 
-    /// Records how an attempt ended.
+    /// Takes a job's cursor back to where `back` says, and ends the ranges of skips that reach past
+    /// it.
+    pub fn go_back(
+        &self,
+        back: NewDecision,
+        cuts: Vec<Cut>,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::go_back(session, &back, &cuts))
+    }
+
+    /// Records how an attempt ended, and with it, if it was the last one, how its run did.
     pub fn attempt_ended(
         &self,
         end: AttemptEnd,
@@ -179,13 +199,23 @@ impl Ledger {
         self.writer.submit(move |session| write::resume(session, &job))
     }
 
-    /// Records that a job has seen this start of the machine; [`Decided::Already`] when it had.
-    pub fn boot_seen(
+    /// Records what a job does at a start of the machine; [`Decided::Already`] when it has decided
+    /// on that start before.
+    pub fn decide_at_boot(
         &self,
-        job: JobName,
+        decision: NewDecision,
         boot_id: String,
     ) -> impl Future<Output = Result<Decided, LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::boot_seen(session, &job, &boot_id))
+        self.writer.submit(move |session| write::decide_at_boot(session, &decision, &boot_id))
+    }
+
+    /// Records that every job has decided on a start of the machine: one that is added later waits
+    /// for the next.
+    pub fn record_boot_decided(
+        &self,
+        boot_id: String,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::boot_decided(session, &boot_id))
     }
 
     /// Drops history past the limits, a bounded number of rows. Call again while it drops some.
@@ -213,6 +243,42 @@ impl Ledger {
     /// When the ledger cannot be read.
     pub async fn unfinished(&self) -> Result<Vec<OpenRun>, LedgerError> {
         self.read(read::unfinished).await
+    }
+
+    /// The last fire time of a job that was decided; none for a job that was never held.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn cursor(&self, job: JobName) -> Result<Option<Timestamp>, LedgerError> {
+        self.read(move |connection| read::cursor(connection, &job)).await
+    }
+
+    /// The latest fire time of the runs of a job that were dropped; none when none was.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn pruned_to(&self, job: JobName) -> Result<Option<Timestamp>, LedgerError> {
+        self.read(move |connection| read::pruned_to(connection, &job)).await
+    }
+
+    /// The ranges of skips of a job that reach past an instant.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn ranges_past(&self, job: JobName, at: Timestamp) -> Result<Vec<Range>, LedgerError> {
+        self.read(move |connection| read::ranges_past(connection, &job, at)).await
+    }
+
+    /// The start of the machine that every job has decided on.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn boot_decided(&self) -> Result<Option<String>, LedgerError> {
+        self.read(read::boot_decided).await
     }
 
     /// Jobs that a person paused.
@@ -283,14 +349,20 @@ fn start(mut connection: Connection, path: &Path) -> Result<Writer, LedgerError>
 }
 
 fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, error))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(file(path), flags).map_err(|error| cannot_open(path, error))?;
     connection
         .busy_timeout(BUSY_TIMEOUT)
         .and_then(|()| connection.pragma_update(None, "query_only", true))
         .map_err(|error| cannot_open(path, error))?;
     Ok(connection)
+}
+
+/// The path as `SQLite` takes it for a file, whatever it is called: `file:x` and `:memory:` mean
+/// something else to it.
+pub(super) fn file(path: &Path) -> PathBuf {
+    if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) }
 }
 
 fn peek<T>(

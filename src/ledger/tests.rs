@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
-    run::{Cause, Outcome, RunId, RunKey},
+    run::{Cause, Outcome, Reached, RunId, RunKey},
 };
 
 fn at(second: i64) -> Timestamp {
@@ -50,6 +50,7 @@ fn end(name: &str, second: i64, outcome: Outcome) -> AttemptEnd {
         outcome,
         bytes_seen: 5,
         bytes_kept: 5,
+        then: Then::RunEnds,
     }
 }
 
@@ -81,7 +82,6 @@ async fn what_is_recorded_is_there_after_a_restart() {
         ledger.record_pruned(job("b"), Tier::InProcess).await.unwrap();
         ledger.decide(vec![run("a", 10)]).await.unwrap();
         ledger.attempt_ended(end("a", 10, Outcome::ExitNonzero { code: 3 })).await.unwrap();
-        ledger.run_ended(id("a", 10), Outcome::ExitNonzero { code: 3 }, at(11)).await.unwrap();
         ledger.decide(vec![run("a", 20)]).await.unwrap();
         ledger.pause(job("a"), Some("why".to_owned()), at(21)).await.unwrap();
     }
@@ -91,7 +91,7 @@ async fn what_is_recorded_is_there_after_a_restart() {
     assert_eq!((placements[0].cursor, placements[0].digest), (at(20), Digest::of(&spec("a"))));
     let open_runs = ledger.unfinished().await.unwrap();
     assert_eq!(open_runs.len(), 1);
-    assert_eq!((open_runs[0].id, open_runs[0].attempt, open_runs[0].attempt_ended), (id("a", 20), 1, false));
+    assert_eq!((open_runs[0].id, &open_runs[0].reached), (id("a", 20), &Reached::Decided { at: at(20) }));
     assert_eq!(ledger.paused().await.unwrap()[0].reason.as_deref(), Some("why"));
     let runs = ledger.runs(RunQuery { job: Some(job("a")), before: None, limit: 10 }).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.fire_time).collect::<Vec<_>>(), [at(20), at(10)]);
@@ -111,6 +111,107 @@ async fn a_run_key_is_decided_once() {
     assert_eq!(ledger.runs(RunQuery { job: None, before: None, limit: 10 }).await.unwrap().len(), 3);
     // The cursor never goes back.
     assert_eq!(ledger.placements().await.unwrap()[0].cursor, at(30));
+}
+
+/// F20: what a cursor has passed is decided, whatever its id.
+#[tokio::test]
+async fn an_occurrence_at_or_before_the_cursor_was_decided_before() {
+    let ledger = Ledger::open(&Location::Memory).unwrap();
+    ledger.record_applied(applied("a", Restart::From(at(50)))).await.unwrap();
+    let decided = ledger.decide(vec![run("a", 40), run("a", 50), run("a", 51), run("b", 40)]).await.unwrap();
+    assert_eq!(decided, [Decided::Already, Decided::Already, Decided::New, Decided::New]);
+}
+
+/// F5: what a run had come to is known after a crash at any point.
+#[tokio::test]
+async fn an_open_run_says_how_far_it_had_come() {
+    let ledger = Ledger::open(&Location::Memory).unwrap();
+    let reached = async || ledger.unfinished().await.unwrap().pop().map(|open| open.reached);
+    ledger.decide(vec![run("a", 10)]).await.unwrap();
+    assert_eq!(reached().await, Some(Reached::Decided { at: at(10) }));
+    let start = |n| AttemptStart { run_id: id("a", 10), n, started_at: at(10), output: String::new() };
+    ledger.attempt_started(start(1)).await.unwrap();
+    assert_eq!(reached().await, Some(Reached::Begun { attempt: 1 }));
+    let failed = Outcome::ExitNonzero { code: 3 };
+    let again = AttemptEnd { then: Then::Again, ..end("a", 10, failed.clone()) };
+    ledger.attempt_ended(again).await.unwrap();
+    assert_eq!(reached().await, Some(Reached::Ended { attempt: 1, outcome: failed, at: at(11) }));
+    ledger.attempt_started(start(2)).await.unwrap();
+    assert_eq!(reached().await, Some(Reached::Begun { attempt: 2 }));
+    ledger.attempt_ended(AttemptEnd { n: 2, ..end("a", 10, Outcome::Success) }).await.unwrap();
+    assert_eq!(reached().await, None, "the run ends with its last attempt");
+    assert_eq!(ledger.run(id("a", 10)).await.unwrap().unwrap().outcome, Some(Outcome::Success));
+}
+
+fn paused(second: i64) -> NewDecision {
+    let (fire, id) = (at(second), id("a", second));
+    NewDecision::skip(id, job("a"), (fire, fire), 1, Skip::Paused, fire)
+}
+
+/// Rows of `a`, oldest first: the seconds they stand for, how many, and why.
+async fn rows(ledger: &Ledger) -> Vec<String> {
+    let runs = ledger.runs(RunQuery { job: Some(job("a")), before: None, limit: 100 }).await.unwrap();
+    let second = |time: Timestamp| time.duration_since(at(0)).as_secs();
+    let show = |row: &RunRow| {
+        let (first, last) = (second(row.fire_time), second(row.last_fire_time));
+        let more = if row.counted == Counted::AtLeast { "+" } else { "" };
+        format!("{first}-{last} {}{more} {}", row.count, row.skipped.as_deref().unwrap_or("run"))
+    };
+    runs.iter().rev().map(show).collect()
+}
+
+#[tokio::test]
+async fn skips_of_one_reason_in_a_row_are_one_row() {
+    let ledger = Ledger::open(&Location::Memory).unwrap();
+    ledger.record_applied(applied("a", Restart::From(at(0)))).await.unwrap();
+    for decision in [paused(1), paused(2), paused(2), paused(3), run("a", 4), paused(5), paused(6)] {
+        ledger.decide(vec![decision]).await.unwrap();
+    }
+    let missed = NewDecision::skip(id("a", 7), job("a"), (at(7), at(20)), 9, Skip::Misfire, at(21));
+    ledger.decide(vec![missed.counted(Counted::AtLeast)]).await.unwrap();
+    let missed = NewDecision::skip(id("a", 22), job("a"), (at(22), at(25)), 4, Skip::Misfire, at(26));
+    ledger.decide(vec![missed]).await.unwrap();
+    assert_eq!(rows(&ledger).await, ["1-3 3 paused", "4-4 1 run", "5-6 2 paused", "7-25 13+ misfire"]);
+    assert_eq!(ledger.cursor(job("a")).await.unwrap(), Some(at(25)));
+}
+
+/// F2.
+#[tokio::test]
+async fn a_cursor_that_goes_back_keeps_what_ran_decided() {
+    let ledger = Ledger::open(&Location::Memory).unwrap();
+    ledger.record_applied(applied("a", Restart::From(at(0)))).await.unwrap();
+    let missed = NewDecision::skip(id("a", 1), job("a"), (at(1), at(99)), 99, Skip::ClockJump, at(100));
+    ledger.decide(vec![missed, run("a", 100)]).await.unwrap();
+    assert_eq!(ledger.ranges_past(job("a"), at(7)).await.unwrap(), [Range { id: id("a", 1), first: at(1) }]);
+    let back = NewDecision::back(crate::run::back_id(&job("a"), at(7)), job("a"), at(100), at(7));
+    let cut = Cut { id: id("a", 1), last: at(7), count: 7, counted: Counted::All };
+    ledger.go_back(back, vec![cut]).await.unwrap();
+    assert_eq!(ledger.cursor(job("a")).await.unwrap(), Some(at(7)));
+    let decided = ledger.decide(vec![run("a", 7), run("a", 8), run("a", 100)]).await.unwrap();
+    assert_eq!(decided, [Decided::Already, Decided::New, Decided::Already]);
+    assert_eq!(
+        rows(&ledger).await,
+        ["1-7 7 clock-jump", "100-100 1 run", "7-100 0 clock-jump", "8-8 1 run"]
+    );
+}
+
+/// F20: what happens at a start of the machine is decided once, with its row.
+#[tokio::test]
+async fn a_start_of_the_machine_is_decided_once_for_each_job() {
+    let ledger = Ledger::open(&Location::Memory).unwrap();
+    let at_boot = |name: &str, second| NewDecision { cause: Cause::Reboot, cursor: Move::Stay, ..run(name, second) };
+    let decide = async |decision, boot: &str| ledger.decide_at_boot(decision, boot.to_owned()).await.unwrap();
+    assert_eq!(decide(at_boot("a", 1), "one").await, Decided::New);
+    assert_eq!(decide(at_boot("a", 2), "one").await, Decided::Already);
+    assert_eq!(decide(at_boot("b", 2).skipped(Skip::Paused), "one").await, Decided::New);
+    assert_eq!(decide(at_boot("b", 3), "one").await, Decided::Already);
+    assert_eq!(decide(at_boot("a", 4), "two").await, Decided::New);
+    assert_eq!(ledger.runs(RunQuery { job: None, before: None, limit: 9 }).await.unwrap().len(), 3);
+    assert_eq!(ledger.boot_decided().await.unwrap(), None);
+    for boot in ["one", "two"] {
+        ledger.record_boot_decided(boot.to_owned()).await.unwrap();
+    }
+    assert_eq!(ledger.boot_decided().await.unwrap().as_deref(), Some("two"));
 }
 
 #[tokio::test]
@@ -168,6 +269,71 @@ async fn history_is_dropped_by_count_and_by_age_and_what_goes_on_stays() {
     ledger.prune_history(limits, at(20)).await.unwrap();
     assert_eq!(seconds().await, [3, 15, 16, 17, 18, 19]);
     assert_eq!(ledger.prune_history(limits, at(20)).await.unwrap(), Pruned::default());
+}
+
+#[tokio::test]
+async fn skips_do_not_push_runs_out_of_the_history() {
+    let ledger = Ledger::open(&Location::Memory).unwrap();
+    for second in 1..=9 {
+        ledger.decide(vec![run("a", 10 * second)]).await.unwrap();
+        ledger.run_ended(id("a", 10 * second), Outcome::Success, at(10 * second)).await.unwrap();
+        ledger.decide(vec![paused(10 * second + 1)]).await.unwrap();
+    }
+    let limits = HistoryLimits { keep_last: 2, max_age: Duration::from_secs(1_000) };
+    while ledger.prune_history(limits, at(100)).await.unwrap().rows > 0 {}
+    let kept = ["80-80 1 run", "81-81 1 paused", "90-90 1 run", "91-91 1 paused"];
+    assert_eq!(rows(&ledger).await, kept);
+    assert_eq!(ledger.pruned_to(job("a")).await.unwrap(), Some(at(70)), "the last run that is forgotten");
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_format_before_is_read() {
+    let files = Files::new();
+    let connection = rusqlite::Connection::open(files.path()).unwrap();
+    connection.execute_batch(schema::FORMAT_1).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO job (id, name, cursor_us) VALUES (1, 'a', 5);
+             INSERT INTO run VALUES (1, x'00112233445566778899aabbccddeeff', 1, 5, 5, 1, 'schedule', 'overlap', 5, NULL, 0, NULL, NULL);
+             PRAGMA user_version = 1",
+        )
+        .unwrap();
+    drop(connection);
+    let ledger = open(&files.path());
+    let runs = ledger.runs(RunQuery { job: None, before: None, limit: 9 }).await.unwrap();
+    assert_eq!((runs.len(), runs[0].counted), (1, Counted::All));
+    assert_eq!(ledger.pruned_to(job("a")).await.unwrap(), None);
+}
+
+#[test]
+fn a_path_is_a_file_whatever_it_is_called() {
+    let files = Files::new();
+    for name in ["file:x", "file:y?mode=memory", ":memory:"] {
+        let directory = files.directory.path().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        drop(open(&directory.join("ledger.db")));
+        assert!(directory.join("ledger.db").is_file(), "{name}");
+    }
+    assert_eq!(store::file(Path::new("file:x/ledger.db")), Path::new("./file:x/ledger.db"));
+}
+
+/// F22: a full disk is known until something is written again.
+#[tokio::test]
+async fn trouble_is_known_until_a_write_succeeds() {
+    let files = Files::new();
+    let ledger = open(&files.path());
+    ledger.decide(vec![run("a", 1)]).await.unwrap();
+    assert_eq!(ledger.trouble(), None);
+    let other = rusqlite::Connection::open(files.path()).unwrap();
+    other.execute_batch("ALTER TABLE run RENAME TO gone").unwrap();
+    ledger.decide(vec![run("a", 2)]).await.unwrap_err();
+    assert!(ledger.trouble().unwrap().contains("no such table"), "{:?}", ledger.trouble());
+    // A transaction that writes nothing does not end it.
+    ledger.resume(job("a")).await.unwrap();
+    assert!(ledger.trouble().is_some());
+    other.execute_batch("ALTER TABLE gone RENAME TO run").unwrap();
+    ledger.decide(vec![run("a", 3)]).await.unwrap();
+    assert_eq!(ledger.trouble(), None);
 }
 
 #[tokio::test]

@@ -5,7 +5,10 @@ use rusqlite::{OptionalExtension as _, params};
 use serde::Serialize;
 
 use super::{
-    record::{Applied, AttemptEnd, AttemptStart, Decided, NewDecision, Restart, Verdict},
+    record::{
+        Applied, AttemptEnd, AttemptStart, Counted, Cut, Decided, Move, NewDecision, Restart, Skip, Then,
+        Verdict,
+    },
     writer::Session,
 };
 use crate::{
@@ -14,6 +17,9 @@ use crate::{
 };
 
 type Result<T> = rusqlite::Result<T>;
+
+/// Under which `meta` keeps the start of the machine that every job has decided on.
+pub(super) const BOOT_KEY: &str = "boot";
 
 /// The word for a cause in records.
 pub(super) fn cause_word(cause: Cause) -> &'static str {
@@ -71,6 +77,65 @@ pub(super) fn decide(session: &mut Session, decisions: &[NewDecision]) -> Result
 }
 
 fn decide_one(session: &Session, job: i64, decision: &NewDecision) -> Result<Decided> {
+    if let Move::To(_) = decision.cursor
+        && decision.fire_time <= cursor(session, job)?
+    {
+        return Ok(Decided::Already);
+    }
+    let decided = match decision.verdict {
+        Verdict::Skipped(skip) if extend(session, job, decision, skip)? => Decided::New,
+        _ => insert(session, job, decision)?,
+    };
+    // The cursor moves with the row, in one transaction (FAILURE_MODES F20); back only when the
+    // clock went back.
+    let (sql, to) = match decision.cursor {
+        Move::Stay => return Ok(decided),
+        Move::To(to) => ("UPDATE job SET cursor_us = max(cursor_us, ?2) WHERE id = ?1", to),
+        Move::Back(to) => ("UPDATE job SET cursor_us = ?2 WHERE id = ?1", to),
+    };
+    session.connection.prepare_cached(sql)?.execute(params![job, to.as_microsecond()])?;
+    Ok(decided)
+}
+
+fn cursor(session: &Session, job: i64) -> Result<Timestamp> {
+    session
+        .connection
+        .prepare_cached("SELECT cursor_us FROM job WHERE id = ?1")?
+        .query_row([job], |row| row.get(0))
+        .map(|us| Timestamp::from_microsecond(us).unwrap_or(Timestamp::MIN))
+}
+
+/// Adds a skip to the newest row of its job when that is a skip for the same reason, so that a long
+/// pause is one row; `false` when it is not.
+fn extend(session: &Session, job: i64, decision: &NewDecision, skip: Skip) -> Result<bool> {
+    if matches!(skip, Skip::Dst | Skip::ClockJump) || decision.cause != Cause::Schedule {
+        return Ok(false);
+    }
+    let extended = session
+        .connection
+        .prepare_cached(
+            "UPDATE run SET last_fire_us = ?2, count = count + ?3, more = max(more, ?4), decided_us = ?5
+             WHERE seq = (SELECT max(seq) FROM run WHERE job_id = ?1) AND skipped = ?6 AND cause = ?7
+                 AND NOT EXISTS (SELECT 1 FROM run WHERE id = ?8)",
+        )?
+        .execute(params![
+            job,
+            decision.last_fire_time.as_microsecond(),
+            i64::try_from(decision.count).unwrap_or(i64::MAX),
+            more(decision.counted),
+            decision.decided_at.as_microsecond(),
+            skip.as_str(),
+            cause_word(decision.cause),
+            decision.id.0.as_bytes(),
+        ])?;
+    Ok(extended == 1)
+}
+
+fn more(counted: Counted) -> i64 {
+    i64::from(counted == Counted::AtLeast)
+}
+
+fn insert(session: &Session, job: i64, decision: &NewDecision) -> Result<Decided> {
     let skipped = match decision.verdict {
         Verdict::Run => None,
         Verdict::Skipped(skip) => Some(skip.as_str()),
@@ -79,8 +144,9 @@ fn decide_one(session: &Session, job: i64, decision: &NewDecision) -> Result<Dec
     let written = session
         .connection
         .prepare_cached(
-            "INSERT INTO run (id, job_id, fire_us, last_fire_us, count, cause, skipped, decided_us, params, open)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO run
+                 (id, job_id, fire_us, last_fire_us, count, more, cause, skipped, decided_us, params, open)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             decision.id.0.as_bytes(),
@@ -88,20 +154,30 @@ fn decide_one(session: &Session, job: i64, decision: &NewDecision) -> Result<Dec
             decision.fire_time.as_microsecond(),
             decision.last_fire_time.as_microsecond(),
             i64::try_from(decision.count).unwrap_or(i64::MAX),
+            more(decision.counted),
             cause_word(decision.cause),
             skipped,
             decision.decided_at.as_microsecond(),
             params,
             i64::from(skipped.is_none()),
         ])?;
-    if let Some(cursor) = decision.cursor {
-        // The cursor moves with the row, in one transaction (FAILURE_MODES F20), and never back.
+    Ok(if written == 1 { Decided::New } else { Decided::Already })
+}
+
+/// Takes a job's cursor back, and ends the ranges that reach past it.
+pub(super) fn go_back(session: &mut Session, back: &NewDecision, cuts: &[Cut]) -> Result<()> {
+    for cut in cuts {
         session
             .connection
-            .prepare_cached("UPDATE job SET cursor_us = max(cursor_us, ?2) WHERE id = ?1")?
-            .execute(params![job, cursor.as_microsecond()])?;
+            .prepare_cached("UPDATE run SET last_fire_us = ?2, count = ?3, more = ?4 WHERE id = ?1")?
+            .execute(params![
+                cut.id.0.as_bytes(),
+                cut.last.as_microsecond(),
+                i64::try_from(cut.count).unwrap_or(i64::MAX),
+                more(cut.counted),
+            ])?;
     }
-    Ok(if written == 1 { Decided::New } else { Decided::Already })
+    decide(session, std::slice::from_ref(back)).map(drop)
 }
 
 fn seq(session: &Session, run: RunId) -> Result<Option<i64>> {
@@ -142,7 +218,11 @@ pub(super) fn attempt_ended(session: &Session, end: &AttemptEnd) -> Result<()> {
             bytes(end.bytes_seen),
             bytes(end.bytes_kept)
         ])?;
-    Ok(())
+    match end.then {
+        // In one transaction: a run whose attempt has ended must not be begun again after a crash.
+        Then::RunEnds => run_ended(session, end.run_id, &end.outcome, end.ended_at),
+        Then::Again => Ok(()),
+    }
 }
 
 pub(super) fn run_ended(session: &Session, run: RunId, outcome: &Outcome, at: Timestamp) -> Result<()> {
@@ -175,8 +255,9 @@ pub(super) fn resume(session: &mut Session, name: &JobName) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn boot_seen(session: &mut Session, name: &JobName, boot_id: &str) -> Result<Decided> {
-    let job = session.job(name)?;
+/// Decides what a job does at this start of the machine, once.
+pub(super) fn decide_at_boot(session: &mut Session, decision: &NewDecision, boot_id: &str) -> Result<Decided> {
+    let job = session.job(&decision.job)?;
     session
         .connection
         .prepare_cached("DELETE FROM boot WHERE job_id = ?1 AND boot_id <> ?2")?
@@ -185,5 +266,17 @@ pub(super) fn boot_seen(session: &mut Session, name: &JobName, boot_id: &str) ->
         .connection
         .prepare_cached("INSERT INTO boot (job_id, boot_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
         .execute(params![job, boot_id])?;
-    Ok(if written == 1 { Decided::New } else { Decided::Already })
+    if written == 0 {
+        return Ok(Decided::Already);
+    }
+    decide_one(session, job, decision)
+}
+
+/// Records that every job has decided on this start of the machine.
+pub(super) fn boot_decided(session: &Session, boot_id: &str) -> Result<()> {
+    session
+        .connection
+        .prepare_cached("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2")?
+        .execute(params![BOOT_KEY, boot_id])?;
+    Ok(())
 }

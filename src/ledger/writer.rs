@@ -1,11 +1,16 @@
 //! The writer thread: takes work, does all that has come in one transaction, answers after the
 //! commit.
 
-use std::{collections::HashMap, sync::Arc, thread};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
-use tracing::error;
+use tracing::{error, info};
 
 use super::record::LedgerError;
 use crate::manifest::name::JobName;
@@ -13,6 +18,9 @@ use crate::manifest::name::JobName;
 /// Most pieces of work in one transaction: past this the commit costs little beside the work, and
 /// the first one has waited long enough.
 const GROUP_MAX: usize = 512;
+
+/// While transactions fail, one is told this often.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Most job numbers that are kept at hand.
 const JOBS_MAX: usize = 100_000;
@@ -84,6 +92,17 @@ where
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     queue: mpsc::UnboundedSender<Box<dyn Work>>,
+    trouble: Trouble,
+}
+
+/// Why nothing can be written, while that is so.
+#[derive(Debug, Clone, Default)]
+struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl std::fmt::Debug for dyn Work {
@@ -96,8 +115,15 @@ impl Writer {
     /// Starts the thread. It ends when the last `Writer` is dropped and its work is done.
     pub(super) fn start(session: Session) -> std::io::Result<Self> {
         let (queue, work) = mpsc::unbounded_channel();
-        thread::Builder::new().name("ledger".to_owned()).spawn(move || write(session, work))?;
-        Ok(Self { queue })
+        let trouble = Trouble::default();
+        let mut thread = Thread { session, trouble: trouble.clone(), told: None };
+        thread::Builder::new().name("ledger".to_owned()).spawn(move || thread.write(work))?;
+        Ok(Self { queue, trouble })
+    }
+
+    /// Why nothing can be written: what the last transaction failed with, until one succeeds.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
     }
 
     /// Hands over a piece of work now; the answer comes after its commit.
@@ -118,56 +144,85 @@ impl Writer {
     }
 }
 
-fn write(mut session: Session, mut queue: mpsc::UnboundedReceiver<Box<dyn Work>>) {
-    let mut group = Vec::new();
-    while let Some(first) = queue.blocking_recv() {
-        group.push(first);
-        while group.len() < GROUP_MAX
-            && let Ok(next) = queue.try_recv()
-        {
-            group.push(next);
-        }
-        if let Err(error) = commit(&mut session, &mut group) {
-            if let [_] = group.as_slice() {
-                let error = unavailable(error);
-                group.drain(..).for_each(|work| work.settle(Err(error.again())));
-            } else {
+/// What the thread works with.
+struct Thread {
+    session: Session,
+    trouble: Trouble,
+    /// When a failure was last told.
+    told: Option<Instant>,
+}
+
+impl Thread {
+    fn write(&mut self, mut queue: mpsc::UnboundedReceiver<Box<dyn Work>>) {
+        let mut group = Vec::new();
+        while let Some(first) = queue.blocking_recv() {
+            group.push(first);
+            while group.len() < GROUP_MAX
+                && let Ok(next) = queue.try_recv()
+            {
+                group.push(next);
+            }
+            match self.commit(&mut group) {
+                Ok(()) => group.drain(..).for_each(|work| work.settle(Ok(()))),
+                Err(error) if group.len() == 1 => {
+                    group.drain(..).for_each(|work| work.settle(Err(error.again())));
+                }
                 // One of them may be at fault: each has a transaction of its own.
-                for work in group.drain(..) {
-                    let mut alone = vec![work];
-                    let result = commit(&mut session, &mut alone).map_err(unavailable);
-                    alone.into_iter().for_each(|work| match &result {
-                        Ok(()) => work.settle(Ok(())),
-                        Err(error) => work.settle(Err(error.again())),
-                    });
+                Err(_) => {
+                    for work in group.drain(..) {
+                        let mut alone = [work];
+                        let result = self.commit(&mut alone);
+                        let [work] = alone;
+                        work.settle(result);
+                    }
                 }
             }
-        } else {
-            group.drain(..).for_each(|work| work.settle(Ok(())));
+        }
+    }
+
+    fn commit(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), LedgerError> {
+        let before = self.session.connection.total_changes();
+        let result = transact(&mut self.session, group);
+        match &result {
+            Err(error) => self.failed(error),
+            // A transaction that wrote nothing says nothing about the disk.
+            Ok(()) if self.session.connection.total_changes() > before => self.succeeded(),
+            Ok(()) => {}
+        }
+        result.map_err(|error| LedgerError::Unavailable(Arc::new(error)))
+    }
+
+    fn failed(&mut self, error: &rusqlite::Error) {
+        *self.trouble.lock() = Some(error.to_string());
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            self.told = Some(Instant::now());
+            error!(%error, "the ledger cannot be written; nothing fires until it can");
+        }
+    }
+
+    fn succeeded(&mut self) {
+        let was_in_trouble = self.trouble.lock().take().is_some();
+        if was_in_trouble && self.told.take().is_some() {
+            info!("the ledger can be written again");
         }
     }
 }
 
-fn commit(session: &mut Session, group: &mut [Box<dyn Work>]) -> rusqlite::Result<()> {
+/// Does all of the work in one transaction, or none of it.
+fn transact(session: &mut Session, group: &mut [Box<dyn Work>]) -> rusqlite::Result<()> {
     // The statements of the work run on the same connection, inside this transaction.
-    let begin = |session: &Session| session.connection.execute_batch("BEGIN IMMEDIATE");
-    begin(session)?;
+    session.connection.execute_batch("BEGIN IMMEDIATE")?;
     let result = group
         .iter_mut()
         .try_for_each(|work| work.run(session))
         .and_then(|()| session.connection.execute_batch("COMMIT"));
-    if let Err(error) = &result {
-        error!(%error, "a transaction of the ledger failed");
+    if result.is_err() {
         session.jobs.clear();
         if !session.connection.is_autocommit() {
             session.connection.execute_batch("ROLLBACK")?;
         }
     }
     result
-}
-
-fn unavailable(error: rusqlite::Error) -> LedgerError {
-    LedgerError::Unavailable(Arc::new(error))
 }
 
 impl LedgerError {

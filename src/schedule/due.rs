@@ -14,9 +14,9 @@ use super::{Fire, Schedule};
 /// grace and a schedule of every second cannot start a thousand runs.
 pub const ON_TIME_MAX: usize = 64;
 
-/// Missed fires that are counted exactly: enough for every minute of most of a day, and less
-/// than a millisecond of work.
-pub const COUNT_MAX: u32 = 1_000;
+/// Missed fires of a cron expression that are counted one by one: enough for every minute of most
+/// of a day, and less than a millisecond of work. Those of an interval are counted at once.
+pub const COUNT_MAX: u64 = 1_000;
 
 /// How late a fire may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +60,15 @@ pub struct Dropped {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
     /// This many.
-    Exactly(u32),
+    Exactly(u64),
     /// This many were counted, and there are more.
-    AtLeast(u32),
+    AtLeast(u64),
 }
 
 impl Count {
     /// The number that was counted.
     #[must_use]
-    pub fn counted(self) -> u32 {
+    pub fn counted(self) -> u64 {
         match self {
             Self::Exactly(count) | Self::AtLeast(count) => count,
         }
@@ -120,10 +120,23 @@ fn on_time(schedule: &Schedule, last: Timestamp, now: Timestamp, grace: Duration
 /// The record of the fires in `(after, latest]`, the last of which is known.
 fn dropped(schedule: &Schedule, after: Timestamp, latest: Timestamp) -> Option<Dropped> {
     let first = schedule.next_after(after)?.time;
-    let mut rest = schedule.fires_after(after).take_while(|fire| fire.time <= latest);
-    let counted = rest.by_ref().take(COUNT_MAX as usize).fold(0, |count, _| count + 1);
-    let count = if rest.next().is_some() { Count::AtLeast(counted) } else { Count::Exactly(counted) };
-    Some(Dropped { first, last: latest, count })
+    Some(Dropped { first, last: latest, count: count_between(schedule, after, latest) })
+}
+
+/// Counts the fires in `(after, until]`.
+#[must_use]
+pub fn count_between(schedule: &Schedule, after: Timestamp, until: Timestamp) -> Count {
+    if let Some(count) = schedule.interval_fires(after, until) {
+        return Count::Exactly(count);
+    }
+    let mut counted = 0;
+    for _ in schedule.fires_after(after).take_while(|fire| fire.time <= until) {
+        if counted == COUNT_MAX {
+            return Count::AtLeast(counted);
+        }
+        counted += 1;
+    }
+    Count::Exactly(counted)
 }
 
 /// How long ago it was; zero in the future.
@@ -210,6 +223,30 @@ mod tests {
         check("* * * * *",   "06:00", "22:42",    hour,    "22:42 | at least 1000 from 06:01 to 22:41 | 22:43");
     }
 
+    /// F3.
+    #[test]
+    fn the_missed_fires_of_an_interval_are_counted_however_many() {
+        let every = |interval, window: (Option<&str>, Option<&str>)| {
+            let (start, end) = (window.0.map(at), window.1.map(at));
+            let trigger = TriggerSpec::Every(Duration::from_secs(interval));
+            let entry = ScheduleSpec { trigger, jitter: None, start, end };
+            Schedule::compile(&JobName::parse("job").unwrap(), &[entry]).unwrap()
+        };
+        for schedule in [
+            every(1, (None, None)),
+            every(7, (None, None)),
+            every(1, (Some("06:10"), None)),
+            every(1, (Some("06:10"), Some("07:10"))),
+            every(1, (Some("13:00"), None)),
+            every(1, (None, Some("05:00"))),
+        ] {
+            let (after, until) = (at("06:00"), at("12:00"));
+            let walked = schedule.fires_after(after).take_while(|fire| fire.time <= until).count();
+            let expected = Count::Exactly(walked.try_into().unwrap());
+            assert_eq!(count_between(&schedule, after, until), expected, "{schedule:?}");
+        }
+    }
+
     #[test]
     fn a_schedule_of_every_second_that_is_a_month_behind_is_one_record_at_once() {
         // F3.
@@ -242,7 +279,8 @@ mod tests {
         for step in (1..40).cycle().take(500) {
             now += SignedDuration::from_secs(step);
             let due = due(&schedule, last, now, Misfire::default());
-            decided += due.dropped.map_or(0, |dropped| dropped.count.counted() as usize) + due.fires.len();
+            let dropped = due.dropped.map_or(0, |dropped| dropped.count.counted());
+            decided += usize::try_from(dropped).unwrap() + due.fires.len();
             if let Some(fire) = due.fires.last() {
                 last = fire.time;
             }

@@ -91,6 +91,16 @@ impl Schedule {
         std::iter::successors(self.next_after(after), |fire| self.next_after(fire.time))
     }
 
+    /// How many fires there are in `(after, until]`, told without looking at each; none when that
+    /// cannot be done: for more than one entry, or another than `every`.
+    #[must_use]
+    pub fn interval_fires(&self, after: Timestamp, until: Timestamp) -> Option<u64> {
+        match &*self.entries {
+            [entry] => entry.interval_fires(after, until),
+            _ => None,
+        }
+    }
+
     /// What `gap: skip` drops in `(after, until]`, in order of time: one for each entry and clock
     /// change.
     #[must_use]

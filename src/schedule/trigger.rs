@@ -74,6 +74,19 @@ impl Entry {
         self.trigger.latest_at_or_before(at).filter(|fire| window.holds(fire.time))
     }
 
+    /// How many fires of an interval there are in `(after, until]`; none for another trigger.
+    pub(super) fn interval_fires(&self, after: Timestamp, until: Timestamp) -> Option<u64> {
+        let Trigger::Every(interval) = &self.trigger else {
+            return None;
+        };
+        let (first, last) = match (self.next_after(after), self.latest_at_or_before(until)) {
+            (Some(first), Some(last)) if first.time <= last.time => (first.time, last.time),
+            _ => return Some(0),
+        };
+        let steps = (last.as_nanosecond() - first.as_nanosecond()) / nanos(*interval);
+        Some(u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1))
+    }
+
     /// What `gap: skip` drops in `(after, until]`.
     pub(super) fn skipped_between(&self, after: Timestamp, until: Timestamp) -> Vec<SkippedGap> {
         let Trigger::Cron(cron) = &self.trigger else {

@@ -1,0 +1,368 @@
+//! What the daemon does when it is killed, stopped at a bad moment, or kept from writing.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use common::{Daemon, Tree, wait_for};
+use rusqlite::Connection;
+use serde_json::Value;
+
+/// A job that runs by hand only: a line of shell, with a policy.
+fn by_hand(shell: &str, policy: &str) -> String {
+    format!("run: {{shell: {}}}\npolicy: {{{policy}}}\n", serde_json::to_string(shell).unwrap())
+}
+
+/// The ledger of a tree, as another process sees it.
+fn ledger(tree: &Tree) -> Connection {
+    let connection = Connection::open(tree.path(".tintal/ledger.db")).unwrap();
+    connection.busy_timeout(Duration::from_secs(5)).unwrap();
+    connection
+}
+
+/// Makes the ledger refuse what is written of runs, as a full disk does.
+fn refuse_writes(tree: &Tree) {
+    let refuse = |when: &str, name: &str| {
+        format!("CREATE TRIGGER {name} BEFORE {when} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END;")
+    };
+    let all = [
+        refuse("INSERT ON run", "one"),
+        refuse("UPDATE ON run", "two"),
+        refuse("INSERT ON attempt", "three"),
+        refuse("UPDATE ON attempt", "four"),
+    ];
+    ledger(tree).execute_batch(&all.concat()).unwrap();
+}
+
+fn allow_writes(tree: &Tree) {
+    ledger(tree)
+        .execute_batch("DROP TRIGGER one; DROP TRIGGER two; DROP TRIGGER three; DROP TRIGGER four;")
+        .unwrap();
+}
+
+/// A lock of git in the tree: nothing is read while it is there, so there is no first pass.
+fn lock_git(tree: &Tree) -> PathBuf {
+    tree.write("jobs.d/.git/index.lock", "");
+    tree.path("jobs.d/.git/index.lock")
+}
+
+fn lines(tree: &Tree, file: &str) -> usize {
+    fs::read_to_string(tree.path(file)).unwrap_or_default().lines().count()
+}
+
+#[track_caller]
+fn wait_for_line(tree: &Tree, file: &str) {
+    wait_for(&format!("a line in {file}"), || (lines(tree, file) > 0).then_some(()));
+}
+
+/// Waits for the end of a daemon; gives its code and how long that took.
+fn wait(daemon: Daemon) -> (Option<i32>, Duration) {
+    let begin = Instant::now();
+    (daemon.wait(), begin.elapsed())
+}
+
+fn outcomes(tree: &Tree, job: &str) -> Vec<String> {
+    let word = |run: &Value| run["outcome"].as_str().or(run["reason"].as_str()).unwrap().to_owned();
+    tree.runs(job).iter().map(word).collect()
+}
+
+/// F23: neither what was left of the daemon before nor `@reboot` begins once the end is asked for.
+#[test]
+fn a_daemon_that_is_stopped_before_its_first_pass_starts_nothing() {
+    let left = by_hand("echo x >> runs; [ $TINTAL_ATTEMPT != 1 ] || exec sleep 600", "retry: {max_attempts: 3, initial: 1ms}");
+    let tree = Tree::with(&[("jobs.d/left.yaml", &left)]);
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "left"]);
+    wait_for_line(&tree, "runs");
+    daemon.kill();
+    tree.write("jobs.d/boot.yaml", "schedule: {cron: \"@reboot\"}\nrun: {shell: \"echo x >> boots\"}\n");
+    let lock = lock_git(&tree);
+    let daemon = tree.start(&[]);
+    wait_for("the socket is there", || tree.path(".tintal/control.sock").exists().then_some(()));
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!((lines(&tree, "runs"), lines(&tree, "boots")), (1, 0));
+    // The next daemon sees to both.
+    fs::remove_file(lock).unwrap();
+    let _daemon = tree.serve(&[]);
+    wait_for_line(&tree, "boots");
+    wait_for("the second attempt", || (outcomes(&tree, "left") == ["success"]).then_some(()));
+    assert_eq!(lines(&tree, "runs"), 2);
+}
+
+/// F5: the end of the last attempt is known, and what follows from it is done.
+#[test]
+fn a_run_whose_last_attempt_had_ended_is_not_run_again_after_a_crash() {
+    let tree = Tree::with(&[
+        ("jobs.d/good.yaml", &by_hand("echo x >> good", "retry: {max_attempts: 3, initial: 1ms}")),
+        ("jobs.d/bad.yaml", &by_hand("echo x >> bad; exit 1", "retry: {max_attempts: 2, initial: 1ms}")),
+        ("jobs.d/long.yaml", &by_hand("echo x >> long; exec sleep 600", "retry: {max_attempts: 3, initial: 1ms}")),
+    ]);
+    let daemon = tree.serve(&[]);
+    for job in ["good", "bad", "long"] {
+        tree.ok(&["trigger", job]);
+    }
+    wait_for_line(&tree, "long");
+    tree.ok(&["cancel", "long"]);
+    for job in ["good", "bad", "long"] {
+        tree.wait_for_runs(job, 1);
+    }
+    daemon.kill();
+    // As a crash between the two records left them before they were one.
+    ledger(&tree).execute("UPDATE run SET open = 1, outcome = NULL, ended_us = NULL", []).unwrap();
+    let daemon = tree.serve(&[]);
+    assert_eq!(outcomes(&tree, "good"), ["success"]);
+    assert_eq!(outcomes(&tree, "bad"), ["exit-nonzero"]);
+    assert_eq!(outcomes(&tree, "long"), ["cancelled"]);
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!((lines(&tree, "good"), lines(&tree, "bad"), lines(&tree, "long")), (1, 2, 1));
+}
+
+/// F5, F20: an attempt is recorded before it starts, so what has no record did not start.
+#[test]
+fn a_run_that_was_decided_and_not_begun_is_begun_by_the_next_daemon() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x >> runs", ""))]);
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "a"]);
+    tree.wait_for_runs("a", 1);
+    daemon.kill();
+    let sql = "DELETE FROM attempt; UPDATE run SET open = 1, outcome = NULL, ended_us = NULL";
+    ledger(&tree).execute_batch(sql).unwrap();
+    let _daemon = tree.serve(&[]);
+    assert_eq!(tree.wait_for_runs("a", 1)[0]["outcome"], "success");
+    assert_eq!(lines(&tree, "runs"), 2);
+}
+
+/// A daemon that is stopped must not lose more than one that is killed.
+#[test]
+fn a_run_that_waits_for_its_next_attempt_does_not_hold_up_the_end_and_goes_on_after_it() {
+    let job = by_hand("echo x >> runs; exit 1", "retry: {max_attempts: 2, initial: 2s, jitter: 0}");
+    let tree = Tree::with(&[("jobs.d/a.yaml", &job)]);
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "a"]);
+    wait_for("the first attempt ends", || {
+        (!tree.runs("a")[0]["attempts"][0]["ended_at"].is_null()).then_some(())
+    });
+    daemon.signal("TERM");
+    let (code, took) = wait(daemon);
+    assert!(code == Some(0) && took < Duration::from_millis(1_500), "{code:?} after {took:?}");
+    assert!(tree.runs("a")[0]["outcome"].is_null(), "it is open");
+    let _daemon = tree.serve(&[]);
+    assert_eq!(tree.wait_for_runs("a", 1)[0]["attempts"].as_array().unwrap().len(), 2);
+    assert_eq!(lines(&tree, "runs"), 2);
+}
+
+#[test]
+fn a_second_signal_kills_what_does_not_heed_the_first() {
+    let deaf = by_hand("trap '' TERM; echo $$ > pid; while :; do sleep 1; done", "kill_grace: 10m");
+    let tree = Tree::with(&[("jobs.d/deaf.yaml", &deaf)]);
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "deaf"]);
+    wait_for_line(&tree, "pid");
+    let pid = fs::read_to_string(tree.path("pid")).unwrap().trim().to_owned();
+    daemon.signal("TERM");
+    wait_for("it waits", || daemon.log().contains("a second signal stops them").then_some(()));
+    daemon.signal("TERM");
+    let (code, took) = wait(daemon);
+    assert!(code == Some(0) && took < Duration::from_secs(5), "{code:?} after {took:?}");
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    assert_eq!(outcomes(&tree, "deaf"), ["cancelled"]);
+}
+
+/// F20: what is decided at the moment of the end is run to its end, or left to the next daemon.
+#[test]
+fn a_daemon_that_is_stopped_while_it_fires_leaves_nothing_behind() {
+    let tree = Tree::new();
+    for number in 0..40 {
+        let job = "schedule: {every: 1s}\nrun: {shell: \"sleep 0.1; echo x >> runs\"}\n";
+        tree.write(&format!("jobs.d/j{number}.yaml"), job);
+    }
+    for _ in 0..4 {
+        let daemon = tree.serve(&[]);
+        let before = lines(&tree, "runs");
+        wait_for("it fires", || (lines(&tree, "runs") > before).then_some(()));
+        assert_eq!(daemon.stop(), Some(0));
+    }
+    let open: i64 =
+        ledger(&tree).query_row("SELECT count(*) FROM run WHERE open = 1", [], |row| row.get(0)).unwrap();
+    let started: i64 =
+        ledger(&tree).query_row("SELECT count(*) FROM attempt", [], |row| row.get(0)).unwrap();
+    assert_eq!((open, usize::try_from(started).unwrap()), (0, lines(&tree, "runs")));
+}
+
+/// F20: what was due under the old schedule is decided under it.
+#[test]
+fn an_edit_loses_nothing_that_was_missed_before_it() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "schedule: {every: 10m}\nrun: {shell: \"echo x >> runs\"}\n")]);
+    let daemon = tree.serve(&[]);
+    daemon.kill();
+    ledger(&tree).execute("UPDATE job SET cursor_us = cursor_us - 1800000000", []).unwrap();
+    tree.write("jobs.d/a.yaml", "schedule: {every: 10m, jitter: 1s}\nrun: {shell: \"echo x >> runs\"}\n");
+    let daemon = tree.serve(&[]);
+    wait_for_line(&tree, "runs");
+    let runs = tree.wait_for_runs("a", 1);
+    let reasons: Vec<&str> = tree.runs("a").iter().map(|run| if run["decision"] == "run" { "run" } else { "missed" }).collect();
+    assert_eq!((runs.len(), reasons), (1, vec!["run", "missed"]));
+    assert_eq!(tree.runs("a")[1]["count"], 2);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+/// F20: an occurrence whose fire time has passed and that waits for its share of the jitter is
+/// decided when its schedule is edited, and starts when it would have.
+#[test]
+fn an_edit_loses_nothing_that_waits_for_its_jitter() {
+    let job = |year: u32| {
+        format!(
+            "schedule: {{every: 5s, jitter: 4s, end: \"{year}-01-01T00:00:00Z\"}}\nrun: {{shell: \"echo x >> runs\"}}\n"
+        )
+    };
+    let tree = Tree::with(&[("jobs.d/a.yaml", &job(2090))]);
+    let daemon = tree.serve(&[]);
+    let begin = Instant::now();
+    for year in 2091..2096 {
+        let next = wait_for("the next fire", || {
+            let status = tree.json(&["list", "--json"]);
+            status["jobs"][0]["next_fire"].as_str().map(str::to_owned)
+        });
+        let next: jiff::Timestamp = next.parse().unwrap();
+        wait_for("it passes", || (jiff::Timestamp::now() > next).then_some(()));
+        tree.write("jobs.d/a.yaml", &job(year));
+        wait_for("the edit is live", || {
+            let rows = ledger(&tree)
+                .query_row("SELECT spec FROM placement", [], |row| row.get::<_, String>(0))
+                .unwrap();
+            rows.contains(&year.to_string()).then_some(())
+        });
+        if begin.elapsed() > Duration::from_secs(12) {
+            break;
+        }
+    }
+    daemon.kill();
+    let mut decided: Vec<i64> = tree
+        .runs("a")
+        .iter()
+        .map(|run| run["fire_time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second())
+        .collect();
+    decided.sort_unstable();
+    assert!(decided.len() >= 2 && decided.windows(2).all(|pair| pair[1] - pair[0] == 5), "{decided:?}");
+}
+
+/// F22: a ledger that cannot be written is said aloud, and does not keep the daemon from ending.
+#[test]
+fn a_ledger_that_cannot_be_written_is_told_and_does_not_hold_up_the_end() {
+    let tree = Tree::with(&[
+        ("jobs.d/tick.yaml", "schedule: {every: 1s}\nrun: {command: [\"true\"]}\n"),
+        ("jobs.d/slow.yaml", &by_hand("echo x >> slow; while [ -e hold ]; do sleep 0.05; done", "kill_grace: 1s")),
+    ]);
+    tree.write("hold", "");
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "slow"]);
+    wait_for_line(&tree, "slow");
+    refuse_writes(&tree);
+    fs::remove_file(tree.path("hold")).unwrap();
+    wait_for("status says so", || {
+        let status = tree.run(&["status"]);
+        (status.code == Some(1) && status.stdout.contains("the disk is full")).then_some(())
+    });
+    let status = tree.json(&["status", "--json"]);
+    assert!(status["daemon"]["ledger_failure"].as_str().unwrap().contains("the disk is full"), "{status}");
+    wait_for("the run wants to end", || daemon.log().contains("cannot be recorded yet").then_some(()));
+    // Told once, however often it is tried.
+    std::thread::park_timeout(Duration::from_secs(3));
+    assert!(daemon.log().lines().filter(|line| line.contains("cannot be")).count() <= 3, "{}", daemon.log());
+    // Space is back: the run ends with its attempt, and jobs fire.
+    allow_writes(&tree);
+    let runs = tree.wait_for_runs("slow", 1);
+    assert_eq!((&runs[0]["outcome"], &runs[0]["attempts"][0]["outcome"]), (&"success".into(), &"success".into()));
+    wait_for("status is clean", || (tree.run(&["status"]).code == Some(0)).then_some(()));
+    // Full again, and the end is asked for.
+    tree.write("hold", "");
+    tree.ok(&["trigger", "slow"]);
+    wait_for("it goes on", || (lines(&tree, "slow") == 2).then_some(()));
+    refuse_writes(&tree);
+    fs::remove_file(tree.path("hold")).unwrap();
+    daemon.signal("TERM");
+    wait_for("it waits", || daemon.log().contains("stopping: waiting").then_some(()));
+    daemon.signal("TERM");
+    let (code, took) = wait(daemon);
+    assert!(code == Some(2) && took < Duration::from_secs(15), "{code:?} after {took:?}");
+}
+
+/// F20.
+#[test]
+fn a_start_of_the_machine_is_decided_by_the_first_daemon_and_by_no_later_one() {
+    let at_boot = |file: &str| format!("schedule: {{cron: \"@reboot\"}}\nrun: {{shell: \"echo x >> {file}\"}}\n");
+    let tree = Tree::with(&[("jobs.d/a.yaml", &at_boot("a"))]);
+    let daemon = tree.serve(&[]);
+    wait_for_line(&tree, "a");
+    tree.write("jobs.d/late.yaml", &at_boot("late"));
+    wait_for("it is live", || tree.ok(&["list"]).contains("late").then_some(()));
+    assert_eq!(daemon.stop(), Some(0));
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "a"]);
+    tree.wait_for_runs("a", 2);
+    assert_eq!(tree.runs("late"), Vec::<Value>::new());
+    // The next start of the machine finds one of them paused.
+    tree.ok(&["pause", "a"]);
+    assert_eq!(daemon.stop(), Some(0));
+    ledger(&tree).execute_batch("UPDATE meta SET value = 'before'; UPDATE boot SET boot_id = 'before'").unwrap();
+    let daemon = tree.serve(&[]);
+    wait_for_line(&tree, "late");
+    wait_for("the skip", || (outcomes(&tree, "a")[0] == "paused").then_some(()));
+    tree.ok(&["resume", "a"]);
+    assert_eq!(daemon.stop(), Some(0));
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "a"]);
+    tree.wait_for_runs("a", 4);
+    assert_eq!(outcomes(&tree, "a"), ["success", "paused", "success", "success"]);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+/// F27: another daemon could use a directory of the same name.
+#[test]
+fn a_daemon_whose_state_directory_is_taken_away_ends() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x", ""))]);
+    let daemon = tree.serve(&[]);
+    fs::remove_dir_all(tree.path(".tintal")).unwrap();
+    let second = tree.start(&[]);
+    assert_eq!(wait(daemon).0, Some(2));
+    wait_for("the second one goes on", || (tree.run(&["trigger", "a"]).code == Some(0)).then_some(()));
+    assert_eq!(second.stop(), Some(0));
+}
+
+/// F2: over a restart, with the real clock.
+#[test]
+fn a_cursor_that_a_wrong_clock_left_in_the_future_does_not_stop_a_job() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "schedule: {every: 1s}\nrun: {command: [\"true\"]}\n")]);
+    let daemon = tree.serve(&[]);
+    tree.wait_for_runs("a", 1);
+    daemon.kill();
+    ledger(&tree).execute("UPDATE job SET cursor_us = cursor_us + 315360000000000", []).unwrap();
+    let _daemon = tree.serve(&[]);
+    let before = outcomes(&tree, "a").iter().filter(|word| *word == "success").count();
+    wait_for("it fires", || {
+        (outcomes(&tree, "a").iter().filter(|word| *word == "success").count() > before + 1).then_some(())
+    });
+    assert!(outcomes(&tree, "a").contains(&"clock-jump".to_owned()));
+    assert!(tree.ok(&["status"]).contains("clock     jumped by -"), "{}", tree.ok(&["status"]));
+}
+
+#[test]
+fn a_long_pause_is_one_row_and_leaves_the_runs_in_the_history() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "schedule: {every: 1s}\nrun: {command: [\"true\"]}\n")]);
+    let _daemon = tree.serve(&[]);
+    tree.wait_for_runs("a", 1);
+    tree.ok(&["pause", "a"]);
+    let skip = wait_for("three are skipped", || {
+        tree.runs("a").into_iter().find(|run| run["reason"] == "paused" && run["count"].as_u64() >= Some(3))
+    });
+    assert_eq!(tree.runs("a").iter().filter(|run| run["reason"] == "paused").count(), 1);
+    assert!(skip["last_fire_time"].as_str() > skip["fire_time"].as_str(), "{skip}");
+}
