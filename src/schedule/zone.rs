@@ -166,6 +166,11 @@ impl Zone {
         &self.name
     }
 
+    /// Whether its clock shows one offset for all of the time that is looked at.
+    pub(super) fn never_changes(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     /// The index of the stretch that this second lies in.
     pub(super) fn index_at(&self, second: i64) -> usize {
         self.changes.partition_point(|change| change.at <= second)
