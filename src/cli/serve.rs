@@ -154,7 +154,7 @@ async fn fire(
     daemon.set_ready();
     let directory = daemon.parts().root.display().to_string();
     info!(jobs = daemon.in_process().jobs().len(), directory, "ready");
-    if let Err(error) = daemon.fire_at_boot().await {
+    if let Err(error) = daemon.fire_at_boot(stopped.clone()).await {
         error!(error = &error as &dyn std::error::Error, "`@reboot` jobs could not be fired");
     }
     start::fire_loop(&daemon).run(changes, stopped).await;

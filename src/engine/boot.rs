@@ -1,13 +1,19 @@
 //! `@reboot`: once per start of the machine.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
+use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
-use tracing::{info, warn};
+use jiff::Timestamp;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tracing::{error, info, warn};
 
 use super::{clock, daemon::Daemon};
 use crate::{
     backend::{Backend as _, Submission, in_process::LiveJob, running::Place},
     ledger::{Decided, LedgerError, NewDecision},
+    manifest::name::JobName,
     run::{Cause, RunKey},
 };
 
@@ -16,16 +22,21 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 impl Daemon {
     /// Fires the jobs that fire once per start of the machine and have not done so. Called once,
-    /// after the first pass: a job that is added later waits for the next start.
+    /// after the first pass: a job that is added later waits for the next start. Those that are
+    /// spread by `jitter` fire later, until the signal comes.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be used.
-    pub async fn fire_at_boot(&self) -> Result<(), LedgerError> {
+    pub async fn fire_at_boot(self: &Arc<Self>, stopped: watch::Receiver<bool>) -> Result<(), LedgerError> {
         let now = clock::now();
-        let jobs: Vec<Arc<LiveJob>> = self.in_process().jobs();
-        let due: Vec<_> =
-            jobs.into_iter().filter(|job| job.spec.enabled && job.schedule.fires_at_boot(now)).collect();
+        let mut due: Vec<(Duration, Arc<LiveJob>)> = self
+            .in_process()
+            .jobs()
+            .into_iter()
+            .filter(|job| fires_at_boot(job, now))
+            .map(|job| (job.schedule.boot_delay(&job.spec.name, now), job))
+            .collect();
         if due.is_empty() {
             return Ok(());
         }
@@ -36,10 +47,39 @@ impl Daemon {
                 return Ok(());
             }
         };
-        for job in due {
+        due.sort_by_key(|(delay, _)| *delay);
+        let later = due.split_off(due.partition_point(|(delay, _)| delay.is_zero()));
+        for (_, job) in due {
             self.boot(&job, &boot).await?;
         }
+        if !later.is_empty() {
+            let later = later.into_iter().map(|(delay, job)| (delay, job.spec.name.clone())).collect();
+            tokio::spawn(Arc::clone(self).boot_later(later, boot, stopped));
+        }
         Ok(())
+    }
+
+    /// Fires each job when its delay is over, as it then is.
+    async fn boot_later(
+        self: Arc<Self>,
+        later: Vec<(Duration, JobName)>,
+        boot: String,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let start = Instant::now();
+        for (delay, name) in later {
+            tokio::select! {
+                () = sleep_until(start + delay) => {}
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+            }
+            let Some(job) = self.in_process().job(&name).filter(|job| fires_at_boot(job, clock::now()))
+            else {
+                continue;
+            };
+            if let Err(error) = self.boot(&job, &boot).await {
+                error!(job = %name, error = &error as &dyn std::error::Error, "the job could not be fired");
+            }
+        }
     }
 
     async fn boot(&self, job: &Arc<LiveJob>, boot: &str) -> Result<(), LedgerError> {
@@ -65,4 +105,8 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+fn fires_at_boot(job: &LiveJob, now: Timestamp) -> bool {
+    job.spec.enabled && job.schedule.fires_at_boot(now)
 }

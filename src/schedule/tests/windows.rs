@@ -90,3 +90,18 @@ fn a_test_of_a_schedule_holds_or_tells_the_first_fire_that_differs() {
     check_expectation("2026-05-04T09:00:00Z", &[fifth, fifth],  "0.1: 2026-05-05T09:00:00Z, nothing");
     check_expectation("2026-05-04T09:00:00Z", &[],              "0.0: nothing, 2026-05-05T09:00:00Z");
 }
+
+#[test]
+fn a_start_of_the_machine_is_spread_by_the_least_jitter_of_what_fires_then() {
+    use std::time::Duration;
+    let now = at("2026-05-04T06:00:00Z");
+    let delay = |text: &str| schedule(text).boot_delay(&super::job(), now);
+    assert_eq!(delay("@reboot"), Duration::ZERO);
+    assert_eq!(delay("0 0 * * * | jitter=1h"), Duration::ZERO);
+    assert_eq!(delay("@reboot | jitter=1h; @reboot"), Duration::ZERO);
+    let minute = delay("@reboot | jitter=1m");
+    assert!(!minute.is_zero() && minute < Duration::from_secs(60));
+    assert_eq!(delay("@reboot | jitter=1h; @reboot | jitter=1m"), minute);
+    // Not that of an entry whose window is closed.
+    assert_eq!(delay("@reboot | jitter=1m; @reboot | to=2026-01-01T00:00:00Z"), minute);
+}
