@@ -1,7 +1,7 @@
 //! Fires outside of the nights when a clock changes are those of croniter and cronsim, save for
 //! the differences that docs/cron.md lists.
 //!
-//! tests/oracle/vectors.py made the vectors. FAILURE_MODES F25.
+//! tests/oracle/vectors.py made the vectors. F25.
 
 #![allow(clippy::unwrap_used)]
 

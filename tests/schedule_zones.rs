@@ -2,7 +2,7 @@
 //! nothing of ours: it walks the clock on the wall around each change and asks `jiff` what each
 //! time stands for.
 //!
-//! FAILURE_MODES F1. Zones that share a change share its check. Changes that differ only by the
+//! F1. Zones that share a change share its check. Changes that differ only by the
 //! year, as those of a rule do, are checked in full once, and then with one expression and one
 //! policy each, in turn.
 

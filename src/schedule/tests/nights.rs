@@ -1,4 +1,4 @@
-//! What becomes of times of day when a zone's clock changes. FAILURE_MODES F1.
+//! What becomes of times of day when a zone's clock changes. F1.
 
 use jiff::tz::TimeZone;
 
