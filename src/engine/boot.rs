@@ -81,12 +81,14 @@ impl Daemon {
             return decided.map(drop);
         }
         info!(job = %name, "fires for this start of the machine");
+        let wait = job.schedule.boot_delay(&name, now);
         let submission = Submission {
             key,
             spec: Arc::clone(&job.spec),
             params: BTreeMap::new(),
             attempt: 1,
-            wait: Duration::ZERO,
+            // Its share of the jitter: a run that waits is seen, and survives a restart.
+            wait,
         };
         if let Err(error) = self.in_process().submit(submission).await {
             warn!(job = %name, %error, "the run could not be handed over");
