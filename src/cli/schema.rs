@@ -52,8 +52,13 @@ const SETTINGS: &str =
     "Settings come from `tintal.yaml` in the working directory (or the file that `--config` or
 `TINTAL_CONFIG` names), then from the environment, then from flags; the later wins. A variable is
 `TINTAL_` and the key in capitals, with two underscores between levels: `TINTAL_LOG__FORMAT=json` is
-`log.format`. Unknown keys and variables are errors. `tintal config` shows each value and where it
-comes from.
+`log.format`. Unknown keys and variables are errors, and so is a value that is not UTF-8 text.
+`tintal config` shows each value and where it comes from.
+
+Three kinds of variables are no settings: `TINTAL_CONFIG`, those that runs see (`TINTAL_JOB`,
+`TINTAL_RUN_ID`, `TINTAL_FIRE_TIME`, `TINTAL_ATTEMPT`, `TINTAL_STEP`), and those that Kubernetes sets
+beside a Service whose name is `tintal` or begins with `tintal-` (`TINTAL_SERVICE_HOST=10.0.0.1`,
+`TINTAL_PORT=tcp://10.0.0.1:80`). The last are known by the form of both name and value.
 
 ```yaml settings
 jobs: jobs.d
