@@ -1,6 +1,6 @@
 //! `tintal serve`: the daemon.
 
-use std::{io::IsTerminal as _, sync::Arc};
+use std::{ffi::OsString, io::IsTerminal as _, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use tokio::{
@@ -67,13 +67,13 @@ impl Ends {
 
 impl Serve {
     /// The settings that the flags give.
-    pub(super) fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
+    pub(super) fn flags(&self) -> Vec<(&'static str, &'static str, OsString)> {
         let format = self.log_format.map(|format| match format {
-            LogWord::Text => "text".to_owned(),
-            LogWord::Json => "json".to_owned(),
+            LogWord::Text => "text".into(),
+            LogWord::Json => "json".into(),
         });
         let format = format.map(|format| ("log.format", "--log-format", format));
-        let level = self.log_level.clone().map(|level| ("log.level", "--log-level", level));
+        let level = self.log_level.clone().map(|level| ("log.level", "--log-level", level.into()));
         format.into_iter().chain(level).collect()
     }
 
