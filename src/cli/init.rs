@@ -38,8 +38,7 @@ policy:
 #[derive(Debug, Args)]
 #[command(
     after_help = "What is there already is kept. `--config` says where the settings go instead, `--jobs` and \
-                  `--state` what they say.\n\n\
-                  Exit codes: 0 the tree is there, 2 it could not be written"
+                  `--state` what they say."
 )]
 pub(super) struct Init {
     /// Directory to write into [default: the working directory]

@@ -12,6 +12,7 @@ mod apply;
 mod completions;
 mod config_show;
 mod console;
+mod exit_codes;
 mod explain;
 mod failure;
 mod format;
@@ -100,7 +101,21 @@ fn command() -> clap::Command {
         let flags: Vec<_> = flags.iter().filter_map(|flag| hidden(&command, flag)).collect();
         command = command.mut_subcommand(name, |sub| sub.args(flags));
     }
+    for codes in exit_codes::ALL {
+        command = at(command, codes.command, &|sub| {
+            let more = sub.get_after_help().map(|help| format!("{help}\n\n")).unwrap_or_default();
+            sub.after_help(format!("{more}{}", codes.line()))
+        });
+    }
     command
+}
+
+/// Changes the command that words such as `import crontab` lead to.
+fn at(command: clap::Command, path: &str, change: &dyn Fn(clap::Command) -> clap::Command) -> clap::Command {
+    match path.split_once(' ') {
+        Some((first, rest)) => command.mut_subcommand(first, |sub| at(sub, rest, change)),
+        None => command.mut_subcommand(path, change),
+    }
 }
 
 /// Reads the arguments, does as they say, and gives the exit code.

@@ -29,8 +29,7 @@ use crate::{
 #[command(
     after_help = "No daemon is asked, and nothing is recorded. Ctrl-C, SIGTERM and a closed terminal stop the \
                   job as a timeout does: SIGTERM, its grace, SIGKILL; a second one kills it at once. Output \
-                  and error output of the job are one stream, on stdout.\n\n\
-                  Exit codes: 0 the run succeeded, 1 it failed, 2 it could not be told, 128+N signal N stopped it"
+                  and error output of the job are one stream, on stdout."
 )]
 pub(super) struct Run {
     /// The job

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::{Exit, Failure, console};
+use super::{Exit, Failure, console, exit_codes};
 use crate::{
     config::file::SettingsFile,
     manifest::{pages, reference, schema},
@@ -86,6 +86,7 @@ pub fn generated() -> Vec<(&'static str, String)> {
         ("docs/decision-matrix.md", matrix::markdown()),
         ("docs/diagnostics.md", pages::markdown()),
         ("docs/manifest.md", reference::markdown(&schema::job(), "Fields of a manifest", MANIFEST)),
+        ("docs/exit-codes.md", exit_codes::markdown()),
         ("docs/configuration.md", reference::markdown(&settings, "Settings", SETTINGS)),
     ]
 }

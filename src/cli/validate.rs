@@ -17,7 +17,6 @@ use crate::{config::Settings, manifest::problem::Severity};
 
 /// Check manifests: all problems of all files in one run
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 no errors, 1 errors, 2 it could not be told")]
 pub(super) struct Validate {
     /// Files and directories; `-` reads stdin [default: the directory of manifests]
     #[arg(value_name = "PATH")]
