@@ -563,3 +563,41 @@ fn completions_and_schemas_are_printed() {
         assert!(schema["$id"].as_str().unwrap().ends_with(&format!("{which}.schema.json")));
     }
 }
+
+#[test]
+fn a_job_that_nobody_knows_is_told_and_one_that_is_gone_keeps_its_runs() {
+    let tree = Tree::with(&[
+        ("jobs.d/report.yaml", "run: {command: [echo, first]}\n"),
+        ("jobs.d/other.yaml", "run: {command: [echo, other]}\n"),
+    ]);
+    let unknown = |tree: &Tree| {
+        for command in ["runs", "logs"] {
+            let ran = tree.run(&[command, "reprot"]);
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{command}");
+            assert_eq!(ran.stderr, "error: there is no job `reprot`; did you mean `report`?\n", "{command}");
+        }
+        let never = tree.run(&["logs", "other"]);
+        assert_eq!((never.code, never.stderr.as_str()), (Some(2), "error: `other` has not run yet\n"));
+        assert_eq!(tree.run(&["runs", "other"]).code, Some(0));
+    };
+    unknown(&tree);
+    let daemon = tree.serve(&[]);
+    unknown(&tree);
+    tree.ok(&["trigger", "report", "--follow"]);
+    assert_eq!(daemon.stop(), Some(0));
+    fs::remove_file(tree.path("jobs.d/report.yaml")).unwrap();
+    assert_eq!(tree.runs("report").len(), 1);
+    assert_eq!(tree.ok(&["logs", "report"]), "first\n");
+    let json = tree.json(&["logs", "report", "--json"]);
+    assert_eq!(
+        (json["v"].clone(), json["job"].clone(), json["output"].clone()),
+        (1.into(), "report".into(), "first\n".into())
+    );
+    assert_eq!((json["attempt"]["n"].clone(), json["attempt"]["exit_code"].clone()), (1.into(), 0.into()));
+    let beyond = tree.run(&["logs", "report", "--attempt", "2"]);
+    assert!(
+        beyond.code == Some(2) && beyond.stderr.contains("has no attempt 2; its last one is 1"),
+        "{}",
+        beyond.stderr
+    );
+}
