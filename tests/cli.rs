@@ -601,3 +601,31 @@ fn a_job_that_nobody_knows_is_told_and_one_that_is_gone_keeps_its_runs() {
         beyond.stderr
     );
 }
+
+#[test]
+fn json_is_said_in_one_way_everywhere() {
+    let tree = Tree::with(&[("jobs.d/report.yaml", BAD)]);
+    for command in ["validate", "plan"] {
+        let long = tree.run(&[command, "--format", "json"]);
+        let short = tree.run(&[command, "--json"]);
+        assert_eq!((&short.stdout, short.code), (&long.stdout, long.code), "{command}");
+        assert_eq!(tree.run(&[command, "--json", "--format", "text"]).code, Some(2), "{command}");
+    }
+    let said = tree.run(&["plan"]).stderr;
+    assert_eq!(
+        said,
+        "3 errors in the manifests, and 1 of their jobs unchanged; `tintal validate` lists them\n"
+    );
+}
+
+#[test]
+fn paths_that_are_no_utf_8_are_refused_and_not_mangled() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    let tree = Tree::new();
+    let output = tree.command(&["validate", "--jobs"]).arg(OsStr::from_bytes(b"d\xff")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(2) && said.contains("the value of `--jobs` is not UTF-8 text"),
+        "{said}"
+    );
+}

@@ -391,3 +391,13 @@ fn an_unreadable_file_holds_prunes_back() {
     });
     assert_eq!(jobs(&tree).len(), 3);
 }
+
+#[test]
+fn a_daemon_without_its_directory_says_so() {
+    let tree = Tree::new();
+    std::fs::remove_dir(tree.path("jobs.d")).unwrap();
+    let daemon = tree.serve(&[]);
+    let log = daemon.log();
+    let ready = log.lines().find(|line| line.contains("ready")).unwrap();
+    assert!(ready.contains("WARN") && ready.contains("ready without the manifests"), "{log}");
+}

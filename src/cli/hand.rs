@@ -44,7 +44,7 @@ pub(super) struct Pause {
     /// The job
     job: String,
 
-    /// Why, for those who wonder later
+    /// Reason, for those who wonder later
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }

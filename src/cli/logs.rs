@@ -37,7 +37,7 @@ pub(super) struct Logs {
     /// A job (its newest run), or the id of a run
     target: String,
 
-    /// Which attempt, from 1 [default: the last]
+    /// Attempt to show, from 1 [default: the last]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
 

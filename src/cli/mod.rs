@@ -183,3 +183,6 @@ impl Cli {
 fn settings(flags: &Flags) -> Result<Settings, Failure> {
     config::load(flags, std::env::vars_os()).map_err(|error| Failure::Settings(error.problems))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Exit, Failure, console,
+    format::plural,
     next::{compiled, told, zone},
     tree,
 };
@@ -35,6 +36,10 @@ pub(super) struct PlanCommand {
     /// How to say it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+
+    /// Print JSON: the same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 
     /// Also write the plan as JSON to a file
     #[arg(long, value_name = "FILE")]
@@ -73,7 +78,7 @@ impl PlanCommand {
             std::fs::write(path, format!("{document:#}\n"))
                 .map_err(|error| format!("the plan cannot be written to `{}`: {error}", path.display()))?;
         }
-        match self.format {
+        match if self.json { Format::Json } else { self.format } {
             Format::Json => console::json(&document)?,
             Format::Text => write!(console::out(), "{}", text(&shown, &held_back))?,
             Format::Markdown => write!(console::out(), "{}", markdown(&shown, &held_back))?,
@@ -82,7 +87,8 @@ impl PlanCommand {
             let frozen = view.tree.broken.len();
             writeln!(
                 std::io::stderr(),
-                "{errors} error(s) in the manifests: {frozen} job(s) stay as they are; `tintal validate` lists them"
+                "{} in the manifests, and {frozen} of their jobs unchanged; `tintal validate` lists them",
+                plural(errors, "error")
             )?;
         }
         let differs = !shown.is_empty() || !held_back.is_empty();

@@ -28,8 +28,8 @@ pub(super) struct Runs {
     job: Option<String>,
 
     /// List this many at most
-    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
-    limit: usize,
+    #[arg(long, short = 'n', alias = "limit", default_value_t = 20, value_name = "COUNT")]
+    count: usize,
 
     /// Print JSON
     #[arg(long)]
@@ -68,7 +68,7 @@ pub(super) fn must_exist(settings: &Settings, job: &JobName) -> Result<(), Failu
 impl Runs {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let job = self.job.as_deref().map(JobName::parse).transpose()?;
-        let view = look(settings, job.as_ref(), self.limit)?;
+        let view = look(settings, job.as_ref(), self.count)?;
         if let (Some(job), true) = (&job, view.runs.is_empty()) {
             must_exist(settings, job)?;
         }

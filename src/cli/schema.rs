@@ -15,7 +15,7 @@ use crate::{
 /// Print a JSON Schema, or write all of them
 #[derive(Debug, Args)]
 pub(super) struct Schema {
-    /// Which one
+    /// Schema to print
     #[arg(value_enum, default_value_t = Which::Job)]
     which: Which,
 

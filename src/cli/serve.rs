@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// Form of the log
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogWord>,
 
     /// What is logged: a level, or a list of `target=level`
@@ -152,8 +152,14 @@ async fn fire(
         error!(error = &error as &dyn std::error::Error, "runs of the daemon before could not be seen to");
     }
     daemon.set_ready();
+    let jobs = daemon.in_process().jobs().len();
     let directory = daemon.parts().root.display().to_string();
-    info!(jobs = daemon.in_process().jobs().len(), directory, "ready");
+    match daemon.tree().failure {
+        None => info!(jobs, directory, "ready"),
+        Some(failure) => {
+            warn!(jobs, directory, failure, "ready without the manifests: what was applied before runs on");
+        }
+    }
     if let Err(error) = daemon.fire_at_boot().await {
         error!(error = &error as &dyn std::error::Error, "`@reboot` jobs could not be fired");
     }

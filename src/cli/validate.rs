@@ -26,6 +26,10 @@ pub(super) struct Validate {
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     format: Format,
 
+    /// Print JSON: the same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+
     /// Where stdin's text belongs, for its name and the defaults that hold there
     #[arg(long, value_name = "FILE")]
     stdin_filename: Option<PathBuf>,
@@ -37,7 +41,7 @@ pub(super) struct Validate {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// `github` in `GitHub` Actions, else `text`
+    #[value(help = "github in GitHub Actions, else text")]
     Auto,
     /// For people, with the lines in question
     Text,
@@ -47,11 +51,11 @@ enum Format {
     Json,
     /// SARIF 2.1.0
     Sarif,
-    /// Workflow commands of `GitHub` Actions
+    #[value(help = "Workflow commands of GitHub Actions")]
     Github,
-    /// A code quality report of `GitLab`
+    #[value(help = "A code quality report of GitLab")]
     Gitlab,
-    /// The XML of `JUnit`
+    #[value(help = "The XML of JUnit")]
     Junit,
 }
 
@@ -117,7 +121,7 @@ impl Validate {
     }
 
     fn write(&self, findings: &Findings) -> Result<(), Failure> {
-        let format = match self.format {
+        let format = match if self.json { Format::Json } else { self.format } {
             Format::Auto if env::var_os("GITHUB_ACTIONS").is_some_and(|set| set == "true") => Format::Github,
             Format::Auto => Format::Text,
             other => other,
