@@ -499,6 +499,9 @@ fn init_writes_where_the_settings_say() {
         both.stderr
     );
 
+    let empty = tree.command(&["init"]).env("TINTAL_CONFIG", "").output().unwrap();
+    assert!(String::from_utf8(empty.stderr).unwrap().contains("names no file: it is empty"));
+
     // The settings of the working directory are not those of another one.
     let tree = Tree::with(&[("tintal.yaml", "jobs: manifests\n")]);
     let ran = tree.run(&["init", "new"]);

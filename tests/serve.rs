@@ -354,7 +354,7 @@ fn people_pause_resume_trigger_and_cancel() {
     let greeting = tree.run(&["trigger", "greet", "-p", "name=you", "--follow"]);
     assert_eq!((greeting.stdout.as_str(), greeting.code), ("hello you\n", Some(0)));
     let unknown = tree.run(&["trigger", "greet", "-p", "nam=you"]);
-    assert!(unknown.code == Some(2) && unknown.stderr.contains("it has name"), "{}", unknown.stderr);
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("did you mean `name`?"), "{}", unknown.stderr);
     let missing = tree.run(&["trigger", "gret"]);
     assert!(missing.stderr.contains("did you mean `greet`?"), "{}", missing.stderr);
 }

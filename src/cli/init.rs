@@ -110,6 +110,9 @@ impl Init {
             (Some(config), None) => config,
             (None, directory) => directory.unwrap_or_default().join(SETTINGS_FILE),
         };
+        if config.as_os_str().is_empty() {
+            return Err("`--config`, or `TINTAL_CONFIG`, names no file: it is empty".into());
+        }
         let root = config.parent().map(Path::to_owned).unwrap_or_default();
         flags.file = if config.exists() {
             FileWanted::Named(config.clone())

@@ -39,8 +39,12 @@ pub use schema::generated;
 #[derive(Debug, Parser)]
 #[command(name = "tintal", version, max_term_width = 100, propagate_version = true)]
 struct Cli {
-    /// Settings to read [default: $TINTAL_CONFIG, else tintal.yaml if it is there]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "Settings to read [default: $TINTAL_CONFIG, else tintal.yaml if it is there]"
+    )]
     config: Option<PathBuf>,
 
     /// Directory of manifests [default: jobs.d]

@@ -97,11 +97,11 @@ pub fn load(
     let mut problems = Vec::new();
     let mut layers = Vec::new();
     let variables = Variables::of(environment);
-    layers.extend(match (&flags.file, variables.config) {
+    layers.extend(match (&flags.file, &variables.config) {
         (FileWanted::ToCome(_), _) => None,
-        (FileWanted::Named(path), _) => read_file(Some((path.clone(), "--config")), &shape, &mut problems),
+        (FileWanted::Named(path), _) => read_file(Some((path, "--config")), &shape, &mut problems),
         (FileWanted::Usual, Some(path)) => {
-            read_file(Some((path.into(), variables::CONFIG)), &shape, &mut problems)
+            read_file(Some((Path::new(path), variables::CONFIG)), &shape, &mut problems)
         }
         (FileWanted::Usual, None) => read_file(None, &shape, &mut problems),
     });
@@ -136,13 +136,13 @@ pub fn load(
 
 /// Reads the file: the one that a person named, with what named it, or the usual one.
 fn read_file(
-    named: Option<(PathBuf, &'static str)>,
+    named: Option<(&Path, &'static str)>,
     shape: &Shape,
     problems: &mut Vec<Problem>,
 ) -> Option<Layer> {
-    let path = named.as_ref().map_or_else(|| Path::new(SETTINGS_FILE), |(path, _)| path);
+    let path = named.map_or(Path::new(SETTINGS_FILE), |(path, _)| path);
     let shown = path.display().to_string();
-    if let (true, Some((_, by))) = (shown.is_empty(), &named) {
+    if let (true, Some((_, by))) = (shown.is_empty(), named) {
         problems.push(unreadable(by, &format!("`{by}` names no file: it is empty")));
         return None;
     }

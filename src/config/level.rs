@@ -20,7 +20,7 @@ pub(super) fn flaw(text: &str) -> Option<Flaw> {
         [""] => Some(unreadable("there is an empty part in `log.level`".to_owned())),
         [level] => wrong_level(level),
         [target, level] => {
-            let is_target = !target.is_empty() && target.bytes().all(|byte| is_of_target(byte));
+            let is_target = !target.is_empty() && target.bytes().all(is_of_target);
             if is_target { wrong_level(level) } else { Some(unreadable(format!("`{part}` names no target"))) }
         }
         _ => Some(unreadable(format!("`{part}` has more than one `=`"))),

@@ -73,9 +73,10 @@ fn one(
             .map(|(_, known)| known.clone());
         return Err(ParamError::Unknown { name, known, near });
     };
-    let read = match (&given, model) {
-        (Value::String(text), model) if !model.is_string() => yaml(text),
-        _ => Some(given.clone()),
+    let shown_given = shown(&given);
+    let read = match given {
+        Value::String(text) if !model.is_string() => yaml(&text),
+        given => Some(given),
     };
     match read {
         Some(value) if model.is_null() || kind(&value) == kind(model) => Ok((name, value)),
@@ -83,7 +84,7 @@ fn one(
             name,
             wanted: kind(model),
             example: shown(model),
-            given: shown(&given),
+            given: shown_given,
         }),
     }
 }
