@@ -20,14 +20,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("load",     &["manifest", "schedule", "tier"]),
     ("import",   &["manifest", "schedule"]),
     ("run",      &["manifest"]),
-    ("plan",     &["manifest", "schedule", "tier", "load"]),
+    ("plan",     &["manifest", "load"]),
     ("source",   &["manifest"]),
-    ("ledger",   &["manifest", "tier", "plan", "run"]),
+    ("ledger",   &["manifest", "run"]),
     ("execute",  &["manifest", "run"]),
-    ("backend",  &["manifest", "schedule", "tier", "load", "plan", "run", "ledger", "execute"]),
+    ("backend",  &["manifest", "schedule", "plan", "run", "ledger", "execute"]),
     ("config",   &["manifest", "tier"]),
     ("engine",   &["manifest", "schedule", "tier", "load", "run", "plan", "source", "ledger", "execute", "backend", "config"]),
-    ("control",  &["manifest", "schedule", "tier", "load", "run", "plan", "source", "ledger", "execute", "backend", "config", "engine"]),
+    ("control",  &["manifest", "run", "ledger", "execute", "backend", "engine"]),
     ("cli",      &["manifest", "schedule", "tier", "load", "import", "run", "plan", "source", "ledger", "execute", "backend", "config", "engine", "control"]),
 ];
 
@@ -40,20 +40,23 @@ const EFFECTS: &[&str] = &[
     "std::env",
     "std::net",
     "std::process",
-    "std::io::",
-    "tokio::",
-    "tracing::",
-    "rusqlite::",
-    "reqwest::",
+    "std::io",
+    "tokio",
+    "tracing",
+    "rusqlite",
+    "reqwest",
+    "notify",
     "Timestamp::now",
     "Zoned::now",
     "SystemTime",
     "Instant::now",
-    "notify::",
 ];
 
 /// Lines of code before the tests that a file may have; blank lines and comments do not count.
 const FILE_LINES_MAX: usize = 400;
+
+/// Lines of code that a function may have, its signature included.
+const FUNCTION_LINES_MAX: usize = 60;
 
 fn files_of(module: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -106,10 +109,9 @@ fn a_module_imports_only_what_the_table_allows() {
     let mut wrong = Vec::new();
     for (module, allowed) in IMPORTS {
         for path in files_of(module) {
-            let text: String = code(&path).into_iter().map(|(_, line)| line + "\n").collect();
+            let named = paths(&text_of(&path));
             for (other, _) in IMPORTS {
-                let named = imports(&text, other);
-                if named && other != module && !allowed.contains(other) {
+                if names_module(&named, other) && other != module && !allowed.contains(other) {
                     wrong.push(format!("{} imports {other}", path.display()));
                 }
             }
@@ -118,42 +120,82 @@ fn a_module_imports_only_what_the_table_allows() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
-/// Whether the text names `crate::other`, alone or in a braced list of `use crate::{…}`.
-fn imports(text: &str, other: &str) -> bool {
-    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-    let direct =
-        text.match_indices("crate::").any(|(at, _)| text[at + 7..].strip_prefix(other).is_some_and(ends));
-    direct || braced(text).iter().any(|item| item.strip_prefix(other).is_some_and(ends))
+#[test]
+fn the_table_allows_only_what_is_imported() {
+    let mut unused = Vec::new();
+    for (module, allowed) in IMPORTS {
+        let named: Vec<String> = files_of(module).iter().flat_map(|path| paths(&text_of(path))).collect();
+        for other in allowed.iter().filter(|other| !names_module(&named, other)) {
+            unused.push(format!("{module} imports nothing from {other}"));
+        }
+    }
+    assert_eq!(unused, Vec::<String>::new());
 }
 
-/// The top items of every `crate::{…}` list.
-fn braced(text: &str) -> Vec<String> {
-    let mut items = Vec::new();
-    for (at, _) in text.match_indices("crate::{") {
-        let mut depth = 0;
-        let mut item = String::new();
-        for c in text[at + 7..].chars() {
-            match c {
-                '{' => {
-                    depth += 1;
-                    if depth > 1 {
-                        item.push(c);
-                    }
-                }
-                '}' => {
-                    depth -= 1;
-                    if depth == 0 {
-                        break;
-                    }
-                    item.push(c);
-                }
-                ',' if depth == 1 => items.push(std::mem::take(&mut item).trim().to_owned()),
-                c => item.push(c),
-            }
+fn text_of(path: &Path) -> String {
+    code(path).into_iter().map(|(_, line)| line + "\n").collect()
+}
+
+fn names_module(named: &[String], module: &str) -> bool {
+    named.iter().any(|path| begins_with(path, &format!("crate::{module}")))
+}
+
+/// Whether a path is another one, or leads into it.
+fn begins_with(path: &str, start: &str) -> bool {
+    path.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Every path that a text names, those in the braces of a `use` written out.
+fn paths(text: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("use ") {
+        let is_word = rest[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        rest = &rest[at + 4..];
+        if is_word && let Some(end) = rest.find(';') {
+            flatten("", &rest[..end], &mut all);
         }
-        items.push(item.trim().to_owned());
     }
-    items
+    let is_of_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let words = text.split(|c: char| !is_of_path(c)).filter(|word| word.contains("::"));
+    all.extend(words.map(|word| word.trim_end_matches(':').to_owned()));
+    all
+}
+
+/// `a::{b, c::{d, self}}` as `a::b`, `a::c::d` and `a::c`.
+fn flatten(before: &str, tree: &str, out: &mut Vec<String>) {
+    let tree = tree.trim();
+    let Some((start, inside)) = tree.split_once('{') else {
+        let name = tree.split(" as ").next().unwrap_or_default();
+        let path = format!("{before}{name}");
+        out.push(path.strip_suffix("::self").unwrap_or(&path).to_owned());
+        return;
+    };
+    let before = format!("{before}{start}");
+    let inside = inside.rsplit_once('}').map_or(inside, |(inside, _)| inside);
+    let mut depth = 0;
+    for part in inside.split(|c| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    }) {
+        if !part.trim().is_empty() {
+            flatten(&before, part, out);
+        }
+    }
+}
+
+#[test]
+fn paths_in_braces_are_seen() {
+    let text = "use std::{\n    fs, io::{self, Write as _},\n};\nuse crate::load;\nlet x = crate::run::next(tokio::spawn);";
+    let named = paths(text);
+    for path in ["std::fs", "std::io", "std::io::Write", "crate::load", "crate::run::next", "tokio::spawn"] {
+        assert!(named.iter().any(|named| named == path), "{path}: {named:?}");
+    }
+    assert!(names_module(&named, "run") && !names_module(&named, "runs"));
 }
 
 #[test]
@@ -161,9 +203,15 @@ fn the_core_is_pure() {
     let mut wrong = Vec::new();
     for module in PURE {
         for path in files_of(module) {
-            for (number, line) in code(&path) {
-                if let Some(effect) = EFFECTS.iter().find(|effect| line.contains(**effect)) {
-                    wrong.push(format!("{}:{number}: {effect}", path.display()));
+            for named in paths(&text_of(&path)) {
+                // `Timestamp::now` may stand behind the path of its crate.
+                let is_effect = |effect: &&str| {
+                    begins_with(&named, effect)
+                        || named.ends_with(&format!("::{effect}"))
+                        || named == **effect
+                };
+                if let Some(effect) = EFFECTS.iter().copied().find(|effect| is_effect(effect)) {
+                    wrong.push(format!("{}: {effect}", path.display()));
                 }
             }
         }
@@ -202,4 +250,52 @@ fn no_file_is_longer_than_a_reader_can_hold() {
         .map(|(lines, path)| format!("{}: {lines}", path.display()))
         .collect();
     assert_eq!(long, Vec::<String>::new());
+}
+
+/// Each function of a text as its name and its lines of code. The text is formatted: a function ends
+/// where a brace closes at the depth it begins at.
+fn functions(lines: &[(usize, String)]) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    for (at, (_, line)) in lines.iter().enumerate() {
+        let declared = line.trim_start();
+        let depth = line.len() - declared.len();
+        let Some((before, rest)) = declared.split_once("fn ") else { continue };
+        let is_head = before.split_whitespace().all(|word| {
+            word.starts_with("pub")
+                || ["const", "async", "unsafe", "default"].contains(&word)
+                || word.ends_with(')')
+        });
+        if !is_head || line.trim_end().ends_with([';', '}']) {
+            continue;
+        }
+        let end = format!("{}}}", " ".repeat(depth));
+        let length =
+            lines[at..].iter().position(|(_, line)| line.trim_end() == end).map_or(0, |last| last + 1);
+        let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+        found.push((name.to_owned(), length));
+    }
+    found
+}
+
+#[test]
+fn no_function_is_longer_than_a_reader_can_hold() {
+    let mut long = Vec::new();
+    let mut count = 0;
+    for path in IMPORTS.iter().flat_map(|(module, _)| files_of(module)) {
+        for (name, lines) in functions(&code(&path)) {
+            count += 1;
+            if lines > FUNCTION_LINES_MAX {
+                long.push(format!("{}: {name}: {lines}", path.display()));
+            }
+        }
+    }
+    assert_eq!(long, Vec::<String>::new());
+    assert!(count > 500, "{count}");
+}
+
+#[test]
+fn the_lines_of_functions_are_counted() {
+    let text = "impl A {\n    pub(super) const fn a(\n        b: B,\n    ) {\n        c();\n    }\n}\nasync fn d() {}\n";
+    let lines: Vec<_> = text.lines().enumerate().map(|(n, line)| (n, line.to_owned())).collect();
+    assert_eq!(functions(&lines), [("a".to_owned(), 5)]);
 }

@@ -410,7 +410,8 @@ fn settings_come_from_file_environment_and_flags_in_this_order() {
     assert_eq!(state(&config(&["--state", "flag"], &[("TINTAL_STATE", "from-env")]).1), "flag --state");
     let json = config(&[], &[("TINTAL_LOG__LEVEL", "warn"), ("TINTAL_HISTORY__KEEP_LAST", "7")]).1;
     assert_eq!(json["settings"]["log.level"]["origin"], "TINTAL_LOG__LEVEL");
-    assert_eq!(json["settings"]["history.keep_last"]["value"], "7");
+    assert_eq!(json["settings"]["history.keep_last"]["value"], 7);
+    assert_eq!(json["settings"]["output.max_bytes"]["value"], 10_485_760);
     assert_eq!(json["settings"]["history.max_age"]["origin"], "tintal.yaml:3");
     // What runs see is no setting.
     assert_eq!(state(&config(&[], &[("TINTAL_JOB", "x")]).1), "from-file tintal.yaml:1");
@@ -456,10 +457,94 @@ fn init_writes_a_tree_that_works_and_keeps_what_is_there() {
     let tree = Tree::new();
     tree.write("tintal.yaml", "jobs: jobs.d\n");
     let out = tree.ok(&["init"]);
-    assert!(out.contains("kept  ./tintal.yaml") && out.contains("wrote ./jobs.d/hello.yaml"), "{out}");
+    assert!(out.contains("kept  tintal.yaml") && out.contains("wrote jobs.d/hello.yaml"), "{out}");
     tree.ok(&["validate", "--strict"]);
     assert!(tree.ok(&["run", "hello"]).starts_with("hello, it is 20"));
     tree.ok(&["run", "disk-space"]);
+    assert!(tree.ok(&["init"]).lines().all(|line| line.starts_with("kept ")));
+}
+
+/// Runs `init`, and then what it says comes next; gives the directory of manifests that holds.
+#[track_caller]
+fn init(tree: &Tree, arguments: &[&str]) -> String {
+    let ran = tree.run(&[arguments, &["init"][..]].concat());
+    assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
+    let next = ran.stderr.split('`').nth(1).unwrap().to_owned();
+    let words: Vec<&str> = next.strip_prefix("tintal ").unwrap().split(' ').collect();
+    assert!(tree.run(&words).stderr.starts_with("2 files checked, 2 jobs ready"), "{next}");
+    let config = [&words[..words.len() - 1], &["config", "--json"]].concat();
+    tree.json(&config)["settings"]["jobs"]["value"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn init_writes_where_the_settings_say() {
+    let tree = Tree::new();
+    assert_eq!(init(&tree, &["--jobs", "ops/jobs", "--state", "var/state"]), "ops/jobs");
+    assert!(tree.path("ops/jobs/hello.yaml").is_file());
+    assert!(fs::read_to_string(tree.path(".gitignore")).unwrap().contains("var/state/\n"));
+    let hello = fs::read_to_string(tree.path("ops/jobs/hello.yaml")).unwrap();
+    assert!(hello.starts_with("# yaml-language-server: $schema=../../schemas/job.schema.json\n"), "{hello}");
+
+    let tree = Tree::with(&[("tintal.yaml", "jobs: manifests\n")]);
+    assert_eq!(init(&tree, &[]), "manifests");
+    assert_eq!(init(&tree, &["--jobs", "others"]), "others");
+
+    let tree = Tree::new();
+    assert_eq!(init(&tree, &["--config", "ops/t.yaml"]), "jobs.d");
+    assert!(tree.path("ops/jobs.d/hello.yaml").is_file() && tree.path("ops/.gitignore").is_file());
+    let both = tree.run(&["--config", "ops/t.yaml", "init", "ops"]);
+    assert!(
+        both.code == Some(2) && both.stderr.contains("either a directory or `--config`"),
+        "{}",
+        both.stderr
+    );
+
+    let empty = tree.command(&["init"]).env("TINTAL_CONFIG", "").output().unwrap();
+    assert!(String::from_utf8(empty.stderr).unwrap().contains("names no file: it is empty"));
+
+    // The settings of the working directory are not those of another one.
+    let tree = Tree::with(&[("tintal.yaml", "jobs: manifests\n")]);
+    let ran = tree.run(&["init", "new"]);
+    assert!(ran.stderr.contains("`tintal --config new/tintal.yaml validate`"), "{}", ran.stderr);
+    tree.ok(&["--config", "new/tintal.yaml", "validate"]);
+    assert!(tree.path("new/jobs.d/hello.yaml").is_file());
+}
+
+#[test]
+fn init_adds_the_state_directory_to_what_git_ignores() {
+    let tree = Tree::with(&[(".gitignore", "target/")]);
+    assert!(tree.ok(&["init"]).contains("added to .gitignore\n"));
+    let ignore = fs::read_to_string(tree.path(".gitignore")).unwrap();
+    assert_eq!(ignore, "target/\n# What the daemon of Tintal remembers.\n.tintal/\n");
+    assert!(tree.ok(&["init"]).contains("kept  .gitignore\n"));
+    assert_eq!(fs::read_to_string(tree.path(".gitignore")).unwrap(), ignore);
+}
+
+#[test]
+fn init_writes_nothing_when_something_is_in_the_way() {
+    let tree = Tree::with(&[("schemas", "a file\n")]);
+    fs::create_dir_all(tree.path("jobs.d/hello.yaml")).unwrap();
+    let ran = tree.run(&["init"]);
+    assert!(
+        ran.stderr.contains(
+            "nothing was written: `jobs.d/hello.yaml` is a directory; `schemas` is not a directory"
+        ),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert!(!tree.path("tintal.yaml").exists() && !tree.path(".gitignore").exists());
+}
+
+#[test]
+fn what_needs_the_daemon_says_that_there_is_none() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "run: {command: [echo, a]}\n")]);
+    for command in ["trigger", "pause", "resume", "cancel"] {
+        let ran = tree.run(&[command, "a"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{command}");
+        let expected = "error: no daemon is running on `.tintal`; start one with `tintal serve`\n";
+        assert_eq!(ran.stderr, expected, "{command}");
+    }
 }
 
 #[test]
@@ -480,4 +565,70 @@ fn completions_and_schemas_are_printed() {
         let schema = tree.json(&["schema", which]);
         assert!(schema["$id"].as_str().unwrap().ends_with(&format!("{which}.schema.json")));
     }
+}
+
+#[test]
+fn a_job_that_nobody_knows_is_told_and_one_that_is_gone_keeps_its_runs() {
+    let tree = Tree::with(&[
+        ("jobs.d/report.yaml", "run: {command: [echo, first]}\n"),
+        ("jobs.d/other.yaml", "run: {command: [echo, other]}\n"),
+    ]);
+    let unknown = |tree: &Tree| {
+        for command in ["runs", "logs"] {
+            let ran = tree.run(&[command, "reprot"]);
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{command}");
+            assert_eq!(ran.stderr, "error: there is no job `reprot`; did you mean `report`?\n", "{command}");
+        }
+        let never = tree.run(&["logs", "other"]);
+        assert_eq!((never.code, never.stderr.as_str()), (Some(2), "error: `other` has not run yet\n"));
+        assert_eq!(tree.run(&["runs", "other"]).code, Some(0));
+    };
+    unknown(&tree);
+    let daemon = tree.serve(&[]);
+    unknown(&tree);
+    tree.ok(&["trigger", "report", "--follow"]);
+    assert_eq!(daemon.stop(), Some(0));
+    fs::remove_file(tree.path("jobs.d/report.yaml")).unwrap();
+    assert_eq!(tree.runs("report").len(), 1);
+    assert_eq!(tree.ok(&["logs", "report"]), "first\n");
+    let json = tree.json(&["logs", "report", "--json"]);
+    assert_eq!(
+        (json["v"].clone(), json["job"].clone(), json["output"].clone()),
+        (1.into(), "report".into(), "first\n".into())
+    );
+    assert_eq!((json["attempt"]["n"].clone(), json["attempt"]["exit_code"].clone()), (1.into(), 0.into()));
+    let beyond = tree.run(&["logs", "report", "--attempt", "2"]);
+    assert!(
+        beyond.code == Some(2) && beyond.stderr.contains("has no attempt 2; its last one is 1"),
+        "{}",
+        beyond.stderr
+    );
+}
+
+#[test]
+fn json_is_said_in_one_way_everywhere() {
+    let tree = Tree::with(&[("jobs.d/report.yaml", BAD)]);
+    for command in ["validate", "plan"] {
+        let long = tree.run(&[command, "--format", "json"]);
+        let short = tree.run(&[command, "--json"]);
+        assert_eq!((&short.stdout, short.code), (&long.stdout, long.code), "{command}");
+        assert_eq!(tree.run(&[command, "--json", "--format", "text"]).code, Some(2), "{command}");
+    }
+    let said = tree.run(&["plan"]).stderr;
+    assert_eq!(
+        said,
+        "3 errors in the manifests, and 1 of their jobs unchanged; `tintal validate` lists them\n"
+    );
+}
+
+#[test]
+fn paths_that_are_no_utf_8_are_refused_and_not_mangled() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    let tree = Tree::new();
+    let output = tree.command(&["validate", "--jobs"]).arg(OsStr::from_bytes(b"d\xff")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(2) && said.contains("the value of `--jobs` is not UTF-8 text"),
+        "{said}"
+    );
 }

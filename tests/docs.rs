@@ -96,25 +96,88 @@ fn every_manifest_shown_holds() {
     assert!(count > 5, "{count}");
 }
 
+/// Whether an output is as shown. `…` on a line of its own stands for any number of lines, and within
+/// a line for any text: times, ids and what a reader needs not see.
+fn is_as_shown(output: &[&str], shown: &[&str]) -> bool {
+    match (output, shown) {
+        ([], []) | (_, ["…"]) => true,
+        ([], ["…", rest @ ..]) => is_as_shown(output, rest),
+        ([_, more @ ..], ["…", rest @ ..]) => is_as_shown(output, rest) || is_as_shown(more, shown),
+        ([line, more @ ..], [wanted, rest @ ..]) => is_line(line, wanted) && is_as_shown(more, rest),
+        _ => false,
+    }
+}
+
+fn is_line(line: &str, shown: &str) -> bool {
+    match shown.split_once('…') {
+        None => line == shown,
+        Some((start, rest)) => line.strip_prefix(start).is_some_and(|line| {
+            line.char_indices().map(|(at, _)| at).chain([line.len()]).any(|at| is_line(&line[at..], rest))
+        }),
+    }
+}
+
 #[test]
-fn what_validate_says_of_the_manifest_above_it_is_true() {
+fn elisions_are_understood() {
+    let check = |output: &str, shown: &str, expected: bool| {
+        let (output, shown): (Vec<_>, Vec<_>) = (output.lines().collect(), shown.lines().collect());
+        assert_eq!(is_as_shown(&output, &shown), expected, "{output:?} {shown:?}");
+    };
+    check("a\nb\nc", "a\nb\nc", true);
+    check("a\nb\nc", "a\n…", true);
+    check("a\nb\nc", "…\nc", true);
+    check("a", "a\n…", true);
+    check("a\nb\nc", "a\nc", false);
+    check("a\nb\nc", "…\nb", false);
+    check("next 03:00", "next …", true);
+    check("next 03:00", "next …:00", true);
+    check("next 03:00", "next …:01", false);
+}
+
+/// Runs a line of a console as a shell does; gives its output and error output as a terminal shows them.
+fn on_a_terminal(tree: &Tree, line: &str) -> String {
+    let binary = Path::new(env!("CARGO_BIN_EXE_tintal")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let output = std::process::Command::new("sh")
+        .args(["-c", &format!("{{ {line}\n}} 2>&1")])
+        .current_dir(tree.root())
+        .env_clear()
+        .env("PATH", format!("{}:{path}", binary.display()))
+        .env("LANG", "C.UTF-8")
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_console_that_is_marked_shows_what_the_commands_print() {
     let mut count = 0;
     for path in documents() {
-        let blocks = blocks(&path);
-        for pair in blocks.windows(2) {
-            let [manifest, console] = pair else { continue };
-            if console.tag != "console validate" {
+        // A document is one story: a file stands where its first line says, from there on.
+        let tree = Tree::new();
+        for block in blocks(&path) {
+            let (first, _) = block.text.split_once('\n').unwrap_or_default();
+            if let ("yaml", Some(name)) = (block.tag.split(' ').next().unwrap(), first.strip_prefix("# ")) {
+                tree.write(name, &block.text);
+            }
+            if block.tag != "console run" {
                 continue;
             }
-            count += 1;
-            let name = manifest.text.lines().next().unwrap().strip_prefix("# ").unwrap();
-            let tree = Tree::with(&[(name, &manifest.text)]);
-            let (command, expected) = console.text.split_once('\n').unwrap();
-            let arguments: Vec<&str> = command.strip_prefix("$ tintal ").unwrap().split(' ').collect();
-            assert_eq!(tree.run(&arguments).stdout, expected, "{}", console.place);
+            for part in format!("\n{}", block.text).split("\n$ ").skip(1) {
+                count += 1;
+                let (command, shown) = part.split_once('\n').unwrap_or((part, ""));
+                let output = on_a_terminal(&tree, command);
+                let lines: (Vec<_>, Vec<_>) = (output.lines().collect(), shown.lines().collect());
+                assert!(is_as_shown(&lines.0, &lines.1), "{}: $ {command}\n{output}", block.place);
+            }
+            // What is shown to be wrong is put right before the story goes on.
+            for wrong in blocks(&path).iter().filter(|block| block.tag == "yaml invalid") {
+                let name = wrong.text.lines().next().unwrap().trim_start_matches("# ");
+                let _ = fs::remove_file(tree.path(name));
+            }
         }
     }
-    assert!(count > 0);
+    assert!(count > 7, "{count}");
 }
 
 #[test]

@@ -4,9 +4,22 @@
 
 mod common;
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead as _, BufReader, Read, Write},
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    path::Path,
+    thread,
+};
 
 use common::Tree;
+use serde_json::Value;
+use tintal::manifest::{
+    schema,
+    yaml::{Limits, compose},
+};
 
 fn examples() -> Vec<std::path::PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -48,4 +61,133 @@ fn the_jobs_of_this_repository_do_something_useful() {
     let _daemon = tree.serve(&["--jobs", jobs]);
     let ran = tree.run(&["--jobs", jobs, "trigger", "daemon-health", "--follow"]);
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+}
+
+/// Answers one request as the services of the examples do.
+fn answer(stream: impl Read + Write) {
+    let mut stream = BufReader::new(stream);
+    let mut length = 0;
+    let mut line = String::new();
+    while stream.read_line(&mut line).unwrap() > 0 && line != "\r\n" {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    stream.read_exact(&mut vec![0; length]).unwrap();
+    let body = r#"{"status":"ok","rows":1}"#;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    stream.get_mut().write_all(format!("{head}{body}").as_bytes()).unwrap();
+}
+
+/// Copies manifests, with stand-ins for what is elsewhere.
+fn copy(from: &Path, to: &Path, stand_ins: &[(&str, String)]) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target, stand_ins);
+        } else {
+            let text = fs::read_to_string(entry.path()).unwrap();
+            let text = stand_ins.iter().fold(text, |text, (there, here)| text.replace(there, here));
+            fs::write(target, text).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_job_of_every_example_runs() {
+    let services = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", services.local_addr().unwrap());
+    thread::spawn(move || services.incoming().for_each(|stream| answer(stream.unwrap())));
+    for directory in examples().into_iter().filter(|directory| !directory.ends_with("jobs.d")) {
+        let tree = Tree::new();
+        let here = |path: &str| tree.path(path).to_str().unwrap().to_owned();
+        let stand_ins = [
+            ("https://shop.example.com", address.clone()),
+            ("https://example.com", address.clone()),
+            ("/run/shop/http.sock", here("http.sock")),
+            ("/run/secrets", here("secrets")),
+            ("/srv/import", here("import")),
+            ("/backup", here("backup")),
+        ];
+        copy(&directory, &tree.path("jobs.d"), &stand_ins);
+        let socket = UnixListener::bind(tree.path("http.sock")).unwrap();
+        thread::spawn(move || socket.incoming().for_each(|stream| answer(stream.unwrap())));
+        tree.write("secrets/pgpassword", "hunter2\n");
+        tree.write("secrets/example", "hunter2\n");
+        fs::create_dir(tree.path("backup")).unwrap();
+        for (program, line) in
+            [("import/import.sh", "echo imported"), ("bin/pg_dump", "echo dump"), ("bin/zstd", "cat")]
+        {
+            tree.write(program, &format!("#!/bin/sh\n{line}\n"));
+            fs::set_permissions(tree.path(program), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let path = format!("{}:{}", here("bin"), std::env::var("PATH").unwrap());
+        let list = tree.json(&["list", "--json"]);
+        let jobs = list["jobs"].as_array().unwrap();
+        assert!(!jobs.is_empty(), "{}", directory.display());
+        for job in jobs.iter().map(|job| job["job"].as_str().unwrap()) {
+            let mut command = tree.command(&["run", job, "--no-retry"]);
+            command
+                .env("PATH", &path)
+                .env("BACKUP_DATABASE_URL", "postgres://db")
+                .env("EXAMPLE_TOKEN", "t0ken-value");
+            let output = command.output().unwrap();
+            let said = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            assert!(
+                output.status.success() && !said.contains("hunter2"),
+                "{}: {job}: {said}",
+                directory.display()
+            );
+        }
+    }
+}
+
+/// The fields of a schema, as pointers without the places of lists and maps; with a value, only
+/// those that it uses.
+fn fields(root: &Value, schema: &Value, value: Option<&Value>, path: &str, out: &mut BTreeSet<String>) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return fields(root, root.pointer(&reference[1..]).unwrap(), value, path, out);
+    }
+    for branch in ["anyOf", "oneOf", "allOf"].iter().filter_map(|word| schema[*word].as_array()).flatten() {
+        fields(root, branch, value, path, out);
+    }
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let below = value.map(|value| value.get(name));
+        if below != Some(None) {
+            let path = format!("{path}/{name}");
+            fields(root, inner, below.flatten(), &path, out);
+            out.insert(path);
+        }
+    }
+    for (word, inner) in ["items", "additionalProperties"].map(|word| (word, &schema[word])) {
+        let values: Vec<Option<&Value>> = match (word, value) {
+            _ if !inner.is_object() => Vec::new(),
+            (_, None) => vec![None],
+            ("items", Some(value)) => value.as_array().into_iter().flatten().map(Some).collect(),
+            (_, Some(value)) => {
+                value.as_object().into_iter().flatten().map(|(_, value)| Some(value)).collect()
+            }
+        };
+        values.into_iter().for_each(|value| fields(root, inner, value, path, out));
+    }
+}
+
+#[test]
+fn the_example_of_every_field_has_every_field() {
+    let schema = schema::job();
+    let (mut all, mut used) = (BTreeSet::new(), BTreeSet::new());
+    fields(&schema, &schema, None, "", &mut all);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/every-field/every-field.yaml");
+    let composed = compose(&fs::read_to_string(file).unwrap(), &Limits::default());
+    for document in composed.documents {
+        fields(&schema, &schema, Some(&document.root.to_json()), "", &mut used);
+    }
+    assert!(all.len() > 60, "{all:?}");
+    assert_eq!(all.difference(&used).collect::<Vec<_>>(), Vec::<&String>::new());
 }

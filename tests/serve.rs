@@ -396,7 +396,7 @@ fn people_pause_resume_trigger_and_cancel() {
     let greeting = tree.run(&["trigger", "greet", "-p", "name=you", "--follow"]);
     assert_eq!((greeting.stdout.as_str(), greeting.code), ("hello you\n", Some(0)));
     let unknown = tree.run(&["trigger", "greet", "-p", "nam=you"]);
-    assert!(unknown.code == Some(2) && unknown.stderr.contains("it has name"), "{}", unknown.stderr);
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("did you mean `name`?"), "{}", unknown.stderr);
     let missing = tree.run(&["trigger", "gret"]);
     assert!(missing.stderr.contains("did you mean `greet`?"), "{}", missing.stderr);
 }
@@ -444,4 +444,14 @@ fn an_unreadable_file_holds_prunes_back() {
         (text.contains("a: Held: ") && text.contains("`jobs.d/many.yaml` cannot be read")).then_some(())
     });
     assert_eq!(jobs(&tree).len(), 3);
+}
+
+#[test]
+fn a_daemon_without_its_directory_says_so() {
+    let tree = Tree::new();
+    std::fs::remove_dir(tree.path("jobs.d")).unwrap();
+    let daemon = tree.serve(&[]);
+    let log = daemon.log();
+    let ready = log.lines().find(|line| line.contains("ready")).unwrap();
+    assert!(ready.contains("WARN") && ready.contains("ready without the manifests"), "{log}");
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{
     Exit, Failure,
     console::{self, block_on},
+    format::plural,
     tree,
 };
 use crate::{
@@ -80,8 +81,8 @@ impl Apply {
         if view.errors > 0 {
             writeln!(
                 std::io::stderr(),
-                "{} error(s) in the manifests; those jobs stay as they are, and `tintal validate` lists them",
-                view.errors
+                "{} in the manifests; those jobs stay as they are, and `tintal validate` lists them",
+                plural(view.errors, "error")
             )?;
         }
         let clean = view.failed.is_empty() && view.held_back.is_empty() && view.errors == 0;

@@ -2,10 +2,10 @@
 
 use std::io::Write as _;
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::{Cli, Exit, Failure, console};
+use super::{Exit, Failure, console};
 
 /// Print completions for a shell
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(super) struct Completions {
 impl Completions {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "tintal", &mut script);
+        clap_complete::generate(self.shell, &mut super::command(), "tintal", &mut script);
         console::out().write_all(&script)?;
         Ok(Exit::Clean)
     }

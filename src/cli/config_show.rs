@@ -1,7 +1,7 @@
 //! `tintal config`: each setting, and where it comes from.
 
 use clap::Args;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{Exit, Failure, console, table};
 use crate::config::Settings;
@@ -31,8 +31,15 @@ impl ConfigShow {
         let rows = settings
             .origins
             .iter()
-            .map(|(key, (value, origin))| [(*key).to_owned(), value.clone(), origin.to_string()]);
+            .map(|(key, (value, origin))| [(*key).to_owned(), shown(value), origin.to_string()]);
         table::print(["setting", "value", "from"], rows)?;
         Ok(Exit::Clean)
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }

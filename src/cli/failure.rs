@@ -14,6 +14,8 @@ pub enum Exit {
     Found,
     /// It could not be told.
     Trouble,
+    /// A signal ended it, as a shell says it: 128 and the signal's number.
+    Signalled(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -22,6 +24,7 @@ impl From<Exit> for ExitCode {
             Exit::Clean => 0,
             Exit::Found => 1,
             Exit::Trouble => 2,
+            Exit::Signalled(signal) => 128_u8.saturating_add(signal),
         })
     }
 }

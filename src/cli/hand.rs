@@ -44,7 +44,7 @@ pub(super) struct Pause {
     /// The job
     job: String,
 
-    /// Why, for those who wonder later
+    /// Reason, for those who wonder later
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -63,27 +63,13 @@ pub(super) struct Cancel {
     target: String,
 }
 
-/// Reads `NAME=VALUE`: a number, a truth value or JSON where it is one, else text.
-pub(super) fn params(
-    given: &[String],
-    job: &JobName,
-    known: &BTreeMap<String, Value>,
-) -> Result<BTreeMap<String, Value>, Failure> {
-    let mut params = BTreeMap::new();
-    for text in given {
-        let Some((name, value)) = text.split_once('=') else {
-            return Err(format!("`{text}` is not a parameter; write `--param NAME=VALUE`").into());
-        };
-        if !known.is_empty() && !known.contains_key(name) {
-            let names: Vec<&str> = known.keys().map(String::as_str).collect();
-            return Err(format!("`{job}` has no parameter `{name}`; it has {}", names.join(", ")).into());
-        }
-        // What the manifest has as text stays text: `--param day=01` is no number.
-        let stays_text = known.get(name).is_some_and(Value::is_string);
-        let parsed = if stays_text { None } else { serde_json::from_str(value).ok() };
-        params.insert(name.to_owned(), parsed.unwrap_or_else(|| Value::from(value)));
-    }
-    Ok(params)
+/// Reads `NAME=VALUE`. The values are text: whoever has the manifest reads them as its types.
+pub(super) fn params(given: &[String]) -> Result<BTreeMap<String, Value>, Failure> {
+    let pairs = given.iter().map(|text| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), Value::from(value))),
+        None => Err(format!("`{text}` is not a parameter; write `--param NAME=VALUE`").into()),
+    });
+    pairs.collect()
 }
 
 fn post(settings: &Settings, path: &str, body: &impl Serialize) -> Result<Exit, Failure> {
@@ -97,7 +83,7 @@ impl Trigger {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let job = JobName::parse(&self.job)?;
         let client = Client::new(&settings.state)?;
-        let request = TriggerRequest { params: params(&self.params, &job, &BTreeMap::new())? };
+        let request = TriggerRequest { params: params(&self.params)? };
         let answer: TriggerView = block_on(client.post(&format!("/v1/jobs/{job}/trigger"), &request))??;
         if self.json {
             console::json(&answer)?;

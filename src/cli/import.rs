@@ -37,7 +37,6 @@ enum From {
 
 /// Convert crontabs, and report what could not be converted
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 all was converted, 1 something was not, 2 it could not be told")]
 struct Crontab {
     /// The crontabs; `-` reads stdin
     #[arg(required = true, value_name = "FILE")]

@@ -39,7 +39,7 @@ pub(super) struct List {
 }
 
 /// What the daemon says; none when there is none.
-fn ask(settings: &Settings) -> Result<Option<StatusView>, Failure> {
+pub(super) fn ask(settings: &Settings) -> Result<Option<StatusView>, Failure> {
     let client = match Client::new(&settings.state) {
         Ok(client) => client,
         Err(ClientError::NotRunning { .. }) => return Ok(None),

@@ -1,17 +1,26 @@
 //! `tintal logs`: what a run printed.
 
-use std::io::Write;
+use std::{
+    fs::File,
+    io::{self, Read as _, Write},
+};
 
 use clap::Args;
+use serde_json::json;
 
-use super::{Exit, Failure, console::block_on, hand::run_of, runs::look};
+use super::{
+    Exit, Failure,
+    console::{self, block_on},
+    hand::run_of,
+    runs::{look, must_exist},
+};
 use crate::{
     backend::drive::output_file,
     config::Settings,
     control::{
         client::{Client, ClientError},
         render,
-        view::{RunView, RunsView},
+        view::{RunView, RunsView, VERSION},
     },
     engine::start::{LEDGER_FILE, OUTPUT_DIRECTORY},
     ledger::Ledger,
@@ -28,13 +37,17 @@ pub(super) struct Logs {
     /// A job (its newest run), or the id of a run
     target: String,
 
-    /// Which attempt, from 1 [default: the last]
+    /// Attempt to show, from 1 [default: the last]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
 
     /// Follow the output until the run is over, and exit as it ended
-    #[arg(long, short = 'f')]
+    #[arg(long, short = 'f', conflicts_with_all = ["attempt", "json"])]
     follow: bool,
+
+    /// Print JSON: the attempt with its output
+    #[arg(long)]
+    json: bool,
 }
 
 impl Logs {
@@ -44,41 +57,66 @@ impl Logs {
         } else {
             newest(settings, &JobName::parse(&self.target)?)?
         };
-        let mut out = std::io::stdout();
         if self.follow {
             let client = Client::new(&settings.state)?;
-            let succeeded = follow(&client, &run_id, &mut out)?;
+            let succeeded = follow(&client, &run_id, &mut std::io::stdout())?;
             return Ok(if succeeded { Exit::Clean } else { Exit::Found });
         }
         let id = RunId(run_id.parse()?);
-        let attempt = match self.attempt {
-            Some(attempt) => attempt,
-            None => last_attempt(settings, id)?,
-        };
-        let path = settings.state.join(OUTPUT_DIRECTORY).join(output_file(id, attempt));
-        match std::fs::File::open(&path) {
-            Ok(mut file) => {
-                std::io::copy(&mut file, &mut out)?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                writeln!(std::io::stderr(), "attempt {attempt} of the run {run_id} printed nothing")?;
-            }
+        let run = run_with(settings, id)?;
+        let last = run.attempts.last().map_or(1, |attempt| attempt.n);
+        let n = self.attempt.unwrap_or(last);
+        if n == 0 || n > last {
+            return Err(format!("the run `{id}` has no attempt {n}; its last one is {last}").into());
+        }
+        let path = settings.state.join(OUTPUT_DIRECTORY).join(output_file(id, n));
+        let file = match File::open(&path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(format!("`{}` cannot be read: {error}", path.display()).into()),
+        };
+        if self.json {
+            print_json(&run, n, file)?;
+            return Ok(Exit::Clean);
+        }
+        match file {
+            Some(mut file) => drop(io::copy(&mut file, &mut std::io::stdout())?),
+            None => writeln!(std::io::stderr(), "attempt {n} of the run {id} printed nothing")?,
         }
         Ok(Exit::Clean)
     }
 }
 
+/// Bytes that are no UTF-8 are replaced in JSON.
+fn print_json(run: &RunView, n: u32, file: Option<File>) -> Result<(), Failure> {
+    let mut output = Vec::new();
+    if let Some(mut file) = file {
+        file.read_to_end(&mut output)?;
+    }
+    let document = json!({
+        "v": VERSION,
+        "run_id": run.run_id,
+        "job": run.job,
+        "fire_time": run.fire_time,
+        "outcome": run.outcome,
+        "attempt": run.attempts.iter().find(|attempt| attempt.n == n),
+        "output": String::from_utf8_lossy(&output),
+    });
+    Ok(console::json(&document)?)
+}
+
 /// The newest run of a job that is no skip.
 fn newest(settings: &Settings, job: &JobName) -> Result<String, Failure> {
     let runs = look(settings, Some(job), LOOK_BACK)?.runs;
-    match runs.into_iter().find_map(|run| run.run_id) {
-        Some(id) => Ok(id),
-        None => Err(format!("`{job}` has not run yet").into()),
+    if let Some(id) = runs.into_iter().find_map(|run| run.run_id) {
+        return Ok(id);
     }
+    must_exist(settings, job)?;
+    Err(format!("`{job}` has not run yet").into())
 }
 
-fn last_attempt(settings: &Settings, id: RunId) -> Result<u32, Failure> {
+/// The run with an id, from the daemon, or from the ledger when there is no daemon.
+fn run_with(settings: &Settings, id: RunId) -> Result<RunView, Failure> {
     let asked = match Client::new(&settings.state) {
         Ok(client) => block_on(client.get::<RunsView>(&format!("/v1/runs/{id}")))?,
         Err(error) => Err(error),
@@ -91,8 +129,7 @@ fn last_attempt(settings: &Settings, id: RunId) -> Result<u32, Failure> {
         }
         Err(error) => return Err(error.into()),
     };
-    let run = runs.into_iter().next().ok_or_else(|| Failure::from(format!("there is no run `{id}`")))?;
-    Ok(run.attempts.last().map_or(1, |attempt| attempt.n))
+    runs.into_iter().next().ok_or_else(|| format!("there is no run `{id}`").into())
 }
 
 /// Follows a run through its attempts; gives whether it succeeded.

@@ -49,6 +49,10 @@ pub(super) struct PlanCommand {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 
+    /// Print JSON: the same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+
     /// Also write the plan to a file, for `tintal apply --plan`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -75,7 +79,7 @@ impl PlanCommand {
             std::fs::write(path, format!("{text}\n"))
                 .map_err(|error| format!("the plan cannot be written to `{}`: {error}", path.display()))?;
         }
-        match self.format {
+        match if self.json { Format::Json } else { self.format } {
             Format::Json => console::json(&plan)?,
             Format::Text => write!(console::out(), "{}", text::text(&plan))?,
             Format::Markdown => write!(console::out(), "{}", markdown::markdown(&plan))?,

@@ -1,28 +1,35 @@
 //! `tintal run`: one job in the foreground, without the daemon.
 
-use std::{collections::BTreeMap, io::Write as _, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::Value;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::sync::watch;
 
-use super::{Exit, Failure, hand::params, tree};
+use super::{Exit, Failure, console, hand::params, signals::Signals, tree};
 use crate::{
     config::Settings,
+    control::render,
     engine::clock,
-    execute::{Attempt, Echo, Executor, adoption::adopt_orphans, attempt},
-    manifest::spec::Spec,
+    execute::{Attempt, Echo, Executor, adoption::adopt_orphans, attempt, leftover::end_leftovers_of},
+    ledger::{AttemptRow, Counted, RunRow},
+    manifest::{param, text::format_duration},
     run::{self, Cause, Next, Outcome, RunKey},
 };
 
 /// Run one job in the foreground, with its output live
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 the run succeeded, 1 it failed, 2 it could not be told. No daemon is asked, and nothing is recorded."
+    after_help = "No daemon is asked, and nothing is recorded. Ctrl-C, SIGTERM and a closed terminal stop the \
+                  job as a timeout does: SIGTERM, its grace, SIGKILL; a second one kills it at once. Output \
+                  and error output of the job are one stream, on stdout."
 )]
 pub(super) struct Run {
     /// The job
@@ -39,88 +46,172 @@ pub(super) struct Run {
     /// Make one attempt only, whatever the retry policy says
     #[arg(long)]
     no_retry: bool,
+
+    /// Print JSON at the end, as `runs` does; the output goes to stderr
+    #[arg(long)]
+    json: bool,
+}
+
+/// How the run ended, and what asked for it to end early.
+struct Ended {
+    outcome: Outcome,
+    attempts: Vec<AttemptRow>,
+    signal: Option<u8>,
+}
+
+/// Where the output goes, and whether its last line is open.
+#[derive(Debug, Clone)]
+struct Screen {
+    to: Stream,
+    line_is_open: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stream {
+    Out,
+    Err,
 }
 
 impl Run {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let view = tree::load(settings)?;
-        let spec = Arc::clone(&view.job(&self.job)?.spec);
-        let params = params(&self.params, &spec.name, &spec.params)?;
-        let fire_time = self.fire_time.unwrap_or_else(clock::now);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let outcome =
-            runtime.block_on(attempts(&spec, fire_time, params, settings.output_bytes_max, self.no_retry))?;
-        let mut err = std::io::stderr();
-        if outcome.is_success() {
-            writeln!(err, "tintal: `{}` succeeded", spec.name)?;
-            return Ok(Exit::Clean);
+        let mut spec = (*view.job(&self.job)?.spec).clone();
+        let params = param::read(&spec.params, params(&self.params)?)?;
+        if self.no_retry {
+            spec.policy.retry.max_attempts = 1;
         }
-        writeln!(err, "tintal: `{}` failed: {outcome}", spec.name)?;
-        Ok(Exit::Found)
+        let fire_time = self.fire_time.unwrap_or_else(clock::now);
+        let key = RunKey { job: spec.name.clone(), fire_time, cause: Cause::Manual };
+        let screen = Screen {
+            to: if self.json { Stream::Err } else { Stream::Out },
+            line_is_open: Arc::new(AtomicBool::new(false)),
+        };
+        let first = Attempt {
+            spec: Arc::new(spec),
+            run_id: key.id(),
+            fire_time,
+            attempt: 1,
+            params,
+            output: "/dev/null".into(),
+            echo: Some(screen.echo()),
+        };
+        // A terminal that takes no more output must not keep a signal from being seen: two threads.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        adopt_orphans();
+        let executor = Executor::new(tree::environment(), settings.output_bytes_max);
+        let ended = runtime.block_on(until_stopped(executor, first, &screen));
+        runtime.shutdown_background();
+        let ended = ended?;
+        screen.say(&match &ended.outcome {
+            Outcome::Success => format!("`{}` succeeded", key.job),
+            // The reason stands in the output.
+            Outcome::NotStarted { .. } => format!("`{}` failed: not started", key.job),
+            outcome => format!("`{}` failed: {outcome}", key.job),
+        });
+        if self.json {
+            console::json(&render::runs(&[row(&key, &ended)]))?;
+        }
+        Ok(match (ended.signal, ended.outcome.is_success()) {
+            (Some(signal), _) => Exit::Signalled(signal),
+            (None, true) => Exit::Clean,
+            (None, false) => Exit::Found,
+        })
+    }
+}
+
+/// Makes the attempts of a run. The first signal stops it as a timeout does; the second one kills.
+async fn until_stopped(executor: Executor, first: Attempt, screen: &Screen) -> Result<Ended, Failure> {
+    let mut signals = Signals::new()?;
+    let run_id = first.run_id;
+    let (stop, stopped) = watch::channel(false);
+    let mut work = tokio::spawn(attempts(executor, first, screen.clone(), stopped));
+    let signal = tokio::select! {
+        ended = &mut work => return Ok(ended?),
+        signal = signals.next() => signal,
+    };
+    let _ = stop.send(true);
+    screen.say("stopping; once more to kill");
+    tokio::select! {
+        ended = &mut work => Ok(Ended { signal: Some(signal), ..ended? }),
+        _ = signals.next() => {
+            let _ = end_leftovers_of(&BTreeSet::from([run_id]));
+            Ok(Ended { outcome: Outcome::Cancelled, attempts: Vec::new(), signal: Some(signal) })
+        }
     }
 }
 
 async fn attempts(
-    spec: &Arc<Spec>,
-    fire_time: Timestamp,
-    params: BTreeMap<String, Value>,
-    output_bytes_max: u64,
-    no_retry: bool,
-) -> Result<Outcome, Failure> {
-    adopt_orphans();
-    let stop = stopped_by_signal()?;
-    let executor = Executor::new(tree::environment(), output_bytes_max);
-    let run_id = RunKey { job: spec.name.clone(), fire_time, cause: Cause::Manual }.id();
-    let echo = Echo(Arc::new(|bytes| {
-        // A closed terminal is no reason to stop the job.
-        let mut out = std::io::stdout().lock();
-        let _ = out.write_all(bytes).and_then(|()| out.flush());
-    }));
-    let mut number = 1;
+    executor: Executor,
+    mut next: Attempt,
+    screen: Screen,
+    mut stop: watch::Receiver<bool>,
+) -> Ended {
+    let mut attempts = Vec::new();
     loop {
-        let one = Attempt {
-            spec: Arc::clone(spec),
-            run_id,
-            fire_time,
-            attempt: number,
-            params: params.clone(),
-            output: "/dev/null".into(),
-            echo: Some(echo.clone()),
+        let n = next.attempt;
+        let started_at = clock::now();
+        let outcome = attempt(&executor, next.clone(), stop.clone()).await.outcome;
+        attempts.push(AttemptRow {
+            n,
+            started_at,
+            ended_at: Some(clock::now()),
+            outcome: Some(outcome.clone()),
+            output: None,
+        });
+        let Next::RetryAfter(wait) = run::next(n, &outcome, &next.spec.policy.retry, rand::random()) else {
+            return Ended { outcome, attempts, signal: None };
         };
-        let outcome = attempt(&executor, one, stop.clone()).await.outcome;
-        match run::next(number, &outcome, &spec.policy.retry, rand::random()) {
-            Next::RetryAfter(wait) if !no_retry => {
-                writeln!(
-                    std::io::stderr(),
-                    "tintal: attempt {number}: {outcome}; trying again in {}",
-                    told(wait)
-                )?;
-                let mut asked = stop.clone();
-                tokio::select! {
-                    _ = asked.wait_for(|stop| *stop) => return Ok(Outcome::Cancelled),
-                    () = tokio::time::sleep(wait) => number += 1,
-                }
+        screen.say(&format!("attempt {n}: {outcome}; trying again in {}", format_duration(wait)));
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {
+                return Ended { outcome: Outcome::Cancelled, attempts, signal: None };
             }
-            _ => return Ok(outcome),
+            () = tokio::time::sleep(wait) => next.attempt += 1,
         }
     }
 }
 
-fn told(wait: Duration) -> String {
-    crate::manifest::text::format_duration(wait)
+fn row(key: &RunKey, ended: &Ended) -> RunRow {
+    RunRow {
+        id: key.id(),
+        job: key.job.clone(),
+        fire_time: key.fire_time,
+        last_fire_time: key.fire_time,
+        count: 1,
+        counted: Counted::All,
+        cause: key.cause,
+        skipped: None,
+        decided_at: key.fire_time,
+        outcome: Some(ended.outcome.clone()),
+        ended_at: ended.attempts.last().and_then(|attempt| attempt.ended_at),
+        attempts: ended.attempts.clone(),
+    }
 }
 
-/// Ctrl-C and SIGTERM stop the run as a timeout does: TERM, grace, KILL.
-fn stopped_by_signal() -> Result<watch::Receiver<bool>, Failure> {
-    let (stop, stopped) = watch::channel(false);
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        let _ = stop.send(true);
-        stop.closed().await;
-    });
-    Ok(stopped)
+impl Screen {
+    fn echo(&self) -> Echo {
+        let screen = self.clone();
+        Echo(Arc::new(move |bytes| {
+            if let Some(last) = bytes.last() {
+                screen.line_is_open.store(*last != b'\n', Ordering::Relaxed);
+            }
+            // A closed terminal is no reason to stop the job.
+            let _ = match screen.to {
+                Stream::Out => put(&mut std::io::stdout().lock(), bytes),
+                Stream::Err => put(&mut std::io::stderr().lock(), bytes),
+            };
+        }))
+    }
+
+    /// Says a line of our own on stderr, on a line of its own.
+    fn say(&self, line: &str) {
+        let start = if self.line_is_open.swap(false, Ordering::Relaxed) { "\n" } else { "" };
+        // A closed terminal is no reason to stop the job.
+        let _ = writeln!(std::io::stderr(), "{start}tintal: {line}");
+    }
+}
+
+fn put(to: &mut dyn Write, bytes: &[u8]) -> std::io::Result<()> {
+    to.write_all(bytes)?;
+    to.flush()
 }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use super::{
     Exit, Failure,
     console::{self, block_on},
-    table,
+    list::ask,
+    table, tree,
 };
 use crate::{
     config::Settings,
@@ -23,12 +24,12 @@ use crate::{
 /// List runs and skipped occurrences, newest first
 #[derive(Debug, Args)]
 pub(super) struct Runs {
-    /// Of this job only
+    /// Job whose runs to list [default: all]
     job: Option<String>,
 
-    /// As many at most
-    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
-    limit: usize,
+    /// List this many at most
+    #[arg(long, short = 'n', alias = "limit", default_value_t = 20, value_name = "COUNT")]
+    count: usize,
 
     /// Print JSON
     #[arg(long)]
@@ -53,10 +54,24 @@ pub(super) fn look(settings: &Settings, job: Option<&JobName>, limit: usize) -> 
     Ok(render::runs(&Ledger::peek_runs(&settings.state.join(LEDGER_FILE), &query)?))
 }
 
+/// Says that there is no such job, when neither the daemon nor the tree has it. A job that is gone
+/// and has run is found by its runs.
+pub(super) fn must_exist(settings: &Settings, job: &JobName) -> Result<(), Failure> {
+    let status = ask(settings)?;
+    if status.is_some_and(|status| status.jobs.iter().any(|known| known.job == job.as_str())) {
+        return Ok(());
+    }
+    let view = tree::load(settings)?;
+    if view.tree.broken.contains(job) { Ok(()) } else { view.job(job.as_str()).map(drop) }
+}
+
 impl Runs {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let job = self.job.as_deref().map(JobName::parse).transpose()?;
-        let view = look(settings, job.as_ref(), self.limit)?;
+        let view = look(settings, job.as_ref(), self.count)?;
+        if let (Some(job), true) = (&job, view.runs.is_empty()) {
+            must_exist(settings, job)?;
+        }
         if self.json {
             console::json(&view)?;
             return Ok(Exit::Clean);

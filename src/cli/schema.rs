@@ -5,7 +5,7 @@ use std::{io::Write as _, path::PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::{Exit, Failure, console};
+use super::{Exit, Failure, console, exit_codes};
 use crate::{
     config::file::SettingsFile,
     manifest::{pages, reference, schema},
@@ -15,7 +15,7 @@ use crate::{
 /// Print a JSON Schema, or write all of them
 #[derive(Debug, Args)]
 pub(super) struct Schema {
-    /// Which one
+    /// Schema to print
     #[arg(value_enum, default_value_t = Which::Job)]
     which: Which,
 
@@ -52,8 +52,13 @@ const SETTINGS: &str =
     "Settings come from `tintal.yaml` in the working directory (or the file that `--config` or
 `TINTAL_CONFIG` names), then from the environment, then from flags; the later wins. A variable is
 `TINTAL_` and the key in capitals, with two underscores between levels: `TINTAL_LOG__FORMAT=json` is
-`log.format`. Unknown keys and variables are errors. `tintal config` shows each value and where it
-comes from.
+`log.format`. Unknown keys and variables are errors, and so is a value that is not UTF-8 text.
+`tintal config` shows each value and where it comes from.
+
+Three kinds of variables are no settings: `TINTAL_CONFIG`, those that runs see (`TINTAL_JOB`,
+`TINTAL_RUN_ID`, `TINTAL_FIRE_TIME`, `TINTAL_ATTEMPT`, `TINTAL_STEP`), and those that Kubernetes sets
+beside a Service whose name is `tintal` or begins with `tintal-` (`TINTAL_SERVICE_HOST=10.0.0.1`,
+`TINTAL_PORT=tcp://10.0.0.1:80`). The last are known by the form of both name and value.
 
 ```yaml settings
 jobs: jobs.d
@@ -81,6 +86,7 @@ pub fn generated() -> Vec<(&'static str, String)> {
         ("docs/decision-matrix.md", matrix::markdown()),
         ("docs/diagnostics.md", pages::markdown()),
         ("docs/manifest.md", reference::markdown(&schema::job(), "Fields of a manifest", MANIFEST)),
+        ("docs/exit-codes.md", exit_codes::markdown()),
         ("docs/configuration.md", reference::markdown(&settings, "Settings", SETTINGS)),
     ]
 }

@@ -1,6 +1,6 @@
 //! `tintal serve`: the daemon.
 
-use std::{io::IsTerminal as _, sync::Arc, time::Duration};
+use std::{ffi::OsString, io::IsTerminal as _, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::{
@@ -37,7 +37,7 @@ const LOOPS_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// Form of the log
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogWord>,
 
     /// What is logged: a level, or a list of `target=level`
@@ -74,13 +74,13 @@ impl Ends {
 
 impl Serve {
     /// The settings that the flags give.
-    pub(super) fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
+    pub(super) fn flags(&self) -> Vec<(&'static str, &'static str, OsString)> {
         let format = self.log_format.map(|format| match format {
-            LogWord::Text => "text".to_owned(),
-            LogWord::Json => "json".to_owned(),
+            LogWord::Text => "text".into(),
+            LogWord::Json => "json".into(),
         });
         let format = format.map(|format| ("log.format", "--log-format", format));
-        let level = self.log_level.clone().map(|level| ("log.level", "--log-level", level));
+        let level = self.log_level.clone().map(|level| ("log.level", "--log-level", level.into()));
         format.into_iter().chain(level).collect()
     }
 
@@ -176,8 +176,14 @@ async fn fire(
     daemon.parts().decider.begin_firing().await;
     daemon.recover().await;
     daemon.set_ready();
+    let jobs = daemon.in_process().jobs().len();
     let directory = daemon.parts().root.display().to_string();
-    info!(jobs = daemon.in_process().jobs().len(), directory, "ready");
+    match daemon.tree().failure {
+        None => info!(jobs, directory, "ready"),
+        Some(failure) => {
+            warn!(jobs, directory, failure, "ready without the manifests: what was applied before runs on");
+        }
+    }
     let booting = tokio::spawn({
         let daemon = Arc::clone(&daemon);
         async move { daemon.fire_at_boot().await }

@@ -17,7 +17,6 @@ use crate::{config::Settings, manifest::problem::Severity};
 
 /// Check manifests: all problems of all files in one run
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 no errors, 1 errors, 2 it could not be told")]
 pub(super) struct Validate {
     /// Files and directories; `-` reads stdin [default: the directory of manifests]
     #[arg(value_name = "PATH")]
@@ -26,6 +25,10 @@ pub(super) struct Validate {
     /// How to say it
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     format: Format,
+
+    /// Print JSON: the same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 
     /// Where stdin's text belongs, for its name and the defaults that hold there
     #[arg(long, value_name = "FILE")]
@@ -38,7 +41,7 @@ pub(super) struct Validate {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// `github` in `GitHub` Actions, else `text`
+    #[value(help = "github in GitHub Actions, else text")]
     Auto,
     /// For people, with the lines in question
     Text,
@@ -48,11 +51,11 @@ enum Format {
     Json,
     /// SARIF 2.1.0
     Sarif,
-    /// Workflow commands of `GitHub` Actions
+    #[value(help = "Workflow commands of GitHub Actions")]
     Github,
-    /// A code quality report of `GitLab`
+    #[value(help = "A code quality report of GitLab")]
     Gitlab,
-    /// The XML of `JUnit`
+    #[value(help = "The XML of JUnit")]
     Junit,
 }
 
@@ -118,7 +121,7 @@ impl Validate {
     }
 
     fn write(&self, findings: &Findings) -> Result<(), Failure> {
-        let format = match self.format {
+        let format = match if self.json { Format::Json } else { self.format } {
             Format::Auto if env::var_os("GITHUB_ACTIONS").is_some_and(|set| set == "true") => Format::Github,
             Format::Auto => Format::Text,
             other => other,

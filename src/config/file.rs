@@ -62,7 +62,7 @@ impl From<LedgerWord> for LedgerKind {
 pub struct LogFile {
     /// Form of a line. Default: `text`.
     pub format: Option<LogFormat>,
-    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or a list of
+    /// What is logged: a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), or a list of
     /// `target=level`. Default: `info`.
     #[schemars(length(min = 1, max = 1024), extend("examples" = ["info", "warn,tintal::engine=debug"]))]
     pub level: Option<String>,

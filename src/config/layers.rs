@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use super::{
     file::{LedgerWord, SETTINGS_FILE, SettingsFile},
+    level,
     settings::{Origin, Settings},
+    variables::{self, Variables},
 };
 use crate::manifest::{
     code::Code,
@@ -25,20 +27,40 @@ use crate::manifest::{
     yaml::{Entry, Limits, Node, NodeValue, compose},
 };
 
-/// What variables of ours begin with.
-const PREFIX: &str = "TINTAL_";
-
-/// Variables that are no settings: the file to read, and what runs see.
-const NOT_SETTINGS: [&str; 6] =
-    ["TINTAL_CONFIG", "TINTAL_JOB", "TINTAL_RUN_ID", "TINTAL_FIRE_TIME", "TINTAL_ATTEMPT", "TINTAL_STEP"];
+/// Every setting.
+pub(super) const KEYS: [&str; 10] = [
+    "jobs",
+    "state",
+    "ledger",
+    "watch",
+    "shutdown_timeout",
+    "log.format",
+    "log.level",
+    "history.keep_last",
+    "history.max_age",
+    "output.max_bytes",
+];
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
-    /// The file to read, in place of `tintal.yaml` in the working directory.
-    pub config: Option<PathBuf>,
+    /// The file to read.
+    pub file: FileWanted,
     /// Values by key, with the flag they were given by.
-    pub values: Vec<(&'static str, &'static str, String)>,
+    pub values: Vec<(&'static str, &'static str, OsString)>,
+}
+
+/// The file of settings that a person wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum FileWanted {
+    /// The one that `TINTAL_CONFIG` names, else `tintal.yaml` in the working directory, if it is
+    /// there.
+    #[default]
+    Usual,
+    /// This one. It must be there.
+    Named(PathBuf),
+    /// None is read: one will be written into this directory.
+    ToCome(PathBuf),
 }
 
 /// The settings cannot be used: all that is wrong with them.
@@ -74,29 +96,36 @@ pub fn load(
     let shape = Shape::new(schema::generate::<SettingsFile>("settings"));
     let mut problems = Vec::new();
     let mut layers = Vec::new();
-    let mut variables: Vec<(String, String)> = environment
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
-        .filter(|(name, _)| name.starts_with(PREFIX))
-        .collect();
-    variables.sort();
-    let named = flags.config.clone().or_else(|| {
-        variables.iter().find(|(name, _)| name == "TINTAL_CONFIG").map(|(_, value)| PathBuf::from(value))
-    });
-    layers.extend(read_file(named.as_deref(), &shape, &mut problems));
-    for (name, value) in &variables {
-        if NOT_SETTINGS.contains(&name.as_str()) {
-            continue;
+    let variables = Variables::of(environment);
+    layers.extend(match (&flags.file, &variables.config) {
+        (FileWanted::ToCome(_), _) => None,
+        (FileWanted::Named(path), _) => read_file(Some((path, "--config")), &shape, &mut problems),
+        (FileWanted::Usual, Some(path)) => {
+            read_file(Some((Path::new(path), variables::CONFIG)), &shape, &mut problems)
         }
-        let key: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+        (FileWanted::Usual, None) => read_file(None, &shape, &mut problems),
+    });
+    let given = variables.settings.iter().map(|(name, value)| {
         let kind = LayerKind::Environment(name.clone());
-        layers.extend(single(name, &key, value, kind, &shape, &mut problems));
+        (name.as_str(), variables::key(name), value, kind)
+    });
+    let given = given.chain(flags.values.iter().map(|(key, flag, value)| {
+        let key = key.split('.').map(str::to_owned).collect();
+        (*flag, key, value, LayerKind::Flag(flag))
+    }));
+    for (name, key, value, kind) in given {
+        match single(name, &key, value, kind, &shape) {
+            Ok(layer) => layers.push(layer),
+            Err(faults) => problems.extend(faults),
+        }
     }
-    for (key, flag, value) in &flags.values {
-        let key: Vec<String> = key.split('.').map(str::to_owned).collect();
-        layers.extend(single(flag, &key, value, LayerKind::Flag(flag), &shape, &mut problems));
-    }
-    let settings = Merge { layers: &layers, problems: &mut problems, origins: BTreeMap::new() }.settings();
+    problems.extend(layers.iter().filter_map(wrong_level));
+    let beside = match &flags.file {
+        FileWanted::ToCome(directory) => directory.clone(),
+        _ => PathBuf::new(),
+    };
+    let merge = Merge { layers: &layers, beside, problems: &mut problems, origins: BTreeMap::new() };
+    let settings = merge.settings();
     match settings {
         Some(settings) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
             Ok(settings)
@@ -105,9 +134,18 @@ pub fn load(
     }
 }
 
-fn read_file(named: Option<&Path>, shape: &Shape, problems: &mut Vec<Problem>) -> Option<Layer> {
-    let path = named.unwrap_or_else(|| Path::new(SETTINGS_FILE));
+/// Reads the file: the one that a person named, with what named it, or the usual one.
+fn read_file(
+    named: Option<(&Path, &'static str)>,
+    shape: &Shape,
+    problems: &mut Vec<Problem>,
+) -> Option<Layer> {
+    let path = named.map_or(Path::new(SETTINGS_FILE), |(path, _)| path);
     let shown = path.display().to_string();
+    if let (true, Some((_, by))) = (shown.is_empty(), named) {
+        problems.push(unreadable(by, &format!("`{by}` names no file: it is empty")));
+        return None;
+    }
     let text = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => return None,
@@ -149,15 +187,29 @@ fn unreadable(path: &str, message: &str) -> Problem {
 fn single(
     name: &str,
     key: &[String],
-    value: &str,
+    value: &OsStr,
     kind: LayerKind,
     shape: &Shape,
-    problems: &mut Vec<Problem>,
-) -> Option<Layer> {
-    let source = Arc::new(SourceText { path: name.to_owned(), text: value.to_owned() });
-    let span = Span { start: 0, end: u32::try_from(value.len()).unwrap_or(u32::MAX) };
-    let plain = Node { value: NodeValue::Text(value.to_owned()), span, used_at: None };
-    let read = compose(value, &Limits::default()).documents.into_iter().next().map(|document| document.root);
+) -> Result<Layer, Vec<Problem>> {
+    let shown = value.to_string_lossy().into_owned();
+    let span = Span { start: 0, end: u32::try_from(shown.len()).unwrap_or(u32::MAX) };
+    let source = Arc::new(SourceText { path: name.to_owned(), text: shown });
+    let place = || Place { source: Arc::clone(&source), span };
+    let Some(text) = value.to_str() else {
+        let message = format!("the value of `{name}` is not UTF-8 text");
+        let help = "settings are text; a path in them too: rename the directory, or link to it";
+        return Err(vec![Problem::new(Code::NotText, place(), message).label("this value").help(help)]);
+    };
+    if matches!(kind, LayerKind::Environment(_))
+        && let Some(help) = other_variable(name, key)
+    {
+        let message = format!("there is no setting `{name}`");
+        return Err(vec![
+            Problem::new(Code::UnknownField, place(), message).label("the value given").help(help),
+        ]);
+    }
+    let plain = Node { value: NodeValue::Text(text.to_owned()), span, used_at: None };
+    let read = compose(text, &Limits::default()).documents.into_iter().next().map(|document| document.root);
     let mut first_fault = None;
     // What YAML makes of it; else the text as it is.
     for leaf in read.into_iter().chain([plain]) {
@@ -168,19 +220,41 @@ fn single(
         });
         let faults = shape.check(&node, &node.to_json(), &source);
         if faults.is_empty() {
-            return Some(Layer { source, node, kind });
+            return Ok(Layer { source, node, kind });
         }
         first_fault.get_or_insert(faults);
     }
-    problems.extend(first_fault.unwrap_or_default());
-    None
+    Err(first_fault.unwrap_or_default())
+}
+
+/// The way out for a variable that is no setting and nearly one: lower case, or one underscore
+/// where a level begins. One rule for the name, so that no two variables give one setting.
+fn other_variable(name: &str, key: &[String]) -> Option<String> {
+    let wanted = variables::variable(&key.join("."));
+    let flat = |name: &str| name.replace("__", "_");
+    let meant = KEYS
+        .iter()
+        .map(|key| variables::variable(key))
+        .find(|known| *known == wanted || flat(known) == flat(&wanted))?;
+    (meant != name).then(|| format!("did you mean `{meant}`?"))
+}
+
+/// A level of the log that would silence it.
+fn wrong_level(layer: &Layer) -> Option<Problem> {
+    let located = layer.node.at("/log/level")?;
+    let NodeValue::Text(text) = &located.node.value else { return None };
+    let flaw = level::flaw(text)?;
+    let place = Place { source: Arc::clone(&layer.source), span: located.node.span };
+    Some(Problem::new(Code::NotAllowed, place, flaw.message).label("cannot be used").help(flaw.help))
 }
 
 /// Puts the layers together, value by value: the last layer that has a key wins.
 struct Merge<'a> {
     layers: &'a [Layer],
+    /// Where the defaults of paths are relative to, when there is no file.
+    beside: PathBuf,
     problems: &'a mut Vec<Problem>,
-    origins: BTreeMap<&'static str, (String, Origin)>,
+    origins: BTreeMap<&'static str, (Value, Origin)>,
 }
 
 impl Merge<'_> {
@@ -221,15 +295,15 @@ impl Merge<'_> {
 
     fn value<T: DeserializeOwned + Serialize>(&mut self, key: &'static str, default: T) -> Option<T> {
         let Some((layer, node, key_span)) = self.find(key) else {
-            let text = shown(&serde_json::to_value(&default).ok()?);
-            self.origins.insert(key, (text, Origin::Default));
+            let value = serde_json::to_value(&default).ok()?;
+            self.origins.insert(key, (value, Origin::Default));
             return Some(default);
         };
         let json = node.to_json();
         let origin = layer.origin(key_span.unwrap_or(node.span));
         // A value of the wrong form has its problem already.
         let value = serde_json::from_value(json.clone()).ok()?;
-        self.origins.insert(key, (shown(&json), origin));
+        self.origins.insert(key, (json, origin));
         Some(value)
     }
 
@@ -264,7 +338,7 @@ impl Merge<'_> {
                     LayerKind::File { directory } => Some(directory.clone()),
                     _ => None,
                 })
-                .unwrap_or_default(),
+                .unwrap_or_else(|| self.beside.clone()),
         };
         let text = self.value(key, default.to_owned()).unwrap_or_else(|| default.to_owned());
         base.join(text)
@@ -281,12 +355,5 @@ impl Layer {
             LayerKind::Environment(name) => Origin::Environment(name.clone()),
             LayerKind::Flag(flag) => Origin::Flag(flag),
         }
-    }
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }

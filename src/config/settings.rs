@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::tier::LedgerKind;
 
@@ -30,8 +31,8 @@ pub struct Settings {
     pub max_age: Duration,
     /// Bytes of output that are kept of one attempt.
     pub output_bytes_max: u64,
-    /// Each value as text with where it comes from, by its key (`log.format`).
-    pub origins: BTreeMap<&'static str, (String, Origin)>,
+    /// Each value as it was written with where it comes from, by its key (`log.format`).
+    pub origins: BTreeMap<&'static str, (Value, Origin)>,
 }
 
 /// Where a value comes from.

@@ -256,7 +256,7 @@ fn hand_error(error: &HandError) -> Response {
             refuse(StatusCode::NOT_FOUND, error.to_string())
         }
         HandError::Busy { .. } | HandError::Stopping => refuse(StatusCode::CONFLICT, error.to_string()),
-        HandError::UnknownParam { .. } => refuse(StatusCode::BAD_REQUEST, error.to_string()),
+        HandError::Param { source, .. } => refuse(StatusCode::BAD_REQUEST, format!("{error}: {source}")),
         HandError::Ledger(_) | HandError::Backend(_) => broken(error),
     }
 }

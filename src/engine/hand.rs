@@ -9,7 +9,10 @@ use super::{clock, daemon::Daemon, pauses::Pause};
 use crate::{
     backend::{Backend as _, BackendError, Submission, in_process::LiveJob, running::Place},
     ledger::{LedgerError, NewDecision},
-    manifest::name::JobName,
+    manifest::{
+        name::JobName,
+        param::{self, ParamError},
+    },
     run::{Cause, RunId, RunKey},
 };
 
@@ -49,15 +52,14 @@ pub enum HandError {
         /// How many may.
         max: u32,
     },
-    /// The job has no such parameter.
-    #[error("`{job}` has no parameter `{param}`{}", if .known.is_empty() { "; its manifest declares none".to_owned() } else { format!("; it has {}", .known.join(", ")) })]
-    UnknownParam {
+    /// A parameter that the job does not have, or a value of another type.
+    #[error("`{job}` is not started")]
+    Param {
         /// The job.
         job: JobName,
-        /// The name as given.
-        param: String,
-        /// The parameters of the job.
-        known: Vec<String>,
+        /// What is wrong.
+        #[source]
+        source: ParamError,
     },
     /// The daemon stops.
     #[error("the daemon is stopping, and starts no more runs")]
@@ -81,10 +83,8 @@ impl Daemon {
             return Err(HandError::Stopping);
         }
         let job = self.held(name)?;
-        if let Some(param) = params.keys().find(|param| !job.spec.params.contains_key(*param)) {
-            let known = job.spec.params.keys().cloned().collect();
-            return Err(HandError::UnknownParam { job: name.clone(), param: param.clone(), known });
-        }
+        let params = param::read(&job.spec.params, params)
+            .map_err(|source| HandError::Param { job: name.clone(), source })?;
         let now = clock::now();
         let key = RunKey { job: name.clone(), fire_time: now, cause: Cause::Manual };
         let (id, max) = (key.id(), job.spec.policy.max_running);

@@ -13,6 +13,7 @@ pub mod file;
 pub mod job;
 pub mod name;
 pub mod pages;
+pub mod param;
 pub mod parse;
 pub mod policy;
 pub mod problem;

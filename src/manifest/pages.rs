@@ -20,236 +20,295 @@ pub struct Page {
 
 const TEXT: &str = "run: {command: [echo, hi]}\n";
 
+/// Meaning, a wrong manifest and a right one, of each code in order.
+const PAGES: &[(Code, &str, &str, &str)] = &[
+    (
+        Code::Syntax,
+        "The text is not YAML. Usual causes: a bracket or a quote that is never closed, a tab in front of a key, a `:` inside a text without quotes.",
+        "run: {command: [echo, hi]\n",
+        TEXT,
+    ),
+    (
+        Code::Limit,
+        "The file goes over a limit on bytes, nodes, nesting or aliases. The limits are far above what people write; they keep a file that grows without end, or one made to, from taking the daemon down.",
+        "",
+        TEXT,
+    ),
+    (
+        Code::DuplicateKey,
+        "A key stands twice in one mapping. YAML forbids it; many programs silently take the last one.",
+        "run: {command: [echo, hi]}\nenabled: true\nenabled: false\n",
+        "run: {command: [echo, hi]}\nenabled: false\n",
+    ),
+    (
+        Code::YamlFeature,
+        "The file uses a part of YAML that manifests do without, such as a tag of its own or a key that is no text. It would be read differently by different programs.",
+        "run: {command: [echo, !secret hi]}\n",
+        TEXT,
+    ),
+    (
+        Code::Unreadable,
+        "The file or directory is there and cannot be read: its permissions, a symbolic link to nowhere, a disk that fails. Jobs that may be in it stay as they are, and nothing is pruned meanwhile.",
+        "",
+        TEXT,
+    ),
+    (Code::NotText, "The file is not UTF-8 text. Save it as UTF-8.", "", TEXT),
+    (
+        Code::Empty,
+        "There is no manifest in the file, only comments and white space.",
+        "# to be written\n",
+        TEXT,
+    ),
+    (
+        Code::UnknownField,
+        "There is no such field. Nothing is parsed and ignored, so a misspelt field is never silently without effect.",
+        "run: {command: [echo, hi]}\nenabeld: false\n",
+        "run: {command: [echo, hi]}\nenabled: false\n",
+    ),
+    (
+        Code::WrongType,
+        "The value has another type than the field takes: a number where text is expected, a text where a list is. Quotes make a text of a number.",
+        "run: {command: echo hi}\n",
+        TEXT,
+    ),
+    (
+        Code::MissingField,
+        "A field that must be there is missing.",
+        "schedule: {cron: \"@daily\"}\n",
+        "schedule: {cron: \"@daily\"}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::NotAllowed,
+        "The field takes one of a few words, and this is none of them.",
+        "run: {command: [echo, hi]}\npolicy: {overlap: skipp}\n",
+        "run: {command: [echo, hi]}\npolicy: {overlap: skip}\n",
+    ),
+    (
+        Code::ExactlyOne,
+        "Of several fields exactly one must be given: one action under `run`, one trigger in each entry of `schedule`.",
+        "run: {command: [echo, hi], shell: echo hi}\n",
+        TEXT,
+    ),
+    (
+        Code::Form,
+        "The text does not have the form of its field, such as a duration without a unit.",
+        "run: {command: [echo, hi]}\npolicy: {timeout: 5 minutes}\n",
+        "run: {command: [echo, hi]}\npolicy: {timeout: 5m}\n",
+    ),
+    (
+        Code::OutOfRange,
+        "A number, a length or a count is outside of what the field takes.",
+        "run: {command: []}\n",
+        TEXT,
+    ),
+    (
+        Code::DuplicateName,
+        "Two documents ask for a job of the same name. Neither is changed until one of them has another name: it cannot be told which is meant.",
+        "name: a\nrun: {command: [echo, one]}\n---\nname: a\nrun: {command: [echo, two]}\n",
+        "name: a\nrun: {command: [echo, one]}\n---\nname: b\nrun: {command: [echo, two]}\n",
+    ),
+    (
+        Code::NoName,
+        "The job has no name. A file with one document gives its name to the job; with several, each names itself.",
+        "name: a\nrun: {command: [echo, one]}\n---\nrun: {command: [echo, two]}\n",
+        "name: a\nrun: {command: [echo, one]}\n---\nname: b\nrun: {command: [echo, two]}\n",
+    ),
+    (
+        Code::Cron,
+        "The cron expression cannot be read. See docs/cron.md for the fields.",
+        "schedule: {cron: \"61 * * * *\"}\nrun: {command: [echo, hi]}\n",
+        "schedule: {cron: \"1 * * * *\"}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::NeverFires,
+        "The schedule can be read, and there is no time at which it fires.",
+        "schedule: {cron: \"0 0 30 2 *\"}\nrun: {command: [echo, hi]}\n",
+        "schedule: {cron: \"0 0 28 2 *\"}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::TimeZone,
+        "The IANA database has no zone of this name. An abbreviation such as CST can mean several zones, so names are written out.",
+        "schedule: {cron: \"@daily\", timezone: Europe/Berln}\nrun: {command: [echo, hi]}\n",
+        "schedule: {cron: \"@daily\", timezone: Europe/Berlin}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::Duration,
+        "The duration cannot be used here: it is too short, too long, zero, or shorter than another one that it must not be shorter than.",
+        "schedule: {every: 1ms}\nrun: {command: [echo, hi]}\n",
+        "schedule: {every: 1s}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::Time,
+        "There is no such time: the day does not exist, or the offset is missing.",
+        "schedule: {at: 2030-02-31T00:00:00Z}\nrun: {command: [echo, hi]}\n",
+        "schedule: {at: 2030-02-28T00:00:00Z}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::AtInThePast,
+        "A one-off time, or the last fire of an entry with `end` or years, has passed. The entry does not fire again.",
+        "schedule: {at: 2001-01-01T00:00:00Z}\nrun: {command: [echo, hi]}\n",
+        "schedule: {at: 2101-01-01T00:00:00Z}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::TwoDayFields,
+        "Day of month and day of week are both set. Cron fires on days that match either of them, which few people expect. Say which is meant with `day_match`.",
+        "schedule: {cron: \"0 9 1 * MON\"}\nrun: {command: [echo, hi]}\n",
+        "schedule: {cron: \"0 9 1 * MON\", day_match: any}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::EmptyWindow,
+        "The window ends before it starts.",
+        "schedule: {every: 1h, start: 2030-01-02T00:00:00Z, end: 2030-01-01T00:00:00Z}\nrun: {command: [echo, hi]}\n",
+        "schedule: {every: 1h, start: 2030-01-01T00:00:00Z, end: 2030-01-02T00:00:00Z}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::ScheduleTest,
+        "A test under `tests` does not hold: the schedule fires at other times than its owner expects.",
+        "schedule: {cron: \"0 9 * * *\"}\nrun: {command: [echo, hi]}\ntests:\n  - {after: 2026-01-01T00:00:00Z, fires: [\"2026-01-01T08:00:00Z\"]}\n",
+        "schedule: {cron: \"0 9 * * *\"}\nrun: {command: [echo, hi]}\ntests:\n  - {after: 2026-01-01T00:00:00Z, fires: [\"2026-01-01T09:00:00Z\"]}\n",
+    ),
+    (
+        Code::JitterTooLong,
+        "The jitter is longer than the time between two fires. Starts never pass the next fire time, so it is cut short.",
+        "schedule: {every: 1m, jitter: 5m}\nrun: {command: [echo, hi]}\n",
+        "schedule: {every: 1m, jitter: 30s}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::TimeoutTooLong,
+        "A run may take longer than the time to the next fire. With `overlap: skip`, later fires are skipped while it goes on.",
+        "schedule: {every: 1m}\nrun: {command: [echo, hi]}\npolicy: {timeout: 5m}\n",
+        "schedule: {every: 1m}\nrun: {command: [echo, hi]}\npolicy: {timeout: 50s}\n",
+    ),
+    (
+        Code::NoEffect,
+        "The option has no effect together with the others.",
+        "schedule: {every: 1m, timezone: Europe/Berlin}\nrun: {command: [echo, hi]}\n",
+        "schedule: {every: 1m}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::UnknownStep,
+        "A step needs one that is not there.",
+        "run:\n  steps:\n    - {id: extract, command: [echo, hi]}\n    - {id: load, needs: [extrct], command: [echo, hi]}\n",
+        "run:\n  steps:\n    - {id: extract, command: [echo, hi]}\n    - {id: load, needs: [extract], command: [echo, hi]}\n",
+    ),
+    (
+        Code::StepCycle,
+        "Steps need each other in a circle, so none of them could ever start.",
+        "run:\n  steps:\n    - {id: a, needs: [b], command: [echo, hi]}\n    - {id: b, needs: [a], command: [echo, hi]}\n",
+        "run:\n  steps:\n    - {id: a, command: [echo, hi]}\n    - {id: b, needs: [a], command: [echo, hi]}\n",
+    ),
+    (
+        Code::DuplicateStep,
+        "Two steps have one id.",
+        "run:\n  steps:\n    - {id: a, command: [echo, hi]}\n    - {id: a, command: [echo, hi]}\n",
+        "run:\n  steps:\n    - {id: a, command: [echo, hi]}\n    - {id: b, command: [echo, hi]}\n",
+    ),
+    (
+        Code::TemplateSyntax,
+        "The template cannot be read. Text that only looks like a template stands between `{% raw %}` and `{% endraw %}`.",
+        "run: {command: [echo, \"{{ fire_time\"]}\n",
+        "run: {command: [echo, \"{{ fire_time }}\"]}\n",
+    ),
+    (
+        Code::TemplateName,
+        "The template uses a name that does not exist. Templates know `job`, `fire_time`, `run_id`, `attempt`, `params`, in a step the `steps` that it needs, and in `http` the `secrets`.",
+        "run: {command: [echo, \"{{ params.day }}\"]}\n",
+        "run: {command: [echo, \"{{ params.day }}\"]}\nparams: {day: monday}\n",
+    ),
+    (
+        Code::Secret,
+        "The reference to a secret is not well formed: it must lead to one file, or to one variable of the daemon's environment.",
+        "run: {command: [echo, hi], secrets: {TOKEN: {file: /run/secrets/}}}\n",
+        "run: {command: [echo, hi], secrets: {TOKEN: {file: /run/secrets/token}}}\n",
+    ),
+    (
+        Code::Url,
+        "The URL cannot be requested: it is not `http` or `https`, or has no host.",
+        "run: {http: {url: example.com/health}}\n",
+        "run: {http: {url: \"https://example.com/health\"}}\n",
+    ),
+    (
+        Code::VariableClash,
+        "A variable is given twice, as `env` and as `secrets`, or is one that tintal sets itself.",
+        "run: {command: [echo, hi], env: {TOKEN: x}, secrets: {TOKEN: {env: TOKEN}}}\n",
+        "run: {command: [echo, hi], secrets: {TOKEN: {env: TOKEN}}}\n",
+    ),
+    (
+        Code::PinImpossible,
+        "The manifest pins a tier that cannot do what the job needs: a distributed job cannot run inside the daemon.",
+        "tier: in-process\ncharacteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",
+        "tier: in-process\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::UserFacingOften,
+        "A user-facing job fires more often than once a minute: more than a person can watch.",
+        "schedule: {every: 10s}\ncharacteristics: {visibility: user-facing}\nrun: {command: [echo, hi]}\n",
+        "schedule: {every: 10m}\ncharacteristics: {visibility: user-facing}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::QueueOften,
+        "A job on a queue fires more often than once a minute. Each fire is a message that is sent, stored and settled.",
+        "schedule: {every: 10s}\ncharacteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",
+        "schedule: {every: 10m}\ncharacteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::DagOnQueue,
+        "Steps run on a queue more often than once a minute. One slow step, and they pile up.",
+        "schedule: {every: 10s}\ncharacteristics: {infrastructure: distributed}\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
+        "schedule: {every: 10m}\ncharacteristics: {infrastructure: distributed}\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
+    ),
+    (
+        Code::NeedsLedger,
+        "A persistent job is in-process, and the ledger is in memory (`ledger: memory`): what it must remember would be forgotten.",
+        "tier: in-process\ncharacteristics: {durability: persistent}\nrun: {command: [echo, hi]}\n",
+        "tier: in-process\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::NoStepView,
+        "A job with steps runs in-process, where no page shows how each step goes. The output of all steps is in one log, with the step's id before each line.",
+        "tier: in-process\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
+        "# tintal: ignore TIN065 -- the log is enough\ntier: in-process\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
+    ),
+    (
+        Code::FrequencyClash,
+        "The stated frequency contradicts the schedule. It is derived from the schedule, and need not be stated.",
+        "schedule: {every: 10s}\ncharacteristics: {frequency: low}\nrun: {command: [echo, hi]}\n",
+        "schedule: {every: 10s}\nrun: {command: [echo, hi]}\n",
+    ),
+    (
+        Code::NoTier,
+        "No configured tier can do what the job needs, or the pinned one is not configured.",
+        "tier: workflow\nrun: {command: [echo, hi]}\n",
+        TEXT,
+    ),
+    (
+        Code::UnusedIgnore,
+        "A comment suppresses a warning that is not there. Take it out, or it will hide the next one.",
+        "# tintal: ignore TIN036 -- both are meant\nrun: {command: [echo, hi]}\n",
+        TEXT,
+    ),
+    (
+        Code::BadIgnore,
+        "A comment that begins with `tintal:` cannot be read. It names one or more codes of warnings, and a reason.",
+        "schedule:\n  cron: \"0 9 1 * MON\" # tintal: ignore TIN036\nrun: {command: [echo, hi]}\n",
+        "schedule:\n  cron: \"0 9 1 * MON\" # tintal: ignore TIN036 -- both are meant\nrun: {command: [echo, hi]}\n",
+    ),
+];
+
+// Every code has its page, at its own place.
+const _: () = {
+    assert!(PAGES.len() == Code::ALL.len());
+    let mut at = 0;
+    while at < PAGES.len() {
+        assert!(PAGES[at].0 as usize == at);
+        at += 1;
+    }
+};
+
 /// The page of a code.
 #[must_use]
-#[expect(clippy::too_many_lines, reason = "a table with one entry for each code")]
 pub fn page(code: Code) -> Page {
-    let (meaning, wrong, right) = match code {
-        Code::Syntax => (
-            "The text is not YAML. Usual causes: a bracket or a quote that is never closed, a tab in front of a key, a `:` inside a text without quotes.",
-            "run: {command: [echo, hi]\n",
-            TEXT,
-        ),
-        Code::Limit => (
-            "The file goes over a limit on bytes, nodes, nesting or aliases. The limits are far above what people write; they keep a file that grows without end, or one made to, from taking the daemon down.",
-            "",
-            TEXT,
-        ),
-        Code::DuplicateKey => (
-            "A key stands twice in one mapping. YAML forbids it; many programs silently take the last one.",
-            "run: {command: [echo, hi]}\nenabled: true\nenabled: false\n",
-            "run: {command: [echo, hi]}\nenabled: false\n",
-        ),
-        Code::YamlFeature => (
-            "The file uses a part of YAML that manifests do without, such as a tag of its own or a key that is no text. It would be read differently by different programs.",
-            "run: {command: [echo, !secret hi]}\n",
-            TEXT,
-        ),
-        Code::Unreadable => (
-            "The file or directory is there and cannot be read: its permissions, a symbolic link to nowhere, a disk that fails. Jobs that may be in it stay as they are, and nothing is pruned meanwhile.",
-            "",
-            TEXT,
-        ),
-        Code::NotText => ("The file is not UTF-8 text. Save it as UTF-8.", "", TEXT),
-        Code::Empty => {
-            ("There is no manifest in the file, only comments and white space.", "# to be written\n", TEXT)
-        }
-        Code::UnknownField => (
-            "There is no such field. Nothing is parsed and ignored, so a misspelt field is never silently without effect.",
-            "run: {command: [echo, hi]}\nenabeld: false\n",
-            "run: {command: [echo, hi]}\nenabled: false\n",
-        ),
-        Code::WrongType => (
-            "The value has another type than the field takes: a number where text is expected, a text where a list is. Quotes make a text of a number.",
-            "run: {command: echo hi}\n",
-            TEXT,
-        ),
-        Code::MissingField => (
-            "A field that must be there is missing.",
-            "schedule: {cron: \"@daily\"}\n",
-            "schedule: {cron: \"@daily\"}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::NotAllowed => (
-            "The field takes one of a few words, and this is none of them.",
-            "run: {command: [echo, hi]}\npolicy: {overlap: skipp}\n",
-            "run: {command: [echo, hi]}\npolicy: {overlap: skip}\n",
-        ),
-        Code::ExactlyOne => (
-            "Of several fields exactly one must be given: one action under `run`, one trigger in each entry of `schedule`.",
-            "run: {command: [echo, hi], shell: echo hi}\n",
-            TEXT,
-        ),
-        Code::Form => (
-            "The text does not have the form of its field, such as a duration without a unit.",
-            "run: {command: [echo, hi]}\npolicy: {timeout: 5 minutes}\n",
-            "run: {command: [echo, hi]}\npolicy: {timeout: 5m}\n",
-        ),
-        Code::OutOfRange => (
-            "A number, a length or a count is outside of what the field takes.",
-            "run: {command: []}\n",
-            TEXT,
-        ),
-        Code::DuplicateName => (
-            "Two documents ask for a job of the same name. Neither is changed until one of them has another name: it cannot be told which is meant.",
-            "name: a\nrun: {command: [echo, one]}\n---\nname: a\nrun: {command: [echo, two]}\n",
-            "name: a\nrun: {command: [echo, one]}\n---\nname: b\nrun: {command: [echo, two]}\n",
-        ),
-        Code::NoName => (
-            "The job has no name. A file with one document gives its name to the job; with several, each names itself.",
-            "name: a\nrun: {command: [echo, one]}\n---\nrun: {command: [echo, two]}\n",
-            "name: a\nrun: {command: [echo, one]}\n---\nname: b\nrun: {command: [echo, two]}\n",
-        ),
-        Code::Cron => (
-            "The cron expression cannot be read. See docs/cron.md for the fields.",
-            "schedule: {cron: \"61 * * * *\"}\nrun: {command: [echo, hi]}\n",
-            "schedule: {cron: \"1 * * * *\"}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::NeverFires => (
-            "The schedule can be read, and there is no time at which it fires.",
-            "schedule: {cron: \"0 0 30 2 *\"}\nrun: {command: [echo, hi]}\n",
-            "schedule: {cron: \"0 0 28 2 *\"}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::TimeZone => (
-            "The IANA database has no zone of this name. An abbreviation such as CST can mean several zones, so names are written out.",
-            "schedule: {cron: \"@daily\", timezone: Europe/Berln}\nrun: {command: [echo, hi]}\n",
-            "schedule: {cron: \"@daily\", timezone: Europe/Berlin}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::Duration => (
-            "The duration cannot be used here: it is too short, too long, zero, or shorter than another one that it must not be shorter than.",
-            "schedule: {every: 1ms}\nrun: {command: [echo, hi]}\n",
-            "schedule: {every: 1s}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::Time => (
-            "There is no such time: the day does not exist, or the offset is missing.",
-            "schedule: {at: 2030-02-31T00:00:00Z}\nrun: {command: [echo, hi]}\n",
-            "schedule: {at: 2030-02-28T00:00:00Z}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::AtInThePast => (
-            "A one-off time, or the last fire of an entry with `end` or years, has passed. The entry does not fire again.",
-            "schedule: {at: 2001-01-01T00:00:00Z}\nrun: {command: [echo, hi]}\n",
-            "schedule: {at: 2101-01-01T00:00:00Z}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::TwoDayFields => (
-            "Day of month and day of week are both set. Cron fires on days that match either of them, which few people expect. Say which is meant with `day_match`.",
-            "schedule: {cron: \"0 9 1 * MON\"}\nrun: {command: [echo, hi]}\n",
-            "schedule: {cron: \"0 9 1 * MON\", day_match: any}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::EmptyWindow => (
-            "The window ends before it starts.",
-            "schedule: {every: 1h, start: 2030-01-02T00:00:00Z, end: 2030-01-01T00:00:00Z}\nrun: {command: [echo, hi]}\n",
-            "schedule: {every: 1h, start: 2030-01-01T00:00:00Z, end: 2030-01-02T00:00:00Z}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::ScheduleTest => (
-            "A test under `tests` does not hold: the schedule fires at other times than its owner expects.",
-            "schedule: {cron: \"0 9 * * *\"}\nrun: {command: [echo, hi]}\ntests:\n  - {after: 2026-01-01T00:00:00Z, fires: [\"2026-01-01T08:00:00Z\"]}\n",
-            "schedule: {cron: \"0 9 * * *\"}\nrun: {command: [echo, hi]}\ntests:\n  - {after: 2026-01-01T00:00:00Z, fires: [\"2026-01-01T09:00:00Z\"]}\n",
-        ),
-        Code::JitterTooLong => (
-            "The jitter is longer than the time between two fires. Starts never pass the next fire time, so it is cut short.",
-            "schedule: {every: 1m, jitter: 5m}\nrun: {command: [echo, hi]}\n",
-            "schedule: {every: 1m, jitter: 30s}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::TimeoutTooLong => (
-            "A run may take longer than the time to the next fire. With `overlap: skip`, later fires are skipped while it goes on.",
-            "schedule: {every: 1m}\nrun: {command: [echo, hi]}\npolicy: {timeout: 5m}\n",
-            "schedule: {every: 1m}\nrun: {command: [echo, hi]}\npolicy: {timeout: 50s}\n",
-        ),
-        Code::NoEffect => (
-            "The option has no effect together with the others.",
-            "schedule: {every: 1m, timezone: Europe/Berlin}\nrun: {command: [echo, hi]}\n",
-            "schedule: {every: 1m}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::UnknownStep => (
-            "A step needs one that is not there.",
-            "run:\n  steps:\n    - {id: extract, command: [echo, hi]}\n    - {id: load, needs: [extrct], command: [echo, hi]}\n",
-            "run:\n  steps:\n    - {id: extract, command: [echo, hi]}\n    - {id: load, needs: [extract], command: [echo, hi]}\n",
-        ),
-        Code::StepCycle => (
-            "Steps need each other in a circle, so none of them could ever start.",
-            "run:\n  steps:\n    - {id: a, needs: [b], command: [echo, hi]}\n    - {id: b, needs: [a], command: [echo, hi]}\n",
-            "run:\n  steps:\n    - {id: a, command: [echo, hi]}\n    - {id: b, needs: [a], command: [echo, hi]}\n",
-        ),
-        Code::DuplicateStep => (
-            "Two steps have one id.",
-            "run:\n  steps:\n    - {id: a, command: [echo, hi]}\n    - {id: a, command: [echo, hi]}\n",
-            "run:\n  steps:\n    - {id: a, command: [echo, hi]}\n    - {id: b, command: [echo, hi]}\n",
-        ),
-        Code::TemplateSyntax => (
-            "The template cannot be read. Text that only looks like a template stands between `{% raw %}` and `{% endraw %}`.",
-            "run: {command: [echo, \"{{ fire_time\"]}\n",
-            "run: {command: [echo, \"{{ fire_time }}\"]}\n",
-        ),
-        Code::TemplateName => (
-            "The template uses a name that does not exist. Templates know `job`, `fire_time`, `run_id`, `attempt`, `params`, in a step the `steps` that it needs, and in `http` the `secrets`.",
-            "run: {command: [echo, \"{{ params.day }}\"]}\n",
-            "run: {command: [echo, \"{{ params.day }}\"]}\nparams: {day: monday}\n",
-        ),
-        Code::Secret => (
-            "The reference to a secret is not well formed: it must lead to one file, or to one variable of the daemon's environment.",
-            "run: {command: [echo, hi], secrets: {TOKEN: {file: /run/secrets/}}}\n",
-            "run: {command: [echo, hi], secrets: {TOKEN: {file: /run/secrets/token}}}\n",
-        ),
-        Code::Url => (
-            "The URL cannot be requested: it is not `http` or `https`, or has no host.",
-            "run: {http: {url: example.com/health}}\n",
-            "run: {http: {url: \"https://example.com/health\"}}\n",
-        ),
-        Code::VariableClash => (
-            "A variable is given twice, as `env` and as `secrets`, or is one that tintal sets itself.",
-            "run: {command: [echo, hi], env: {TOKEN: x}, secrets: {TOKEN: {env: TOKEN}}}\n",
-            "run: {command: [echo, hi], secrets: {TOKEN: {env: TOKEN}}}\n",
-        ),
-        Code::PinImpossible => (
-            "The manifest pins a tier that cannot do what the job needs: a distributed job cannot run inside the daemon.",
-            "tier: in-process\ncharacteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",
-            "tier: in-process\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::UserFacingOften => (
-            "A user-facing job fires more often than once a minute: more than a person can watch.",
-            "schedule: {every: 10s}\ncharacteristics: {visibility: user-facing}\nrun: {command: [echo, hi]}\n",
-            "schedule: {every: 10m}\ncharacteristics: {visibility: user-facing}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::QueueOften => (
-            "A job on a queue fires more often than once a minute. Each fire is a message that is sent, stored and settled.",
-            "schedule: {every: 10s}\ncharacteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",
-            "schedule: {every: 10m}\ncharacteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::DagOnQueue => (
-            "Steps run on a queue more often than once a minute. One slow step, and they pile up.",
-            "schedule: {every: 10s}\ncharacteristics: {infrastructure: distributed}\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
-            "schedule: {every: 10m}\ncharacteristics: {infrastructure: distributed}\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
-        ),
-        Code::NeedsLedger => (
-            "A persistent job is in-process, and the ledger is in memory (`ledger: memory`): what it must remember would be forgotten.",
-            "tier: in-process\ncharacteristics: {durability: persistent}\nrun: {command: [echo, hi]}\n",
-            "tier: in-process\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::NoStepView => (
-            "A job with steps runs in-process, where no page shows how each step goes. The output of all steps is in one log, with the step's id before each line.",
-            "tier: in-process\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
-            "# tintal: ignore TIN065 -- the log is enough\ntier: in-process\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
-        ),
-        Code::FrequencyClash => (
-            "The stated frequency contradicts the schedule. It is derived from the schedule, and need not be stated.",
-            "schedule: {every: 10s}\ncharacteristics: {frequency: low}\nrun: {command: [echo, hi]}\n",
-            "schedule: {every: 10s}\nrun: {command: [echo, hi]}\n",
-        ),
-        Code::NoTier => (
-            "No configured tier can do what the job needs, or the pinned one is not configured.",
-            "tier: workflow\nrun: {command: [echo, hi]}\n",
-            TEXT,
-        ),
-        Code::UnusedIgnore => (
-            "A comment suppresses a warning that is not there. Take it out, or it will hide the next one.",
-            "# tintal: ignore TIN036 -- both are meant\nrun: {command: [echo, hi]}\n",
-            TEXT,
-        ),
-        Code::BadIgnore => (
-            "A comment that begins with `tintal:` cannot be read. It names one or more codes of warnings, and a reason.",
-            "schedule:\n  cron: \"0 9 1 * MON\" # tintal: ignore TIN036\nrun: {command: [echo, hi]}\n",
-            "schedule:\n  cron: \"0 9 1 * MON\" # tintal: ignore TIN036 -- both are meant\nrun: {command: [echo, hi]}\n",
-        ),
-    };
+    let (_, meaning, wrong, right) = PAGES[code as usize];
     Page { meaning, wrong, right }
 }
 

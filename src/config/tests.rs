@@ -1,0 +1,180 @@
+//! The layers of the settings, from a real file, an environment and flags.
+
+use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt as _, path::Path};
+
+use serde_json::Value;
+
+use super::{FileWanted, Flags, Settings, SettingsError, file::SettingsFile, load};
+use crate::manifest::{problem::Problem, schema};
+
+/// Loads a file (no file when it is empty), variables and flags (`key=value` words).
+fn settings(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Settings, SettingsError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tintal.yaml");
+    fs::write(&path, file).unwrap();
+    let values = flags.iter().map(|word| {
+        let (key, value) = word.split_once('=').unwrap();
+        let key = if key == "level" { "log.level" } else { "state" };
+        (key, "--flag", OsString::from(value))
+    });
+    let file = if file.is_empty() { FileWanted::Usual } else { FileWanted::Named(path) };
+    let flags = Flags { file, values: values.collect() };
+    load(&flags, variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))))
+}
+
+/// A problem in one line, its file by its last name.
+fn line(problem: &Problem) -> String {
+    let path = Path::new(&problem.primary.place.source.path).file_name().unwrap_or_default();
+    let place = problem.start();
+    let help = problem.help.as_deref().unwrap_or_default();
+    format!("{}:{}:{} {} ({help})", path.display(), place.line, place.column, problem.message)
+}
+
+#[track_caller]
+fn check(file: &str, variables: &[(&str, &str)], flags: &[&str], expected: &[&str]) {
+    let lines: Vec<String> = match settings(file, variables, flags) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.problems.iter().map(line).collect(),
+    };
+    assert_eq!(lines, expected, "file {file:?}, variables {variables:?}, flags {flags:?}");
+}
+
+const LEVELS: &str =
+    "the levels are `off`, `error`, `warn`, `info`, `debug`, `trace`; a target stands before a `=`";
+
+#[test]
+fn a_misspelt_level_is_told_where_it_stands() {
+    check(
+        "log:\n  level: inof\n",
+        &[],
+        &[],
+        &["tintal.yaml:2:10 `inof` is no level of the log (did you mean `info`?)"],
+    );
+    let loud = format!("TINTAL_LOG__LEVEL:1:1 `loud` is no level of the log ({LEVELS})");
+    check("", &[("TINTAL_LOG__LEVEL", "loud")], &[], &[&loud]);
+    check(
+        "",
+        &[],
+        &["level=a=b=c"],
+        &[
+            "--flag:1:1 `a=b=c` has more than one `=` (write a level, or a list as in `warn,tintal::engine=debug`)",
+        ],
+    );
+    check("log: {level: \"warn,hyper=off\"}\n", &[], &[], &[]);
+}
+
+#[test]
+fn variables_that_are_nearly_settings_are_told_the_right_name() {
+    check(
+        "",
+        &[("TINTAL_LOG_FORMAT", "json")],
+        &[],
+        &[
+            "TINTAL_LOG_FORMAT:1:1 there is no setting `TINTAL_LOG_FORMAT` (did you mean `TINTAL_LOG__FORMAT`?)",
+        ],
+    );
+    check(
+        "",
+        &[("TINTAL_state", "a"), ("TINTAL_STATE", "b")],
+        &[],
+        &["TINTAL_state:1:1 there is no setting `TINTAL_state` (did you mean `TINTAL_STATE`?)"],
+    );
+    check(
+        "",
+        &[("TINTAL_CONFIG", "")],
+        &[],
+        &[
+            "TINTAL_CONFIG:1:1 `TINTAL_CONFIG` names no file: it is empty (name a file that can be read, or leave it out: every setting has a default)",
+        ],
+    );
+    check("", &[("TINTAL_SERVICE_HOST", "10.0.0.1"), ("TINTAL_PORT", "tcp://10.0.0.1:80")], &[], &[]);
+}
+
+#[test]
+fn unknown_keys_and_wrong_types_in_the_file_are_told() {
+    check(
+        "log:\n  colour: red\n",
+        &[],
+        &[],
+        &["tintal.yaml:2:3 `log` has no field `colour` (the fields are `format` and `level`)"],
+    );
+    check(
+        "jobs: [a]\nhistory:\n  keep_last: many\n  max_age: 30\nlog: text\n",
+        &[],
+        &[],
+        &[
+            "tintal.yaml:1:1 `jobs` takes text, not a list (write text)",
+            "tintal.yaml:3:14 `keep_last` takes a whole number, not text (write a whole number)",
+            "tintal.yaml:4:12 `max_age` takes text, not the number 30 (a duration has a unit, as in `30s` or `30m`)",
+            "tintal.yaml:5:6 `log` takes a mapping, not text (write a mapping: `key: value` lines, indented)",
+        ],
+    );
+}
+
+#[test]
+fn two_layers_fill_one_mapping() {
+    let settings = settings(
+        "log: {format: json, level: warn}\n",
+        &[("TINTAL_LOG__LEVEL", "debug"), ("TINTAL_HISTORY__KEEP_LAST", "7")],
+        &["state=s"],
+    );
+    let settings = settings.unwrap();
+    let shown: Vec<String> = ["log.format", "log.level", "history.keep_last", "history.max_age", "state"]
+        .iter()
+        .map(|key| {
+            let (value, origin) = &settings.origins[key];
+            let origin = origin.to_string();
+            format!("{key} {value} {}", origin.rsplit('/').next().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "log.format \"json\" tintal.yaml:1",
+            "log.level \"debug\" TINTAL_LOG__LEVEL",
+            "history.keep_last 7 TINTAL_HISTORY__KEEP_LAST",
+            "history.max_age \"30d\" default",
+            "state \"s\" --flag",
+        ]
+    );
+}
+
+#[test]
+fn a_value_that_is_no_text_is_refused() {
+    let value = OsString::from_vec(b"d\xff".to_vec());
+    let by_variable = load(&Flags::default(), [("TINTAL_STATE".into(), value.clone())]);
+    let flags = Flags { file: FileWanted::Usual, values: vec![("jobs", "--jobs", value)] };
+    let lines = |result: Result<_, SettingsError>| -> Vec<String> {
+        result.unwrap_err().problems.iter().map(line).collect()
+    };
+    let help = "settings are text; a path in them too: rename the directory, or link to it";
+    assert_eq!(
+        lines(by_variable),
+        [format!("TINTAL_STATE:1:1 the value of `TINTAL_STATE` is not UTF-8 text ({help})")]
+    );
+    assert_eq!(
+        lines(load(&flags, [])),
+        [format!("--jobs:1:1 the value of `--jobs` is not UTF-8 text ({help})")]
+    );
+}
+
+/// The keys of a schema's fields, those of mappings with a dot between.
+fn keys(root: &Value, schema: &Value, path: &str) -> Vec<String> {
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => root.pointer(&reference[1..]).unwrap(),
+        None => schema,
+    };
+    match schema["properties"].as_object() {
+        Some(fields) => fields
+            .iter()
+            .flat_map(|(name, inner)| keys(root, inner, format!("{path}.{name}").trim_start_matches('.')))
+            .collect(),
+        None => vec![path.to_owned()],
+    }
+}
+
+#[test]
+fn every_field_of_the_schema_is_a_setting() {
+    let schema = schema::generate::<SettingsFile>("settings");
+    assert_eq!(keys(&schema, &schema, ""), super::layers::KEYS);
+}
