@@ -18,7 +18,7 @@ use super::{
 };
 use crate::manifest::{
     code::Code,
-    problem::{LineColumn, Place, Problem, Severity, SourceText, Span},
+    problem::{Place, Problem, Severity, SourceText, Span},
     schema,
     shape::Shape,
     text::{DurationText, format_duration, parse_duration},
@@ -120,7 +120,7 @@ fn read_file(named: Option<&Path>, shape: &Shape, problems: &mut Vec<Problem>) -
         problems.push(unreadable(&shown, "the settings are not UTF-8 text"));
         return None;
     };
-    let source = Arc::new(SourceText { path: shown, text });
+    let source = Arc::new(SourceText::new(shown, text));
     let composed = compose(&source.text, &Limits::default());
     problems.extend(composed.faults.into_iter().map(|fault| fault.into_problem(&source)));
     let mut documents = composed.documents.into_iter();
@@ -139,7 +139,7 @@ fn read_file(named: Option<&Path>, shape: &Shape, problems: &mut Vec<Problem>) -
 }
 
 fn unreadable(path: &str, message: &str) -> Problem {
-    let source = Arc::new(SourceText { path: path.to_owned(), text: String::new() });
+    let source = Arc::new(SourceText::new(path, ""));
     Problem::new(Code::Unreadable, Place { source, span: Span::default() }, message)
         .label("this file")
         .help("name a file that can be read, or leave it out: every setting has a default")
@@ -154,7 +154,7 @@ fn single(
     shape: &Shape,
     problems: &mut Vec<Problem>,
 ) -> Option<Layer> {
-    let source = Arc::new(SourceText { path: name.to_owned(), text: value.to_owned() });
+    let source = Arc::new(SourceText::new(name, value));
     let span = Span { start: 0, end: u32::try_from(value.len()).unwrap_or(u32::MAX) };
     let plain = Node { value: NodeValue::Text(value.to_owned()), span, used_at: None };
     let read = compose(value, &Limits::default()).documents.into_iter().next().map(|document| document.root);
@@ -276,7 +276,7 @@ impl Layer {
         match &self.kind {
             LayerKind::File { .. } => Origin::File {
                 path: self.source.path.clone(),
-                line: LineColumn::at(&self.source.text, span.start as usize).line,
+                line: self.source.line(span.start as usize),
             },
             LayerKind::Environment(name) => Origin::Environment(name.clone()),
             LayerKind::Flag(flag) => Origin::Flag(flag),

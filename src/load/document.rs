@@ -18,7 +18,7 @@ use crate::{
         job::Manifest,
         name::JobName,
         parse::{Document, Parsed, Rest, Shapes, parse},
-        problem::{LineColumn, Problem, Severity, SourceText, Span},
+        problem::{Problem, Severity, SourceText, Span, keep_first},
         spec::{Spec, TriggerSpec},
         yaml::{Node, NodeValue},
     },
@@ -61,6 +61,7 @@ pub(super) fn read(
     let nodes: Vec<&Node> = parsed.iter().map(|one| &one.node).collect();
     let mut docs = docs;
     suppress_past(&mut docs, &mut problems, &nodes, source);
+    keep_first(&mut problems);
     if let [Doc { name: Some(name), .. }] = docs.as_slice() {
         for problem in problems.iter_mut().filter(|problem| problem.job.is_none()) {
             problem.job = Some(name.clone());
@@ -86,8 +87,7 @@ impl Reading<'_> {
         let start = first_line(&parsed.node, self.source);
         let origin = Origin {
             path: Arc::clone(&self.path),
-            line: u32::try_from(LineColumn::at(&self.source.text, start.start as usize).line)
-                .unwrap_or(u32::MAX),
+            line: u32::try_from(self.source.line(start.start as usize)).unwrap_or(u32::MAX),
             document: u32::try_from(parsed.index).unwrap_or(u32::MAX),
             name: name_span(&parsed.node, start),
         };
@@ -156,7 +156,8 @@ impl Reading<'_> {
             return Vec::new();
         }
         let is_gone = |pointer: &str| {
-            rest.removed.iter().any(|gone| pointer == gone || pointer.starts_with(&format!("{gone}/")))
+            let ends = pointer.match_indices('/').map(|(at, _)| at).chain([pointer.len()]);
+            ends.into_iter().any(|end| rest.removed.contains(&pointer[..end]))
         };
         let without_run = is_gone("/run");
         let without_list_items =

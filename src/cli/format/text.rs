@@ -8,7 +8,7 @@ use miette::{
 };
 
 use super::url;
-use crate::manifest::problem::{Label, LineColumn, Place, Problem, Severity, SourceText};
+use crate::manifest::problem::{Label, Place, Problem, Severity, SourceText};
 
 /// Longest text of a file that carets are drawn into; a minified file of a megabyte helps nobody.
 const WIDTH: usize = 100;
@@ -186,6 +186,6 @@ impl Diagnostic for Report {
 
 /// `path:line:column` of a place.
 pub(in crate::cli) fn position(place: &Place) -> String {
-    let start = LineColumn::at(&place.source.text, place.span.start as usize);
+    let start = place.start();
     format!("{}:{}:{}", place.source.path, start.line, start.column)
 }

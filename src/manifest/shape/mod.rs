@@ -7,6 +7,7 @@ pub mod check;
 
 mod fields;
 mod leaf;
+mod patterns;
 mod suggest;
 mod words;
 

@@ -8,6 +8,9 @@ use crate::manifest::{
     yaml::{Node, NodeValue},
 };
 
+/// Longest text that is repeated in a message.
+pub(super) const SHOWN_MAX: usize = 60;
+
 /// A problem that does not know its place yet.
 pub(super) struct Draft {
     pub(super) code: Code,
@@ -85,4 +88,14 @@ pub(super) fn example(keywords: &Map<String, Value>) -> Option<String> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     })
+}
+
+/// A text of the file as far as a message repeats it.
+pub(super) fn short(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.len() == text.len() && text.chars().nth(SHOWN_MAX).is_none() {
+        return text.to_owned();
+    }
+    let cut: String = line.chars().take(SHOWN_MAX).collect();
+    format!("{cut}…")
 }

@@ -26,7 +26,7 @@ impl<'a> Composer<'a> {
         let anchor = match event {
             Event::Alias(id) => return self.alias(id, span, into),
             Event::UnresolvedAlias(name) => {
-                self.report(syntax::unknown_alias(self.text, span, &name));
+                self.report_at(span, |text| syntax::unknown_alias(text, span, &name));
                 return Ok(());
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -117,7 +117,7 @@ impl<'a> Composer<'a> {
             around.end = around.end.max(value.place().end);
             if let Some(key) = key {
                 match entries.place_of(&key) {
-                    Some(first) => self.report(duplicate(&key, key_span, first)),
+                    Some(first) => self.report_at(key_span, |_| duplicate(&key, key_span, first)),
                     None => entries.push(Entry { key, key_span, value }),
                 }
             }
@@ -138,7 +138,7 @@ impl<'a> Composer<'a> {
         if let NodeValue::Text(text) = key.value {
             return Ok((Some(text), place));
         }
-        self.report(syntax::key_is_not_text(self.text, &key));
+        self.report_at(place, |text| syntax::key_is_not_text(text, &key));
         Ok((None, place))
     }
 

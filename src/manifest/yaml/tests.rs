@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::{Composed, Limits, Node, NodeValue, compose};
-use crate::manifest::problem::{LineColumn, Span};
+use crate::manifest::problem::{SourceText, Span};
 
 /// Documents as JSON, one a line (`part` and `flawed` in front of broken ones), then faults as
 /// `line:column-column code message (related) | help`.
@@ -39,8 +39,9 @@ fn shown(text: &str, limits: &Limits) -> String {
 }
 
 fn place(text: &str, span: Span) -> String {
-    let start = LineColumn::at(text, span.start as usize);
-    let end = LineColumn::at(text, span.end as usize);
+    let source = SourceText::new("", text);
+    let start = source.position(span.start as usize);
+    let end = source.position(span.end as usize);
     if start.line == end.line {
         format!("{}:{}-{}", start.line, start.column, end.column)
     } else {
