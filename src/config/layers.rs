@@ -274,10 +274,9 @@ impl Merge<'_> {
 impl Layer {
     fn origin(&self, span: Span) -> Origin {
         match &self.kind {
-            LayerKind::File { .. } => Origin::File {
-                path: self.source.path.clone(),
-                line: self.source.line(span.start as usize),
-            },
+            LayerKind::File { .. } => {
+                Origin::File { path: self.source.path.clone(), line: self.source.line(span.start as usize) }
+            }
             LayerKind::Environment(name) => Origin::Environment(name.clone()),
             LayerKind::Flag(flag) => Origin::Flag(flag),
         }

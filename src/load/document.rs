@@ -181,11 +181,11 @@ impl Reading<'_> {
         let (message, help) = match self.stem {
             Some(stem) if alone => (
                 format!("the job has no name, and the file's (`{stem}`) cannot be one"),
-                "add `name: …`: lower-case letters, digits, `.`, `_` and `-`",
+                "add `name: ...`: lower-case letters, digits, `.`, `_` and `-`",
             ),
             _ => (
                 "the job has no name: in a file with several documents each names itself".to_owned(),
-                "add `name: …` to the document",
+                "add `name: ...` to the document",
             ),
         };
         Fault::new(Code::NoName, "", message).label("no `name` in this document").help(help)

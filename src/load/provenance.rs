@@ -74,8 +74,7 @@ impl Loader {
 
     fn node(&self, file: &ManifestFile, document: usize, prefix: &str) -> Option<(Arc<SourceText>, Node)> {
         let Content::Text(text) = &file.content else { return None };
-        let source =
-            Arc::new(SourceText::new(format!("{prefix}{}", file.path), text.as_ref()));
+        let source = Arc::new(SourceText::new(format!("{prefix}{}", file.path), text.as_ref()));
         let (parsed, _) = parse(&source, self.shapes());
         let node = parsed.into_iter().find(|parsed| parsed.index == document)?.node;
         Some((source, node))

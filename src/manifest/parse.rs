@@ -102,7 +102,15 @@ pub fn parse(source: &Arc<SourceText>, shapes: &Shapes) -> (Vec<Parsed>, Vec<Pro
     let mut parsed = Vec::with_capacity(composed.documents.len());
     let is_defaults_file = in_defaults_file(&source.path);
     for (index, composition) in composed.documents.into_iter().enumerate() {
-        parsed.push(document(index, composition, source, shapes, is_defaults_file, &mut faults, &mut problems));
+        parsed.push(document(
+            index,
+            composition,
+            source,
+            shapes,
+            is_defaults_file,
+            &mut faults,
+            &mut problems,
+        ));
     }
     problems.append(&mut faults);
     if is_defaults_file && let Some(second) = parsed.get(1) {
@@ -151,8 +159,13 @@ fn document(
         Err(problem) => vec![problem],
     };
     if extent == Extent::Flawed {
-        // What is missing may be what could not be read.
-        found.retain(|problem| !matches!(problem.code, Code::MissingField | Code::ExactlyOne));
+        // What is missing may be what could not be read, and what stands where a fault is has been
+        // told already.
+        found.retain(|problem| {
+            let span = problem.primary.place.span;
+            !matches!(problem.code, Code::MissingField | Code::ExactlyOne)
+                && !faults.iter().any(|fault| fault.primary.place.span.meets(span))
+        });
     }
     let read = if found.is_empty() && extent == Extent::Whole {
         typed(&node, is_defaults_file, source).map_err(|problem| found.push(problem)).ok()

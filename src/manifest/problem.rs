@@ -70,10 +70,20 @@ impl SourceText {
         LineColumn { line, column }
     }
 
+    /// The bytes of lines, from the first byte of one to the last of another, with its line end.
+    /// Lines past the end hold nothing.
+    #[must_use]
+    pub fn lines(&self, first: usize, last: usize) -> Range<usize> {
+        let start_of = |line: usize| match line {
+            0 | 1 => 0,
+            _ => self.line_starts().get(line - 2).map_or(self.text.len(), |start| *start as usize),
+        };
+        start_of(first)..start_of(last + 1)
+    }
+
     fn line_starts(&self) -> &[u32] {
         let small = |start| u32::try_from(start).unwrap_or(u32::MAX);
-        self.line_starts
-            .get_or_init(|| line_starts(&self.text, self.text.len()).map(small).collect())
+        self.line_starts.get_or_init(|| line_starts(&self.text, self.text.len()).map(small).collect())
     }
 }
 
@@ -137,6 +147,12 @@ impl Span {
         self.start >= self.end
     }
 
+    /// Whether the two have a byte in common.
+    #[must_use]
+    pub fn meets(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
     /// Whether every byte of `other` lies in it.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {
@@ -195,6 +211,8 @@ pub struct Problem {
     pub job: Option<JobName>,
     /// The way out.
     pub help: Option<String>,
+    /// Bytes of the file that no report may show: a secret in the wrong place.
+    pub hidden: Option<Span>,
 }
 
 impl Problem {
@@ -210,6 +228,7 @@ impl Problem {
             pointer: String::new(),
             job: None,
             help: None,
+            hidden: None,
         }
     }
 
@@ -325,8 +344,7 @@ mod tests {
         let text = "ab\r\né\r\n\nlonger line\r".repeat(200);
         let source = SourceText::new("a", text.as_str());
         for byte in (0..text.len()).filter(|byte| text.is_char_boundary(*byte)) {
-            let tail = SourceText::new("a", &text[..byte]);
-            assert_eq!(source.position(byte).line, line_starts(&tail.text, byte).count() + 1, "{byte}");
+            assert_eq!(source.position(byte).line, line_starts(&text, byte).count() + 1, "{byte}");
         }
         assert_eq!(source.position(text.len()), LineColumn { line: 801, column: 1 });
     }

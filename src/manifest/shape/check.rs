@@ -127,14 +127,14 @@ impl<'a> Walk<'a> {
         {
             let draft = leaf::wrong_type(keywords, expected, spot);
             let place = self.at(spot.used_at.unwrap_or(first_line(self.source, spot.node.span)));
-            self.push_at(spot, place, draft);
+            self.push_at(spot, place, draft.hidden(secret(spot)));
             return;
         }
         match &spot.node.value {
             NodeValue::Map(_) => fields::check(self, keywords, spot),
             NodeValue::List(items) => self.list(keywords, items, spot),
             _ => {
-                if let Some(problem) = leaf::check(self.shape, keywords, spot) {
+                if let Some(problem) = leaf::check(self, keywords, spot) {
                     self.push(spot, problem);
                 }
             }
@@ -210,6 +210,7 @@ impl<'a> Walk<'a> {
             let anchor = first_line(self.source, spot.node.span);
             problem = problem.related(self.at(anchor), "the anchor is here");
         }
+        problem.hidden = draft.hidden;
         for (span, text) in draft.related {
             problem = problem.related(self.at(span), text);
         }
@@ -220,6 +221,12 @@ impl<'a> Walk<'a> {
 /// The pointer to a key in a spot.
 pub(super) fn pointer_to(spot: &Spot<'_>, key: &str) -> String {
     format!("{}/{}", spot.pointer, escaped(key))
+}
+
+/// The bytes of a value that stands where a reference to a secret should: it may be the secret.
+pub(super) fn secret(spot: &Spot<'_>) -> Option<Span> {
+    let is_one = spot.pointer.contains("/secrets/") || spot.pointer.ends_with("/secrets");
+    is_one.then_some(spot.node.span)
 }
 
 fn has_type(node: &Node, name: &str) -> bool {

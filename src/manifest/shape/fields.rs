@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use serde_json::{Map, Value};
 
 use super::{
-    check::{Spot, Walk, pointer_to},
+    check::{Spot, Walk, pointer_to, secret},
     suggest::{nearest, word_elsewhere},
     words::{Draft, listed, short},
 };
@@ -85,11 +85,13 @@ impl<'a> Fields<'a, '_> {
     /// the key that was meant, if that can be guessed: all mistakes are told in one run.
     fn unknown(&mut self, walk: &mut Walk<'a>, entry: &'a Entry, inner: &Spot<'a>) {
         let names: Vec<&str> = self.names().collect();
-        let free = self.free().iter().copied().filter(|name| !self.meant.contains(name));
-        let near = nearest(&entry.key, free.clone())
-            .or_else(|| word_elsewhere(&entry.key).filter(|word| free.clone().any(|name| name == *word)));
-        let near = near.and_then(|near| free.clone().find(|name| *name == near));
-        let elsewhere = [Some(entry.key.as_str()), word_elsewhere(&entry.key)]
+        let free = self.free();
+        let known = word_elsewhere(&entry.key);
+        let near = match known {
+            Some(word) => free.iter().copied().find(|name| *name == word),
+            None => nearest(&entry.key, free.iter().copied()),
+        };
+        let elsewhere = [Some(entry.key.as_str()), known]
             .into_iter()
             .flatten()
             .find_map(|word| walk.shape_known(word, &self.spot.pointer));
@@ -106,8 +108,8 @@ impl<'a> Fields<'a, '_> {
         };
         let draft = Draft::new(Code::UnknownField, message, "no such field", help);
         let place = walk.at(self.spot.used_at.unwrap_or(entry.key_span));
-        walk.push_at(self.spot, place, draft.pointer(inner.pointer.clone()));
-        if let Some(near) = near {
+        walk.push_at(self.spot, place, draft.pointer(inner.pointer.clone()).hidden(secret(inner)));
+        if let Some(near) = near.filter(|near| !self.meant.contains(near)) {
             self.meant.push(near);
             if let Some(schema) = self.property(near) {
                 walk.value(schema, inner);
@@ -148,14 +150,14 @@ impl<'a> Fields<'a, '_> {
             let subject = self.spot.subject();
             let (message, help) = match self.spot.key {
                 Some(_) if self.spot.item.is_some() => {
-                    (format!("{subject} lacks `{name}`"), format!("add `{name}: …` to it"))
+                    (format!("{subject} lacks `{name}`"), format!("add `{name}: ...` to it"))
                 }
-                Some(_) => (format!("{subject} lacks `{name}`"), format!("add `{name}: …` under it")),
+                Some(_) => (format!("{subject} lacks `{name}`"), format!("add `{name}: ...` under it")),
                 None if name == "run" => (
                     "the job has no `run`: nothing says what it executes".to_owned(),
                     "add `run:` with `command`, `shell`, `http` or `steps`".to_owned(),
                 ),
-                None => (format!("{subject} lacks `{name}`"), format!("add `{name}: …`")),
+                None => (format!("{subject} lacks `{name}`"), format!("add `{name}: ...`")),
             };
             let draft = Draft::new(Code::MissingField, message, format!("no `{name}` in here"), help);
             walk.push(self.spot, draft);
@@ -213,9 +215,7 @@ impl<'a> Fields<'a, '_> {
         if let Some(most) = limit("maxProperties").filter(|most| count > *most) {
             let (code, message) = match most {
                 1 => (Code::ExactlyOne, format!("{subject} takes one key, not {count}")),
-                _ => {
-                    (Code::OutOfRange, format!("{subject} has {count} keys; at most {most} may stand here"))
-                }
+                _ => (Code::OutOfRange, format!("{subject} has {count} keys; at most {most} may stand here")),
             };
             walk.push(self.spot, Draft::new(code, message, "too many", format!("keep {most} of them")));
         }

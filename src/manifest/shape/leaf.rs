@@ -3,12 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::{
-    check::{Shape, Spot},
+    check::{Shape, Spot, Walk},
     suggest::nearest,
     words::{Draft, SHOWN_MAX, example, expected, found, listed, short},
 };
 use crate::manifest::{
     code::Code,
+    text::parse_duration,
     yaml::{Node, NodeValue},
 };
 
@@ -24,6 +25,13 @@ fn type_help(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) ->
     let key = spot.key.map_or("value", |(key, _)| key);
     let raw = scalar(spot.node);
     match (&spot.node.value, type_name) {
+        (NodeValue::List(_), "object") if spot.key.is_none() => {
+            "a document holds one job; several stand one after the other with `---` between them".to_owned()
+        }
+        (NodeValue::Text(text), "object") if whole_part(key, text).is_some() => {
+            whole_part(key, text).unwrap_or_default()
+        }
+        (NodeValue::List(_), "object") if key == "run" => "write `run: {command: [...]}`".to_owned(),
         (NodeValue::Null, _) => match example(keywords) {
             Some(example) => format!("give it a value, as in `{key}: {example}`, or leave the key out"),
             None => "give it a value, or leave the key out".to_owned(),
@@ -59,6 +67,22 @@ fn type_help(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) ->
     }
 }
 
+/// A text that stands where the part around it should, as part of it.
+fn whole_part(key: &str, text: &str) -> Option<String> {
+    let shown = (text.len() <= SHOWN_MAX && !text.contains(['\n', '"', '\\'])).then_some(text);
+    let field = match key {
+        "run" => "shell",
+        "schedule" if parse_duration(text).is_ok() => "every",
+        "schedule" => "cron",
+        "secrets" => return Some("name a variable or a file: `secrets: {NAME: {env: VARIABLE}}`".to_owned()),
+        _ => return None,
+    };
+    Some(match shown {
+        Some(text) => format!("write `{key}: {{{field}: \"{text}\"}}`"),
+        None => format!("write `{key}: {{{field}: ...}}`"),
+    })
+}
+
 fn is_duration(keywords: &Map<String, Value>) -> bool {
     keywords.get("pattern").and_then(Value::as_str).is_some_and(|pattern| pattern.contains("(ms|s|m|h|d|w)"))
 }
@@ -74,13 +98,13 @@ fn scalar(node: &Node) -> Option<String> {
 }
 
 /// What is wrong with a scalar of the right type.
-pub(super) fn check(shape: &Shape, keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
+pub(super) fn check(walk: &Walk<'_>, keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
     if let Some(Value::Array(allowed)) = keywords.get("enum") {
         return not_allowed(allowed, spot);
     }
     match &spot.node.value {
-        NodeValue::Text(text) => text_fault(shape, keywords, text, spot),
-        NodeValue::Int(_) | NodeValue::UInt(_) | NodeValue::Float(_) => range_fault(keywords, spot),
+        NodeValue::Text(text) => text_fault(walk.shape, keywords, text, spot),
+        NodeValue::Int(_) | NodeValue::UInt(_) | NodeValue::Float(_) => range_fault(walk, keywords, spot),
         _ => None,
     }
 }
@@ -102,12 +126,7 @@ fn not_allowed(allowed: &[Value], spot: &Spot<'_>) -> Option<Draft> {
     Some(Draft::new(Code::NotAllowed, message, "not one of them", help))
 }
 
-fn text_fault(
-    shape: &Shape,
-    keywords: &Map<String, Value>,
-    text: &str,
-    spot: &Spot<'_>,
-) -> Option<Draft> {
+fn text_fault(shape: &Shape, keywords: &Map<String, Value>, text: &str, spot: &Spot<'_>) -> Option<Draft> {
     let limit = |keyword: &str| keywords.get(keyword).and_then(Value::as_u64);
     let length = text.chars().count() as u64;
     if text.is_empty() && limit("minLength").is_some_and(|least| least > 0) {
@@ -168,8 +187,9 @@ fn name_help(text: &str) -> String {
     if trimmed.is_empty() { rule.to_owned() } else { format!("{rule}: `{trimmed}`") }
 }
 
-fn range_fault(keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
+fn range_fault(walk: &Walk<'_>, keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
     let number = scalar(spot.node)?;
+    let written = walk.source.text.get(spot.node.span.range()).map_or(number.clone(), short);
     let value: f64 = number.parse().ok()?;
     let bound = |keyword: &str| keywords.get(keyword).and_then(Value::as_f64);
     let (least, most) = (bound("minimum"), bound("maximum"));
@@ -185,7 +205,7 @@ fn range_fault(keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> 
         (None, None) => return None,
     };
     let label = if below { "too small" } else { "too large" };
-    let message = format!("{} is a number {range}, not {number}", spot.subject());
+    let message = format!("{} is a number {range}, not {written}", spot.subject());
     Some(Draft::new(Code::OutOfRange, message, label, format!("write a number {range}")))
 }
 

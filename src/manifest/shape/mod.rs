@@ -12,3 +12,6 @@ mod suggest;
 mod words;
 
 pub use check::Shape;
+
+#[cfg(test)]
+mod tests;

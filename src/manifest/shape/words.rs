@@ -20,6 +20,8 @@ pub(super) struct Draft {
     /// Pointer, when it is not that of the spot.
     pub(super) pointer: Option<String>,
     pub(super) related: Vec<(Span, String)>,
+    /// What no report may show.
+    pub(super) hidden: Option<Span>,
 }
 
 impl Draft {
@@ -36,11 +38,17 @@ impl Draft {
             help: help.into(),
             pointer: None,
             related: Vec::new(),
+            hidden: None,
         }
     }
 
     pub(super) fn pointer(mut self, pointer: String) -> Self {
         self.pointer = Some(pointer);
+        self
+    }
+
+    pub(super) fn hidden(mut self, hidden: Option<Span>) -> Self {
+        self.hidden = hidden;
         self
     }
 }
@@ -97,5 +105,5 @@ pub(super) fn short(text: &str) -> String {
         return text.to_owned();
     }
     let cut: String = line.chars().take(SHOWN_MAX).collect();
-    format!("{cut}…")
+    format!("{cut}...")
 }

@@ -108,6 +108,7 @@ impl<'a> Composer<'a> {
             around.end = around.end.max(key_span.end);
             let entries = if is_merge { &mut *merges } else { &mut *mapping };
             let (event, span) = self.event()?;
+            let is_alias = matches!(event, Event::Alias(_) | Event::UnresolvedAlias(_));
             let mut value = Node { value: NodeValue::Null, span, used_at: None };
             let result = self.node(event, span, depth + 1, &mut value);
             if value.span.is_empty() {
@@ -116,7 +117,10 @@ impl<'a> Composer<'a> {
             }
             around.end = around.end.max(value.place().end);
             if let Some(key) = key {
+                // An alias that stands for nothing is told already.
+                let stands_for_nothing = is_merge && is_alias && value.used_at.is_none();
                 match entries.place_of(&key) {
+                    None if stands_for_nothing => {}
                     Some(first) => self.report_at(key_span, |_| duplicate(&key, key_span, first)),
                     None => entries.push(Entry { key, key_span, value }),
                 }
