@@ -224,3 +224,19 @@ fn related_places_are_in_the_reports_that_have_a_place_for_them() {
     let json = tree.json(&["validate", "--format", "json"]);
     assert_eq!(json["problems"][0]["related"][0]["file"], Value::from("jobs.d/a.yaml"));
 }
+
+#[test]
+fn carets_are_under_the_part_that_is_meant_however_it_is_written() {
+    for (shell, line, column) in [
+        ("'it''s {{ params.x }}'", 2, 20),
+        ("|\n    echo\n    echo {{ params.x }}", 4, 13),
+        (">\n    echo\n    {{ params.x }}", 4, 8),
+        ("echo\n    {{ params.x }}", 3, 8),
+    ] {
+        let tree = Tree::with(&[("jobs.d/a.yaml", &format!("run:\n  shell: {shell}\n"))]);
+        let json = tree.json(&["validate", "--format", "json"]);
+        let problem = &json["problems"][0];
+        assert_eq!(problem["code"], "TIN054", "{json}");
+        assert_eq!((&problem["line"], &problem["column"]), (&line.into(), &column.into()), "{shell}: {json}");
+    }
+}

@@ -18,7 +18,7 @@ use crate::{
         job::Manifest,
         name::JobName,
         parse::{Document, Parsed, Rest, Shapes, parse},
-        problem::{Problem, Severity, SourceText, Span, keep_first},
+        problem::{PROBLEMS_MAX, Problem, Severity, SourceText, Span, keep_first},
         spec::{Spec, TriggerSpec},
         yaml::{Node, NodeValue},
     },
@@ -115,9 +115,8 @@ impl Reading<'_> {
         }
         let (job, faults) = self.job(&name, manifest, &parsed.node, &origin);
         let mut past = Vec::new();
-        for fault in faults {
-            let problem = written.problem(fault, Some(&name));
-            problems.push(problem);
+        for (count, fault) in faults.into_iter().enumerate() {
+            problems.push(written.problem(placed_roughly(count, fault), Some(&name)));
         }
         if let Some(job) = &job {
             past = Self::past(&job.spec, &written, form(&parsed.node));
@@ -173,7 +172,8 @@ impl Reading<'_> {
             .filter(|fault| {
                 !(without_list_items && fault.pointer.split('/').any(|part| part.parse::<usize>().is_ok()))
             })
-            .map(|fault| written.problem(fault, Some(name)))
+            .enumerate()
+            .map(|(count, fault)| written.problem(placed_roughly(count, fault), Some(name)))
             .collect()
     }
 
@@ -208,6 +208,12 @@ impl Reading<'_> {
             })
             .collect()
     }
+}
+
+/// A fault without the part of the value that is meant, when there are too many before it to be
+/// shown: to find a part takes a look at all of its value.
+fn placed_roughly(count: usize, fault: Fault) -> Fault {
+    if count < PROBLEMS_MAX { fault } else { fault.range(None) }
 }
 
 /// Runs the suppressions over what holds now and what will hold once its time has passed.
