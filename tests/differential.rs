@@ -102,7 +102,7 @@ fn corpus() -> Vec<Value> {
 /// Our verdict, over the text of the document as a file has it.
 fn ours(shape: &Shape, document: &Value) -> bool {
     let text = document.to_string();
-    let source = Arc::new(SourceText { path: "job.yaml".to_owned(), text });
+    let source = Arc::new(SourceText::new("job.yaml", text));
     let composed = compose(&source.text, &Limits::default());
     let root = &composed.documents[0].root;
     let problems = shape.check(root, &root.to_json(), &source);

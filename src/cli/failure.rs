@@ -57,9 +57,9 @@ impl Failure {
         // Nobody is left to be told of a closed terminal.
         let _ = match &self {
             Self::Closed => return Exit::Clean.into(),
-            Self::Settings(problems) => problems
-                .iter()
-                .try_for_each(|problem| write!(err, "{}", text::render(problem, text::Look::detect()))),
+            Self::Settings(problems) => {
+                write!(err, "{}", text::render(problems, text::Look::detect()))
+            }
             Self::Error(error) => writeln!(err, "error: {}", chain(error.as_ref())),
         };
         Exit::Trouble.into()

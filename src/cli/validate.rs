@@ -13,7 +13,13 @@ use super::{
     format::{self, Findings},
     tree::{self, View},
 };
-use crate::{config::Settings, manifest::problem::Severity};
+use crate::{
+    config::Settings,
+    manifest::{
+        code::Code,
+        problem::{Problem, Severity},
+    },
+};
 
 /// Check manifests: all problems of all files in one run
 #[derive(Debug, Args)]
@@ -34,7 +40,7 @@ pub(super) struct Validate {
     #[arg(long, value_name = "FILE")]
     stdin_filename: Option<PathBuf>,
 
-    /// Let warnings count as errors
+    /// Let warnings be errors
     #[arg(long)]
     strict: bool,
 }
@@ -61,8 +67,9 @@ enum Format {
 
 impl Validate {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
-        let findings = self.findings(settings)?;
-        if findings.files == 0 {
+        self.usage()?;
+        let mut findings = self.findings(settings)?;
+        if findings.files == 0 && findings.problems.is_empty() {
             let places: Vec<String> = self.paths.iter().map(|path| format!("`{}`", path.display())).collect();
             let place =
                 if places.is_empty() { format!("`{}`", settings.jobs.display()) } else { places.join(", ") };
@@ -71,10 +78,32 @@ impl Validate {
             )
             .into());
         }
+        if self.strict {
+            for problem in &mut findings.problems {
+                problem.severity = Severity::Error;
+            }
+        }
         self.write(&findings)?;
-        let counts = |severity| severity == Severity::Error || self.strict;
-        let found = findings.problems.iter().any(|problem| counts(problem.severity));
-        Ok(if found { Exit::Found } else { Exit::Clean })
+        let found = findings.problems.iter().any(|problem| problem.severity == Severity::Error);
+        Ok(match (findings.untold, found) {
+            (true, _) => Exit::Trouble,
+            (false, true) => Exit::Found,
+            (false, false) => Exit::Clean,
+        })
+    }
+
+    /// What the arguments cannot mean together.
+    fn usage(&self) -> Result<(), Failure> {
+        let stdins = self.paths.iter().filter(|path| is_stdin(path)).count();
+        match (&self.stdin_filename, stdins) {
+            (_, 2..) => Err("stdin can be read once: give `-` once".into()),
+            (Some(_), 0) => Err("`--stdin-filename` is about stdin: add `-` to the paths".into()),
+            (Some(path), _) if path.is_dir() || path.file_name().is_none() => {
+                let path = path.display();
+                Err(format!("`--stdin-filename` names a file, and `{path}` is a directory").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn findings(&self, settings: &Settings) -> Result<Findings, Failure> {
@@ -83,41 +112,48 @@ impl Validate {
         }
         let mut all = Findings::default();
         let mut alone = Vec::new();
+        let mut shown = Vec::new();
+        let mut given = None;
         let mut inside = Vec::new();
+        let mut replaced = None;
         for path in &self.paths {
-            if path.as_os_str() == "-" {
-                all.add(self.stdin(settings)?);
-            } else if let Some(relative) = tree::relative(path, &settings.jobs).filter(|_| path.exists()) {
-                inside.push(relative);
-            } else if path.is_dir() {
-                all.add(Findings::of(tree::load_with(settings, path, None)?.tree));
-            } else {
-                alone.push(path.clone());
+            let stdin = if is_stdin(path) { Some(read_stdin()?) } else { None };
+            let path = stdin.as_ref().map_or(path.as_path(), |_| self.stdin_path());
+            let is_there = if stdin.is_some() { settings.jobs.is_dir() } else { path.exists() };
+            let relative = tree::relative(path, &settings.jobs).filter(|_| is_there);
+            match (relative, stdin) {
+                (Some(relative), stdin) => {
+                    replaced = stdin.map(|text| tree::file_of(&relative, text)).or(replaced);
+                    inside.push(relative);
+                }
+                (None, Some(text)) => {
+                    shown.push(path.display().to_string());
+                    given = Some(tree::file_of(&path.display().to_string(), text));
+                }
+                (None, None) if path.is_dir() => {
+                    all.add(Findings::of(tree::load_with(settings, path, None)?.tree));
+                }
+                (None, None) => {
+                    shown.push(path.display().to_string());
+                    alone.push(path.to_owned());
+                }
             }
         }
         if !inside.is_empty() {
             // The whole tree is loaded: defaults and names are matters of all of it.
-            let view = tree::load(settings)?;
+            let view = tree::load_with(settings, &settings.jobs, replaced)?;
             all.add(within(view, &inside));
         }
-        if !alone.is_empty() {
-            let shown: Vec<String> = alone.iter().map(|path| path.display().to_string()).collect();
-            all.add(only(tree::load_files(settings, &alone, None), &shown));
+        if !shown.is_empty() {
+            all.add(only(tree::load_files(settings, &alone, given), &shown));
         }
         all.sort();
         Ok(all)
     }
 
-    fn stdin(&self, settings: &Settings) -> Result<Findings, Failure> {
-        let mut text = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut text)?;
-        let path = self.stdin_filename.clone().unwrap_or_else(|| PathBuf::from("stdin.yaml"));
-        if let Some(relative) = tree::relative(&path, &settings.jobs).filter(|_| settings.jobs.is_dir()) {
-            let view = tree::load_with(settings, &settings.jobs, Some(tree::file_of(&relative, text)))?;
-            return Ok(within(view, &[relative]));
-        }
-        let shown = path.display().to_string();
-        Ok(only(tree::load_files(settings, &[], Some(tree::file_of(&shown, text))), &[shown]))
+    /// The file that stdin stands for.
+    fn stdin_path(&self) -> &Path {
+        self.stdin_filename.as_deref().unwrap_or(Path::new("stdin.yaml"))
     }
 
     fn write(&self, findings: &Findings) -> Result<(), Failure> {
@@ -128,9 +164,7 @@ impl Validate {
         };
         let look = format::text::Look::detect();
         let text = match format {
-            Format::Auto | Format::Text => {
-                findings.problems.iter().map(|problem| format::text::render(problem, look)).collect()
-            }
+            Format::Auto | Format::Text => format::text::render(&findings.problems, look),
             Format::Concise => format::concise::render(findings),
             Format::Json => format::json::render(findings),
             Format::Sarif => format::sarif::render(findings),
@@ -144,6 +178,16 @@ impl Validate {
     }
 }
 
+fn read_stdin() -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// What concerns paths in the tree.
 fn within(view: View, paths: &[String]) -> Findings {
     let inside = |path: &str| {
@@ -154,7 +198,7 @@ fn within(view: View, paths: &[String]) -> Findings {
     let jobs = view.tree.jobs.values().filter(|job| inside(&job.origin.path)).count();
     let prefix = view.prefix;
     let concerns = |shown: &str| shown.strip_prefix(&prefix).is_some_and(inside);
-    let problems = view
+    let problems: Vec<Problem> = view
         .tree
         .problems
         .into_iter()
@@ -164,11 +208,21 @@ fn within(view: View, paths: &[String]) -> Findings {
                 || problem.related.iter().any(|label| concerns(&label.place.source.path))
         })
         .collect();
-    Findings { files, jobs, problems }
+    let named = |shown: &str| shown.strip_prefix(&prefix).is_some_and(|path| paths.iter().any(|p| p == path));
+    let untold = unread(&problems, named);
+    Findings { files, jobs, problems, untold }
+}
+
+/// Whether a file or directory that was named cannot be read.
+fn unread(problems: &[Problem], named: impl Fn(&str) -> bool) -> bool {
+    problems
+        .iter()
+        .any(|problem| problem.code == Code::Unreadable && named(&problem.primary.place.source.path))
 }
 
 fn only(view: View, shown: &[String]) -> Findings {
     let named = |path: &str| shown.iter().any(|shown| shown == path);
     let jobs = view.tree.jobs.values().filter(|job| named(&job.origin.path)).count();
-    Findings { files: shown.len(), jobs, problems: view.tree.problems }
+    let untold = unread(&view.tree.problems, named);
+    Findings { files: shown.len(), jobs, problems: view.tree.problems, untold }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::manifest::{
     code::Code,
-    problem::{LineColumn, Place, Problem, Severity, SourceText, Span},
+    problem::{Place, Problem, Severity, SourceText, Span},
     schema,
     shape::Shape,
     text::{DurationText, format_duration, parse_duration},
@@ -158,7 +158,7 @@ fn read_file(
         problems.push(unreadable(&shown, "the settings are not UTF-8 text"));
         return None;
     };
-    let source = Arc::new(SourceText { path: shown, text });
+    let source = Arc::new(SourceText::new(shown, text));
     let composed = compose(&source.text, &Limits::default());
     problems.extend(composed.faults.into_iter().map(|fault| fault.into_problem(&source)));
     let mut documents = composed.documents.into_iter();
@@ -177,7 +177,7 @@ fn read_file(
 }
 
 fn unreadable(path: &str, message: &str) -> Problem {
-    let source = Arc::new(SourceText { path: path.to_owned(), text: String::new() });
+    let source = Arc::new(SourceText::new(path, ""));
     Problem::new(Code::Unreadable, Place { source, span: Span::default() }, message)
         .label("this file")
         .help("name a file that can be read, or leave it out: every setting has a default")
@@ -193,7 +193,7 @@ fn single(
 ) -> Result<Layer, Vec<Problem>> {
     let shown = value.to_string_lossy().into_owned();
     let span = Span { start: 0, end: u32::try_from(shown.len()).unwrap_or(u32::MAX) };
-    let source = Arc::new(SourceText { path: name.to_owned(), text: shown });
+    let source = Arc::new(SourceText::new(name, shown));
     let place = || Place { source: Arc::clone(&source), span };
     let Some(text) = value.to_str() else {
         let message = format!("the value of `{name}` is not UTF-8 text");
@@ -348,10 +348,9 @@ impl Merge<'_> {
 impl Layer {
     fn origin(&self, span: Span) -> Origin {
         match &self.kind {
-            LayerKind::File { .. } => Origin::File {
-                path: self.source.path.clone(),
-                line: LineColumn::at(&self.source.text, span.start as usize).line,
-            },
+            LayerKind::File { .. } => {
+                Origin::File { path: self.source.path.clone(), line: self.source.line(span.start as usize) }
+            }
             LayerKind::Environment(name) => Origin::Environment(name.clone()),
             LayerKind::Flag(flag) => Origin::Flag(flag),
         }

@@ -20,7 +20,7 @@ use crate::{
         job::Manifest,
         name::JobName,
         parse::{Document, Parsed, Rest, Shapes, parse},
-        problem::{LineColumn, Problem, Severity, SourceText, Span},
+        problem::{PROBLEMS_MAX, Problem, Severity, SourceText, Span, keep_first},
         yaml::{Node, NodeValue},
     },
     tier::Tiers,
@@ -82,6 +82,7 @@ pub(super) fn read(
     let nodes: Vec<&Node> = parsed.iter().map(|one| &one.node).collect();
     let mut docs = docs;
     suppress_past(&mut docs, &mut problems, &nodes, source);
+    keep_first(&mut problems);
     if let [Doc { name: Some(name), .. }] = docs.as_slice() {
         for problem in problems.iter_mut().filter(|problem| problem.job.is_none()) {
             problem.job = Some(name.clone());
@@ -107,8 +108,7 @@ impl Reading<'_> {
         let start = first_line(&parsed.node, self.source);
         let origin = Origin {
             path: Arc::clone(&self.path),
-            line: u32::try_from(LineColumn::at(&self.source.text, start.start as usize).line)
-                .unwrap_or(u32::MAX),
+            line: u32::try_from(self.source.line(start.start as usize)).unwrap_or(u32::MAX),
             document: u32::try_from(parsed.index).unwrap_or(u32::MAX),
             name: name_span(&parsed.node, start),
         };
@@ -137,9 +137,8 @@ impl Reading<'_> {
         }
         let (job, faults) = self.job(&name, manifest, &parsed.node, &origin);
         let mut passing = Vec::new();
-        for fault in faults {
-            let problem = written.problem(fault, Some(&name));
-            problems.push(problem);
+        for (count, fault) in faults.into_iter().enumerate() {
+            problems.push(written.problem(placed_roughly(count, fault), Some(&name)));
         }
         if let Some(job) = &job {
             let warnings = past::warnings(&job.spec, form(&parsed.node));
@@ -183,7 +182,8 @@ impl Reading<'_> {
             return Vec::new();
         }
         let is_gone = |pointer: &str| {
-            rest.removed.iter().any(|gone| pointer == gone || pointer.starts_with(&format!("{gone}/")))
+            let ends = pointer.match_indices('/').map(|(at, _)| at).chain([pointer.len()]);
+            ends.into_iter().any(|end| rest.removed.contains(&pointer[..end]))
         };
         let without_run = is_gone("/run");
         let without_list_items =
@@ -199,7 +199,8 @@ impl Reading<'_> {
             .filter(|fault| {
                 !(without_list_items && fault.pointer.split('/').any(|part| part.parse::<usize>().is_ok()))
             })
-            .map(|fault| written.problem(fault, Some(name)))
+            .enumerate()
+            .map(|(count, fault)| written.problem(placed_roughly(count, fault), Some(name)))
             .collect()
     }
 
@@ -207,15 +208,21 @@ impl Reading<'_> {
         let (message, help) = match self.stem {
             Some(stem) if alone => (
                 format!("the job has no name, and the file's (`{stem}`) cannot be one"),
-                "add `name: …`: lower-case letters, digits, `.`, `_` and `-`",
+                "add `name: ...`: lower-case letters, digits, `.`, `_` and `-`",
             ),
             _ => (
                 "the job has no name: in a file with several documents each names itself".to_owned(),
-                "add `name: …` to the document",
+                "add `name: ...` to the document",
             ),
         };
         Fault::new(Code::NoName, "", message).label("no `name` in this document").help(help)
     }
+}
+
+/// A fault without the part of the value that is meant, when there are too many before it to be
+/// shown: to find a part takes a look at all of its value.
+fn placed_roughly(count: usize, fault: Fault) -> Fault {
+    if count < PROBLEMS_MAX { fault } else { fault.range(None) }
 }
 
 /// Runs the suppressions over what holds now and what will hold once its time has passed.

@@ -7,7 +7,7 @@ use crate::manifest::{
     code::Code,
     name::JobName,
     problem::{Place, Problem, SourceText, Span},
-    yaml::{Located, Node},
+    yaml::{Located, Node, written},
 };
 
 /// Something wrong, at a JSON pointer.
@@ -113,18 +113,10 @@ fn place_of(source: &Arc<SourceText>, located: Located<'_>, range: Option<&Range
     let whole = located.used_at.unwrap_or(located.node.span);
     let narrowed = range.filter(|_| located.used_at.is_none()).and_then(|range| {
         let text = located.node.as_text()?;
-        let raw = source.text.get(whole.range())?;
-        // The value stands in the file as it is, perhaps between quotes.
-        let offset = if raw == text {
-            0
-        } else if raw.len() == text.len() + 2 && raw.get(1..=text.len()) == Some(text) {
-            1
-        } else {
-            return None;
-        };
-        let start = whole.start + u32::try_from(range.start + offset).ok()?;
-        let end = whole.start + u32::try_from(range.end + offset).ok()?;
-        Some(Span { start, end: end.max(start + 1).min(whole.end) })
+        let part = written(source.text.get(whole.range())?, text, range)?;
+        let small = |offset| u32::try_from(offset).ok();
+        let start = whole.start + small(part.start)?;
+        Some(one_line(source, Span { start, end: whole.start + small(part.end)? }))
     });
     Place { source: Arc::clone(source), span: narrowed.unwrap_or_else(|| one_line(source, whole)) }
 }

@@ -20,7 +20,7 @@ use crate::{
         file::{Content, ManifestFile},
         name::JobName,
         parse::{Document, Shapes, parse},
-        problem::{Place, Problem, SourceText, Span},
+        problem::{Place, Problem, SourceText, Span, keep_first},
     },
     tier::Tiers,
 };
@@ -233,6 +233,8 @@ impl Loader {
                 }
             }
         }
+        let mut sources = Sources { prefix: input.prefix, known: BTreeMap::new() };
+        let mut doubles: BTreeMap<&str, Vec<Problem>> = BTreeMap::new();
         for (name, docs) in named {
             match docs.as_slice() {
                 [(_, Doc { job: Some(job), .. })] => {
@@ -243,13 +245,19 @@ impl Loader {
                 }
                 [first, others @ ..] => {
                     tree.broken.insert(name.clone());
-                    tree.problems
-                        .extend(others.iter().map(|other| duplicate(name, first, other, input.prefix)));
+                    for other in others {
+                        let of_file = doubles.entry(&other.0.path).or_default();
+                        of_file.push(duplicate(name, first, other, &mut sources));
+                    }
                 }
                 [] => {}
             }
         }
         self.remember(manifests, tree);
+        for mut of_file in doubles.into_values() {
+            keep_first(&mut of_file);
+            tree.problems.append(&mut of_file);
+        }
         for (path, reason) in input.unreadable {
             let place = Place { source: source(input.prefix, path, ""), span: Span::default() };
             tree.problems.push(
@@ -314,7 +322,7 @@ fn is_defaults(path: &str) -> bool {
 }
 
 fn source(prefix: &str, path: &str, text: &str) -> Arc<SourceText> {
-    Arc::new(SourceText { path: format!("{prefix}{path}"), text: text.to_owned() })
+    Arc::new(SourceText::new(format!("{prefix}{path}"), text))
 }
 
 fn text_of(file: &ManifestFile) -> Arc<str> {
@@ -324,18 +332,26 @@ fn text_of(file: &ManifestFile) -> Arc<str> {
     }
 }
 
-fn duplicate(
+/// The texts of files that problems of the tree point into, one for all of a file's problems.
+struct Sources<'a> {
+    prefix: &'a str,
+    known: BTreeMap<&'a str, Arc<SourceText>>,
+}
+
+impl<'a> Sources<'a> {
+    fn of(&mut self, file: &'a ManifestFile) -> Arc<SourceText> {
+        let known = self.known.entry(&file.path);
+        Arc::clone(known.or_insert_with(|| source(self.prefix, &file.path, &text_of(file))))
+    }
+}
+
+fn duplicate<'a>(
     name: &JobName,
-    (first_file, first): &(&Arc<ManifestFile>, &Doc),
-    (file, doc): &(&Arc<ManifestFile>, &Doc),
-    prefix: &str,
+    (first_file, first): &(&'a Arc<ManifestFile>, &Doc),
+    (file, doc): &(&'a Arc<ManifestFile>, &Doc),
+    sources: &mut Sources<'a>,
 ) -> Problem {
-    let here = source(prefix, &file.path, &text_of(file));
-    let there = if first_file.path == file.path {
-        Arc::clone(&here)
-    } else {
-        source(prefix, &first_file.path, &text_of(first_file))
-    };
+    let (here, there) = (sources.of(file), sources.of(first_file));
     let mut problem = Problem::new(
         Code::DuplicateName,
         Place { source: here, span: doc.origin.name },
@@ -354,7 +370,8 @@ fn read_defaults(file: &ManifestFile, prefix: &str, shapes: &Shapes) -> KnownDef
         return KnownDefaults { content: file.content_hash, own: Err(()), problems };
     };
     let source = source(prefix, &file.path, text);
-    let (mut parsed, problems) = parse(&source, shapes);
+    let (mut parsed, mut problems) = parse(&source, shapes);
+    keep_first(&mut problems);
     let own = match (parsed.pop(), parsed.is_empty()) {
         (Some(only), true) => match only.document {
             Ok(Document::Defaults(defaults)) => Ok(Arc::new(Layer {

@@ -8,7 +8,7 @@ use super::loader::Loader;
 use crate::manifest::{
     file::{Content, ManifestFile},
     parse::parse,
-    problem::{LineColumn, SourceText},
+    problem::SourceText,
     yaml::{Located, Node, NodeValue, node::escaped},
 };
 
@@ -74,8 +74,7 @@ impl Loader {
 
     fn node(&self, file: &ManifestFile, document: usize, prefix: &str) -> Option<(Arc<SourceText>, Node)> {
         let Content::Text(text) = &file.content else { return None };
-        let source =
-            Arc::new(SourceText { path: format!("{prefix}{}", file.path), text: text.as_ref().to_owned() });
+        let source = Arc::new(SourceText::new(format!("{prefix}{}", file.path), text.as_ref()));
         let (parsed, _) = parse(&source, self.shapes());
         let node = parsed.into_iter().find(|parsed| parsed.index == document)?.node;
         Some((source, node))
@@ -106,7 +105,7 @@ fn find(source: &SourceText, node: &Node, pointers: &[String]) -> Option<Provena
     }
     let Located { key_span, used_at, .. } = located;
     let span = used_at.or(key_span).unwrap_or(located.node.span);
-    let line = LineColumn::at(&source.text, span.start as usize).line;
+    let line = source.line(span.start as usize);
     Some(Provenance::Line { path: source.path.clone(), line })
 }
 

@@ -55,7 +55,7 @@ pub(super) fn check(action: &Action, faults: &mut Vec<Fault>) {
             Fault::new(
                 Code::StepCycle,
                 format!("/run/steps/{first}/needs"),
-                format!("steps need each other in a circle: {} → {last}", ids.join(" → ")),
+                format!("steps need each other in a circle: {} -> {last}", ids.join(" -> ")),
             )
             .label("the circle begins here")
             .help("take one of these `needs` out"),

@@ -2,7 +2,7 @@
 //!
 //! Pure. `load` calls it, and checks meaning on top.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::Value;
 
@@ -68,7 +68,7 @@ pub struct Rest {
     /// The tree of it, to find places in.
     pub node: Node,
     /// JSON pointers to what was taken out.
-    pub removed: Vec<String>,
+    pub removed: BTreeSet<String>,
 }
 
 /// One document of a file.
@@ -100,9 +100,10 @@ impl Parsed {
 #[must_use]
 pub fn parse(source: &Arc<SourceText>, shapes: &Shapes) -> (Vec<Parsed>, Vec<Problem>) {
     let composed = compose(&source.text, &Limits::default());
-    let mut problems: Vec<Problem> =
+    let mut faults: Vec<Problem> =
         composed.faults.into_iter().map(|fault| fault.into_problem(source)).collect();
-    if composed.documents.is_empty() && problems.is_empty() {
+    let mut problems = Vec::new();
+    if composed.documents.is_empty() && faults.is_empty() {
         let place = Place { source: Arc::clone(source), span: Span::default() };
         problems.push(
             Problem::new(Code::Empty, place, "the file holds no manifest")
@@ -113,8 +114,17 @@ pub fn parse(source: &Arc<SourceText>, shapes: &Shapes) -> (Vec<Parsed>, Vec<Pro
     let mut parsed = Vec::with_capacity(composed.documents.len());
     let is_defaults_file = in_defaults_file(&source.path);
     for (index, composition) in composed.documents.into_iter().enumerate() {
-        parsed.push(document(index, composition, source, shapes, is_defaults_file, &mut problems));
+        parsed.push(document(
+            index,
+            composition,
+            source,
+            shapes,
+            is_defaults_file,
+            &mut faults,
+            &mut problems,
+        ));
     }
+    problems.append(&mut faults);
     if is_defaults_file && let Some(second) = parsed.get(1) {
         let place = Place { source: Arc::clone(source), span: start_of(&second.node, source) };
         problems.push(
@@ -138,11 +148,12 @@ fn document(
     source: &Arc<SourceText>,
     shapes: &Shapes,
     is_defaults_file: bool,
+    faults: &mut [Problem],
     problems: &mut Vec<Problem>,
 ) -> Parsed {
     let Composition { root: node, span, extent } = composition;
     let name = node.get("name").and_then(Node::as_text).and_then(|name| JobName::parse(name).ok());
-    for problem in problems.iter_mut().filter(|problem| span.contains(problem.primary.place.span)) {
+    for problem in faults.iter_mut().filter(|problem| span.contains(problem.primary.place.span)) {
         problem.job = problem.job.take().or_else(|| name.clone());
         if problem.pointer.is_empty() {
             problem.pointer = node.pointer_at(problem.primary.place.span);
@@ -159,8 +170,13 @@ fn document(
         Err(problem) => vec![problem],
     };
     if extent == Extent::Flawed {
-        // What is missing may be what could not be read.
-        found.retain(|problem| !matches!(problem.code, Code::MissingField | Code::ExactlyOne));
+        // What is missing may be what could not be read, and what stands where a fault is has been
+        // told already.
+        found.retain(|problem| {
+            let span = problem.primary.place.span;
+            !matches!(problem.code, Code::MissingField | Code::ExactlyOne)
+                && !faults.iter().any(|fault| fault.primary.place.span.meets(span))
+        });
     }
     let read = if found.is_empty() && extent == Extent::Whole {
         typed(json, &node, is_defaults_file, source).map_err(|problem| found.push(problem)).ok()

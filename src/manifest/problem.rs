@@ -2,17 +2,101 @@
 //!
 //! One object feeds every format of `tintal validate`, the daemon's conditions and its log.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    cmp::Reverse,
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use super::{code::Code, name::JobName};
 
+/// Most problems that are told of a file: nobody mends more of them in one sitting, and a file with
+/// thousands must not fill the memory of a daemon.
+pub const PROBLEMS_MAX: usize = 200;
+
+/// Up to this many bytes, counting lines is faster than an index of them. Nearly every manifest
+/// begins its document there.
+const COUNTED_MAX: usize = 1 << 10;
+
 /// A file as it was read. Kept only while a problem points into it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct SourceText {
     /// Path as given, with `/` between parts.
     pub path: String,
     /// The whole text; empty when it could not be read as text.
     pub text: String,
+    /// The first byte of each line after the first one; found when it is first asked for.
+    line_starts: OnceLock<Vec<u32>>,
+}
+
+impl PartialEq for SourceText {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path && self.text == other.text
+    }
+}
+
+impl Eq for SourceText {}
+
+impl SourceText {
+    /// A file at a path, with `/` between its parts.
+    #[must_use]
+    pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { path: path.into(), text: text.into(), line_starts: OnceLock::new() }
+    }
+
+    /// The line of a byte, counted from 1. Asking for every byte of the text takes time that is
+    /// linear in its length, but for a logarithm.
+    #[must_use]
+    pub fn line(&self, byte: usize) -> usize {
+        if byte <= COUNTED_MAX {
+            return line_starts(&self.text, byte).count() + 1;
+        }
+        self.line_starts().partition_point(|start| *start as usize <= byte) + 1
+    }
+
+    /// The position of a byte; a byte past the end, or inside a character, counts as the next
+    /// whole one before it.
+    #[must_use]
+    pub fn position(&self, byte: usize) -> LineColumn {
+        let byte = self.text.floor_char_boundary(byte);
+        let line = self.line(byte);
+        let start = match line {
+            1 => 0,
+            _ if byte <= COUNTED_MAX => line_starts(&self.text, byte).last().unwrap_or(0),
+            _ => self.line_starts()[line - 2] as usize,
+        };
+        let column = self.text[start..byte].chars().filter(|&c| c != '\u{feff}').count() + 1;
+        LineColumn { line, column }
+    }
+
+    /// The bytes of lines, from the first byte of one to the last of another, with its line end.
+    /// Lines past the end hold nothing.
+    #[must_use]
+    pub fn lines(&self, first: usize, last: usize) -> Range<usize> {
+        let start_of = |line: usize| match line {
+            0 | 1 => 0,
+            _ => self.line_starts().get(line - 2).map_or(self.text.len(), |start| *start as usize),
+        };
+        start_of(first)..start_of(last + 1)
+    }
+
+    fn line_starts(&self) -> &[u32] {
+        let small = |start| u32::try_from(start).unwrap_or(u32::MAX);
+        self.line_starts.get_or_init(|| line_starts(&self.text, self.text.len()).map(small).collect())
+    }
+}
+
+/// Where lines begin, up to a byte; the first one is left out. YAML ends a line at `\n`, at `\r\n`
+/// and at a lone `\r`.
+fn line_starts(text: &str, last: usize) -> impl Iterator<Item = usize> {
+    let bytes = text.as_bytes();
+    let ends_line = |at: usize| match bytes[at] {
+        b'\n' => true,
+        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    (0..last.min(bytes.len())).filter(move |at| ends_line(*at)).map(|at| at + 1)
 }
 
 /// How bad a problem is.
@@ -63,6 +147,12 @@ impl Span {
         self.start >= self.end
     }
 
+    /// Whether the two have a byte in common.
+    #[must_use]
+    pub fn meets(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
     /// Whether every byte of `other` lies in it.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {
@@ -77,6 +167,20 @@ pub struct Place {
     pub source: Arc<SourceText>,
     /// The bytes in it.
     pub span: Span,
+}
+
+impl Place {
+    /// Line and column of the first byte, counted from 1; columns in characters.
+    #[must_use]
+    pub fn start(&self) -> LineColumn {
+        self.source.position(self.span.start as usize)
+    }
+
+    /// Line and column one past the last byte, counted from 1; columns in characters.
+    #[must_use]
+    pub fn end(&self) -> LineColumn {
+        self.source.position(self.span.end as usize)
+    }
 }
 
 /// A place with what there is to say about it.
@@ -107,6 +211,8 @@ pub struct Problem {
     pub job: Option<JobName>,
     /// The way out.
     pub help: Option<String>,
+    /// Bytes of the file that no report may show: a secret in the wrong place.
+    pub hidden: Option<Span>,
 }
 
 impl Problem {
@@ -122,6 +228,7 @@ impl Problem {
             pointer: String::new(),
             job: None,
             help: None,
+            hidden: None,
         }
     }
 
@@ -156,15 +263,13 @@ impl Problem {
     /// Line and column of the first byte, counted from 1; columns in characters.
     #[must_use]
     pub fn start(&self) -> LineColumn {
-        let place = &self.primary.place;
-        LineColumn::at(&place.source.text, place.span.start as usize)
+        self.primary.place.start()
     }
 
     /// Line and column one past the last byte, counted from 1; columns in characters.
     #[must_use]
     pub fn end(&self) -> LineColumn {
-        let place = &self.primary.place;
-        LineColumn::at(&place.source.text, place.span.end as usize)
+        self.primary.place.end()
     }
 }
 
@@ -177,20 +282,103 @@ pub struct LineColumn {
     pub column: usize,
 }
 
-impl LineColumn {
-    /// The position of a byte; a byte past the end, or inside a character, counts as the next
-    /// whole one before it.
-    #[must_use]
-    pub fn at(text: &str, byte: usize) -> Self {
-        let mut byte = byte.min(text.len());
-        while !text.is_char_boundary(byte) {
-            byte -= 1;
+/// Leaves [`PROBLEMS_MAX`] problems of a file, errors before warnings, with one more that says how
+/// many there are. Their order stays.
+pub fn keep_first(problems: &mut Vec<Problem>) {
+    if problems.len() <= PROBLEMS_MAX {
+        return;
+    }
+    let mut order: Vec<usize> = (0..problems.len()).collect();
+    // What says that a limit is reached must not fall to another one.
+    order.sort_by_key(|&at| (problems[at].severity, Reverse(problems[at].code == Code::Limit), at));
+    let mut dropped = order.split_off(PROBLEMS_MAX);
+    dropped.sort_unstable();
+    let Some(&first) = dropped.first() else { return };
+    let count = dropped.len();
+    let severity = dropped.iter().map(|&at| problems[at].severity).min();
+    let place = problems[first].primary.place.clone();
+    let mut notice =
+        Problem::new(Code::Limit, place, format!("{count} more problems of the file are not shown"))
+            .label("the first of them")
+            .help(format!("mend those that are shown: at most {PROBLEMS_MAX} are told at once"));
+    notice.severity = severity.unwrap_or(notice.severity);
+    order.sort_unstable();
+    let mut kept = order.into_iter().peekable();
+    let mut at = 0;
+    problems.retain(|_| {
+        at += 1;
+        kept.next_if_eq(&(at - 1)).is_some()
+    });
+    problems.push(notice);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every byte of a text, as `line:column`.
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let source = SourceText::new("a", text);
+        let shown: Vec<String> = (0..=text.len())
+            .map(|byte| source.position(byte))
+            .map(|position| format!("{}:{}", position.line, position.column))
+            .collect();
+        assert_eq!(shown.join(" "), expected, "{text:?}");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn positions_table() {
+        check("",            "1:1");
+        check("ab",          "1:1 1:2 1:3");
+        check("a\nb\n",      "1:1 1:2 2:1 2:2 3:1");
+        check("a\r\nb",      "1:1 1:2 1:3 2:1 2:2");
+        check("a\rb",        "1:1 1:2 2:1 2:2");
+        check("\u{feff}a",   "1:1 1:1 1:1 1:1 1:2");
+        check("é\né",        "1:1 1:1 1:2 2:1 2:1 2:2");
+    }
+
+    #[test]
+    fn the_index_and_the_count_agree() {
+        let text = "ab\r\né\r\n\nlonger line\r".repeat(200);
+        let source = SourceText::new("a", text.as_str());
+        for byte in (0..text.len()).filter(|byte| text.is_char_boundary(*byte)) {
+            assert_eq!(source.position(byte).line, line_starts(&text, byte).count() + 1, "{byte}");
         }
-        let before = &text[..byte];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            line: before.bytes().filter(|&b| b == b'\n').count() + 1,
-            column: before[line_start..].chars().filter(|&c| c != '\u{feff}').count() + 1,
-        }
+        assert_eq!(source.position(text.len()), LineColumn { line: 801, column: 1 });
+    }
+
+    #[test]
+    fn every_line_of_a_large_file_is_found_at_once() {
+        // With a scan from the top for each, this would take minutes.
+        let text = "a\n".repeat(400_000);
+        let source = SourceText::new("a", text.as_str());
+        let last = (0..400_000).map(|line| source.position(line * 2)).last();
+        assert_eq!(last, Some(LineColumn { line: 400_000, column: 1 }));
+    }
+
+    #[test]
+    fn of_many_problems_the_errors_stay_and_the_rest_is_counted() {
+        let source = Arc::new(SourceText::new("a", "x"));
+        let of = |code, count| {
+            let place = Place { source: Arc::clone(&source), span: Span::default() };
+            vec![Problem::new(code, place, "m"); count]
+        };
+        let mut problems = [of(Code::NoEffect, PROBLEMS_MAX), of(Code::Form, 50)].concat();
+        keep_first(&mut problems);
+        assert_eq!(problems.len(), PROBLEMS_MAX + 1);
+        assert_eq!(problems.iter().filter(|problem| problem.code == Code::Form).count(), 50);
+        let notice = &problems[PROBLEMS_MAX];
+        assert_eq!(notice.message, "50 more problems of the file are not shown");
+        assert_eq!(notice.severity, Severity::Warning);
+
+        let mut errors = of(Code::Form, PROBLEMS_MAX + 1);
+        keep_first(&mut errors);
+        assert_eq!(errors[PROBLEMS_MAX].severity, Severity::Error);
+
+        let mut few = of(Code::Form, PROBLEMS_MAX);
+        keep_first(&mut few);
+        assert_eq!(few.len(), PROBLEMS_MAX);
     }
 }

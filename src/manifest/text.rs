@@ -54,6 +54,9 @@ pub enum TextError {
     /// No such day or hour, or no offset.
     #[error("`{0}` is not a time; write RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`")]
     NotATime(String),
+    /// The 61st second of a minute.
+    #[error("`{0}` is a leap second, which clocks of computers do not have; write `:59` or the next minute")]
+    LeapSecond(String),
 }
 
 impl DurationText {
@@ -74,6 +77,11 @@ impl TimeText {
     ///
     /// When there is no such day or time of day.
     pub fn parse(&self) -> Result<Timestamp, TextError> {
+        // A leap second would be read as the second before it.
+        let seconds = self.0.get("2026-01-01T00:00:".len()..).unwrap_or_default();
+        if seconds.starts_with("60") {
+            return Err(TextError::LeapSecond(self.0.clone()));
+        }
         self.0.parse().map_err(|_| TextError::NotATime(self.0.clone()))
     }
 }
@@ -229,5 +237,11 @@ mod tests {
     fn a_day_that_does_not_exist_is_no_time() {
         assert!(TimeText("2026-02-31T00:00:00Z".to_owned()).parse().is_err());
         assert!(TimeText("2026-12-24T18:00:00+01:00".to_owned()).parse().is_ok());
+    }
+
+    #[test]
+    fn a_leap_second_is_not_moved_in_silence() {
+        let text = "2016-12-31T23:59:60Z".to_owned();
+        assert_eq!(TimeText(text.clone()).parse(), Err(TextError::LeapSecond(text)));
     }
 }

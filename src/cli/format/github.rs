@@ -1,6 +1,6 @@
 //! Workflow commands of GitHub Actions: annotations in the diff.
 
-use super::Findings;
+use super::{Findings, plain::one_line};
 use crate::manifest::problem::{Problem, Severity};
 
 /// One command a problem.
@@ -35,7 +35,7 @@ fn command(problem: &Problem) -> String {
 }
 
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    one_line(&text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")).into_owned()
 }
 
 fn property(text: &str) -> String {

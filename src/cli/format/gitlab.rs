@@ -1,20 +1,40 @@
 //! A code quality report of GitLab.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::Findings;
-use crate::manifest::problem::{Problem, Severity};
+use crate::manifest::{
+    name::JobName,
+    problem::{Problem, Severity},
+};
 
 /// The report.
 pub(in crate::cli) fn render(findings: &Findings) -> String {
-    let issues: Vec<Value> = findings.problems.iter().map(issue).collect();
+    let mut seen = BTreeMap::new();
+    let issues: Vec<Value> = findings
+        .problems
+        .iter()
+        .map(|problem| {
+            let identity = identity(problem);
+            let count = seen.entry(identity.clone()).or_insert(0);
+            *count += 1;
+            issue(problem, &format!("{identity}\n{count}"))
+        })
+        .collect();
     format!("{:#}\n", Value::Array(issues))
 }
 
-fn issue(problem: &Problem) -> Value {
+/// What stays of a problem while lines move: what is said of which place in which job.
+fn identity(problem: &Problem) -> String {
     let path = &problem.primary.place.source.path;
-    // Lines move; what is said of which place in the document stays.
-    let identity = format!("{path}\n{}\n{}\n{}", problem.code, problem.pointer, problem.message);
+    let job = problem.job.as_ref().map(JobName::as_str).unwrap_or_default();
+    format!("{path}\n{job}\n{}\n{}\n{}", problem.code, problem.pointer, problem.message)
+}
+
+fn issue(problem: &Problem, identity: &str) -> Value {
+    let path = &problem.primary.place.source.path;
     json!({
         "description": problem.message,
         "check_name": problem.code.as_str(),

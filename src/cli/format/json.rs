@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Findings, url};
-use crate::manifest::problem::{Label, LineColumn, Problem};
+use crate::manifest::problem::{Label, Problem};
 
 /// The document.
 pub(in crate::cli) fn render(findings: &Findings) -> String {
@@ -33,6 +33,6 @@ fn problem(problem: &Problem) -> Value {
 
 fn related(label: &Label) -> Value {
     let place = &label.place;
-    let start = LineColumn::at(&place.source.text, place.span.start as usize);
+    let start = place.start();
     json!({"file": place.source.path, "line": start.line, "column": start.column, "message": label.text})
 }

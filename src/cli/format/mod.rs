@@ -5,6 +5,7 @@ pub(super) mod github;
 pub(super) mod gitlab;
 pub(super) mod json;
 pub(super) mod junit;
+mod plain;
 pub(super) mod sarif;
 pub(super) mod text;
 
@@ -26,11 +27,13 @@ pub(super) struct Findings {
     /// Jobs that can be used.
     pub(super) jobs: usize,
     pub(super) problems: Vec<Problem>,
+    /// Whether something that was named cannot be read.
+    pub(super) untold: bool,
 }
 
 impl Findings {
     pub(super) fn of(tree: Tree) -> Self {
-        Self { files: tree.files, jobs: tree.jobs.len(), problems: tree.problems }
+        Self { files: tree.files, jobs: tree.jobs.len(), problems: tree.problems, untold: false }
     }
 
     /// Takes in more.
@@ -38,6 +41,7 @@ impl Findings {
         self.files += other.files;
         self.jobs += other.jobs;
         self.problems.extend(other.problems);
+        self.untold |= other.untold;
     }
 
     pub(super) fn sort(&mut self) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Findings, url};
 use crate::manifest::{
     code::Code,
-    problem::{LineColumn, Place, Problem},
+    problem::{Place, Problem},
 };
 
 /// The log.
@@ -63,9 +63,7 @@ fn result(problem: &Problem, codes: &[Code]) -> Value {
 }
 
 fn location(place: &Place) -> Value {
-    let text = &place.source.text;
-    let start = LineColumn::at(text, place.span.start as usize);
-    let end = LineColumn::at(text, place.span.end as usize);
+    let (start, end) = (place.start(), place.end());
     json!({
         "artifactLocation": {"uri": uri(&place.source.path)},
         "region": {

@@ -1,17 +1,52 @@
 //! For people: the lines in question, with carets.
 
-use std::{env, fmt, io::IsTerminal as _, sync::Arc};
+use std::{collections::BTreeMap, env, fmt, io::IsTerminal as _, ops::Range, sync::Arc};
 
 use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity as MietteSeverity,
-    SourceCode,
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
+    NamedSource, Severity as MietteSeverity, SourceCode, SourceSpan, SpanContents,
 };
 
-use super::url;
-use crate::manifest::problem::{Label, LineColumn, Place, Problem, Severity, SourceText};
+use super::{
+    plain::{in_place, one_line},
+    url,
+};
+use crate::manifest::problem::{Label, Place, Problem, Severity, SourceText};
 
-/// Longest text of a file that carets are drawn into; a minified file of a megabyte helps nobody.
+/// Columns that messages are wrapped to.
 const WIDTH: usize = 100;
+
+/// Most bytes of the lines that carets are drawn into; a minified file of a megabyte helps nobody.
+const LINES_MAX: usize = 8 << 10;
+
+/// Lines that are shown before and after the one in question.
+const AROUND: usize = 1;
+
+/// The texts of files as a terminal can show them, by their paths; each is made once.
+struct Shown<'a> {
+    hidden: BTreeMap<&'a str, Vec<Range<usize>>>,
+    texts: BTreeMap<&'a str, Option<Arc<str>>>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(problems: &'a [Problem]) -> Self {
+        let mut hidden: BTreeMap<&str, Vec<Range<usize>>> = BTreeMap::new();
+        for problem in problems {
+            if let Some(span) = problem.hidden {
+                hidden.entry(&problem.primary.place.source.path).or_default().push(span.range());
+            }
+        }
+        Self { hidden, texts: BTreeMap::new() }
+    }
+
+    fn text(&mut self, place: &'a Place) -> Text {
+        let source = &place.source;
+        let hidden = self.hidden.get(source.path.as_str()).map_or(&[][..], Vec::as_slice);
+        let shown =
+            self.texts.entry(&source.path).or_insert_with(|| in_place(&source.text, hidden).map(Into::into));
+        Text { source: Arc::clone(source), shown: shown.clone() }
+    }
+}
 
 /// What the terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +72,13 @@ impl Look {
     }
 }
 
-/// A problem as a block of lines.
-pub(in crate::cli) fn render(problem: &Problem, look: Look) -> String {
+/// Problems, each as a block of lines.
+pub(in crate::cli) fn render(problems: &[Problem], look: Look) -> String {
+    let mut shown = Shown::of(problems);
+    problems.iter().map(|problem| block(problem, &mut shown, look)).collect()
+}
+
+fn block<'a>(problem: &'a Problem, shown: &mut Shown<'a>, look: Look) -> String {
     let theme = match (look.colour, look.unicode) {
         (true, true) => GraphicalTheme::unicode(),
         (true, false) => {
@@ -47,12 +87,14 @@ pub(in crate::cli) fn render(problem: &Problem, look: Look) -> String {
         (false, true) => GraphicalTheme::unicode_nocolor(),
         (false, false) => GraphicalTheme::none(),
     };
-    let handler =
-        GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_context_lines(1).with_links(false);
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(WIDTH)
+        .with_context_lines(AROUND)
+        .with_links(false);
     let mut out = String::new();
-    if handler.render_report(&mut out, &Report::of(problem)).is_err() {
+    if handler.render_report(&mut out, &Report::of(problem, shown)).is_err() {
         // The words are what matters.
-        out = format!("{}: {}\n", problem.code, problem.message);
+        out = format!("{}: {}\n", problem.code, one_line(&problem.message));
     }
     out.push('\n');
     out
@@ -71,77 +113,100 @@ struct Report {
     elsewhere: Vec<Report>,
 }
 
-/// The text of a file, shared.
-#[derive(Debug, Clone)]
-struct Text(Arc<SourceText>);
+/// The text of a file as a terminal can show it.
+#[derive(Debug)]
+struct Text {
+    source: Arc<SourceText>,
+    /// The text, when it cannot be shown as it is; each byte is where it was.
+    shown: Option<Arc<str>>,
+}
 
 impl SourceCode for Text {
     fn read_span<'a>(
         &'a self,
-        span: &miette::SourceSpan,
+        span: &SourceSpan,
         before: usize,
         after: usize,
-    ) -> Result<Box<dyn miette::SpanContents<'a> + 'a>, miette::MietteError> {
-        self.0.text.as_str().read_span(span, before, after)
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let text = self.shown.as_deref().unwrap_or(&self.source.text);
+        let start = self.source.position(span.offset());
+        let last = self.source.line((span.offset() + span.len()).saturating_sub(1).max(span.offset()));
+        let first = start.line.saturating_sub(before).max(1);
+        let mut range = self.source.lines(first, last + after);
+        let mut column = 0;
+        if before == 0 {
+            range.start = span.offset();
+            column = start.column - 1;
+        }
+        let data = text.get(range.clone()).ok_or(MietteError::OutOfBounds)?.as_bytes();
+        let span = (range.start, range.len()).into();
+        Ok(Box::new(MietteSpanContents::new(data, span, first - 1, column, last + after - first)))
     }
 }
 
 impl Report {
-    fn of(problem: &Problem) -> Self {
-        let home = &problem.primary.place.source;
-        let (here, elsewhere): (Vec<&Label>, Vec<&Label>) =
-            problem.related.iter().partition(|label| same(&label.place, home));
-        let mut labels = vec![label(&problem.primary)];
-        labels.extend(here.into_iter().map(label));
+    fn of<'a>(problem: &'a Problem, shown: &mut Shown<'a>) -> Self {
+        let home = &problem.primary.place;
+        let (here, elsewhere): (Vec<&Label>, Vec<&Label>) = problem
+            .related
+            .iter()
+            .filter(|label| can_be_shown(&label.place))
+            .partition(|label| label.place.source.path == home.source.path);
+        let mut labels = Vec::new();
+        let mut message = one_line(&problem.message).into_owned();
+        if can_be_shown(home) {
+            let Label { place, text } = &problem.primary;
+            labels.push(LabeledSpan::new_primary_with_span(Some(one_line(text).into()), span_of(place)));
+            labels.extend(here.into_iter().map(label));
+        } else {
+            // There are no lines to show: the place stands in the message.
+            message = format!("{}: {message}", position(home));
+        }
         Self {
-            message: problem.message.clone(),
+            message,
             code: Some(problem.code.to_string()),
             severity: match problem.severity {
                 Severity::Error => MietteSeverity::Error,
                 Severity::Warning => MietteSeverity::Warning,
             },
-            help: problem.help.clone(),
+            help: problem.help.as_deref().map(|help| one_line(help).into_owned()),
             url: Some(url(problem.code)),
-            source: named(&problem.primary.place),
-            labels: if home.text.is_empty() { Vec::new() } else { labels },
-            elsewhere: elsewhere.into_iter().map(Self::elsewhere).collect(),
+            source: named(home, shown),
+            labels,
+            elsewhere: elsewhere.into_iter().map(|related| Self::elsewhere(related, shown)).collect(),
         }
-        .with_place(&problem.primary.place)
     }
 
-    fn elsewhere(related: &Label) -> Self {
+    fn elsewhere<'a>(related: &'a Label, shown: &mut Shown<'a>) -> Self {
         Self {
-            message: related.text.clone(),
+            message: one_line(&related.text).into_owned(),
             code: None,
             severity: MietteSeverity::Advice,
             help: None,
             url: None,
-            source: named(&related.place),
+            source: named(&related.place, shown),
             labels: vec![label(related)],
             elsewhere: Vec::new(),
         }
     }
-
-    /// A file without a text has no lines to show: its name stands in the message.
-    fn with_place(mut self, place: &Place) -> Self {
-        if place.source.text.is_empty() {
-            self.message = format!("{}: {}", place.source.path, self.message);
-        }
-        self
-    }
 }
 
-fn same(place: &Place, home: &Arc<SourceText>) -> bool {
-    place.source.path == home.path
+fn can_be_shown(place: &Place) -> bool {
+    let (start, end) = (place.start().line, place.end().line);
+    let lines = place.source.lines(start.saturating_sub(AROUND).max(1), end + AROUND);
+    !place.source.text.is_empty() && lines.len() <= LINES_MAX
 }
 
-fn named(place: &Place) -> NamedSource<Text> {
-    NamedSource::new(&place.source.path, Text(Arc::clone(&place.source)))
+fn named<'a>(place: &'a Place, shown: &mut Shown<'a>) -> NamedSource<Text> {
+    NamedSource::new(one_line(&place.source.path), shown.text(place))
 }
 
 fn label(label: &Label) -> LabeledSpan {
-    let span = label.place.span;
-    LabeledSpan::new(Some(label.text.clone()), span.start as usize, (span.end - span.start) as usize)
+    LabeledSpan::new_with_span(Some(one_line(&label.text).into()), span_of(&label.place))
+}
+
+fn span_of(place: &Place) -> SourceSpan {
+    (place.span.start as usize, (place.span.end - place.span.start) as usize).into()
 }
 
 impl fmt::Display for Report {
@@ -186,6 +251,6 @@ impl Diagnostic for Report {
 
 /// `path:line:column` of a place.
 pub(in crate::cli) fn position(place: &Place) -> String {
-    let start = LineColumn::at(&place.source.text, place.span.start as usize);
-    format!("{}:{}:{}", place.source.path, start.line, start.column)
+    let start = place.start();
+    format!("{}:{}:{}", one_line(&place.source.path), start.line, start.column)
 }

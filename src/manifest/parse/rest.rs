@@ -1,7 +1,10 @@
 //! What is left of a document without its mistakes of shape, so that mistakes of meaning are told in
 //! the same run.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::json;
 
@@ -19,40 +22,53 @@ const ROUNDS: usize = 3;
 /// What is left; none when too much is wrong.
 pub(super) fn of(node: &Node, shape: &Shape, source: &Arc<SourceText>) -> Option<Rest> {
     let mut left = node.clone();
-    let mut removed = Vec::new();
+    let mut removed = BTreeSet::new();
     for round in 0..ROUNDS {
         let problems = shape.check(&left, &left.to_json(), source);
         if problems.is_empty() {
             break;
         }
+        let mut renamed = BTreeMap::new();
+        let mut gone = BTreeSet::new();
         for problem in problems {
-            if round == 0
-                && let Some(meant) = meant(&problem)
-            {
-                left.rename(&problem.pointer, meant);
-                continue;
-            }
-            let pointer = match round {
-                0 => problem.pointer,
+            let pointer = match (round, meant(&problem)) {
+                (0, Some(meant)) => {
+                    renamed.insert(problem.pointer.clone(), meant.to_owned());
+                    continue;
+                }
+                (0, None) => problem.pointer,
                 // Without the value its surroundings are no good: they go too.
                 _ => top(&problem.pointer),
             };
             // A field that the whole document lacks leaves nothing to take out.
             if !pointer.is_empty() {
-                left.remove(&pointer);
-                removed.push(pointer);
+                gone.insert(pointer);
             }
         }
+        left.mend(&gone, &renamed);
+        removed.extend(gone.into_iter().map(|pointer| with_names(pointer, &renamed)));
     }
     let mut json = left.to_json();
     whole_numbers(&mut json);
     let map = json.as_object_mut()?;
     if !map.contains_key("run") {
-        removed.push("/run".to_owned());
+        removed.insert("/run".to_owned());
         map.insert("run".to_owned(), json!({"builtin": {"noop": {}}}));
     }
     let manifest = serde_json::from_value(json).ok()?;
     Some(Rest { manifest: Box::new(manifest), node: left, removed })
+}
+
+/// A pointer as it is once keys have other names.
+fn with_names(pointer: String, renamed: &BTreeMap<String, String>) -> String {
+    let mut parts: Vec<&str> = pointer.split('/').collect();
+    for (at, name) in renamed {
+        let is_inside = pointer.strip_prefix(at.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        if let Some(part) = parts.get_mut(at.split('/').count() - 1).filter(|_| is_inside) {
+            *part = name;
+        }
+    }
+    parts.join("/")
 }
 
 /// The field that a misspelt one stands for, as the problem suggests it.

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 
-use super::{fields, leaf, suggest::Known, words};
+use super::{
+    fields, leaf,
+    patterns::Patterns,
+    suggest::Known,
+    words::{self, short},
+};
 use crate::manifest::{
     code::Code,
     problem::{Place, Problem, SourceText, Span},
@@ -18,6 +23,7 @@ pub struct Shape {
     schema: Value,
     validator: Validator,
     known: Known,
+    patterns: Patterns,
 }
 
 impl Shape {
@@ -29,7 +35,7 @@ impl Shape {
             Err(error) => unreachable!("a generated schema compiles: {error}"),
         };
         let known = Known::of(&schema);
-        Self { schema, validator, known }
+        Self { schema, validator, known, patterns: Patterns::default() }
     }
 
     /// Every place where the document does not have the shape, in the order of the file. `json`
@@ -40,7 +46,7 @@ impl Shape {
             return Vec::new();
         }
         let mut walk = Walk { shape: self, source, problems: Vec::new() };
-        let root = Spot { node, pointer: String::new(), key: None, used_at: node.used_at };
+        let root = Spot { node, pointer: String::new(), key: None, item: None, used_at: node.used_at };
         walk.value(&self.schema, &root);
         let mut problems = walk.problems;
         if problems.is_empty() {
@@ -53,6 +59,11 @@ impl Shape {
     /// Where each field stands.
     pub(super) fn known(&self) -> &Known {
         &self.known
+    }
+
+    /// Whether a text matches a pattern of the schema.
+    pub(super) fn matches(&self, pattern: &str, text: &str) -> bool {
+        self.patterns.matches(&self.schema, pattern, text)
     }
 
     /// A problem in the words of the validator, for what the walk has no words for.
@@ -76,8 +87,22 @@ pub(super) struct Spot<'a> {
     pub(super) pointer: String,
     /// Its key, when it is the value of one.
     pub(super) key: Option<(&'a str, Span)>,
+    /// Which item of the list under the key it is, counted from 0, when it is one.
+    pub(super) item: Option<usize>,
     /// Where the alias is written that stands for it, or for something around it.
     pub(super) used_at: Option<Span>,
+}
+
+impl Spot<'_> {
+    /// What it is called where a message begins.
+    pub(super) fn subject(&self) -> String {
+        match (self.key, self.item) {
+            (None, _) => "the document".to_owned(),
+            (Some((key, _)), None) => format!("`{}`", short(key)),
+            (Some(("steps", _)), Some(index)) => format!("step {}", index + 1),
+            (Some((key, _)), Some(index)) => format!("item {} of `{}`", index + 1, short(key)),
+        }
+    }
 }
 
 /// One walk of a schema beside a document.
@@ -100,15 +125,16 @@ impl<'a> Walk<'a> {
         if let Some(Value::String(expected)) = keywords.get("type")
             && !has_type(spot.node, expected)
         {
-            let problem = leaf::wrong_type(keywords, expected, spot);
-            self.push(spot, problem);
+            let draft = leaf::wrong_type(keywords, expected, spot);
+            let place = self.at(spot.used_at.unwrap_or(first_line(self.source, spot.node.span)));
+            self.push_at(spot, place, draft.hidden(secret(spot)));
             return;
         }
         match &spot.node.value {
             NodeValue::Map(_) => fields::check(self, keywords, spot),
             NodeValue::List(items) => self.list(keywords, items, spot),
             _ => {
-                if let Some(problem) = leaf::check(keywords, spot) {
+                if let Some(problem) = leaf::check(self, keywords, spot) {
                     self.push(spot, problem);
                 }
             }
@@ -125,6 +151,7 @@ impl<'a> Walk<'a> {
                 node: item,
                 pointer: format!("{}/{index}", spot.pointer),
                 key: spot.key,
+                item: Some(index),
                 used_at: spot.used_at.or(item.used_at),
             };
             self.value(schema, &inner);
@@ -155,10 +182,10 @@ impl<'a> Walk<'a> {
     /// The place of a spot: its alias, or its first line.
     pub(super) fn place(&self, spot: &Spot<'_>) -> Place {
         let is_container = matches!(spot.node.value, NodeValue::Map(_) | NodeValue::List(_));
-        let span = match (spot.used_at, spot.key) {
-            (Some(alias), _) => alias,
-            (None, Some((_, key))) if is_container || spot.node.span.is_empty() => key,
-            (None, _) => first_line(self.source, spot.node.span),
+        let span = match (spot.used_at, spot.key, spot.item) {
+            (Some(alias), ..) => alias,
+            (None, Some((_, key)), None) if is_container || spot.node.span.is_empty() => key,
+            _ => first_line(self.source, spot.node.span),
         };
         self.at(span)
     }
@@ -183,6 +210,7 @@ impl<'a> Walk<'a> {
             let anchor = first_line(self.source, spot.node.span);
             problem = problem.related(self.at(anchor), "the anchor is here");
         }
+        problem.hidden = draft.hidden;
         for (span, text) in draft.related {
             problem = problem.related(self.at(span), text);
         }
@@ -193,6 +221,12 @@ impl<'a> Walk<'a> {
 /// The pointer to a key in a spot.
 pub(super) fn pointer_to(spot: &Spot<'_>, key: &str) -> String {
     format!("{}/{}", spot.pointer, escaped(key))
+}
+
+/// The bytes of a value that stands where a reference to a secret should: it may be the secret.
+pub(super) fn secret(spot: &Spot<'_>) -> Option<Span> {
+    let is_one = spot.pointer.contains("/secrets/") || spot.pointer.ends_with("/secrets");
+    is_one.then_some(spot.node.span)
 }
 
 fn has_type(node: &Node, name: &str) -> bool {

@@ -3,21 +3,19 @@
 use serde_json::{Map, Value};
 
 use super::{
-    check::Spot,
+    check::{Shape, Spot, Walk},
     suggest::nearest,
-    words::{Draft, example, expected, found, listed},
+    words::{Draft, SHOWN_MAX, example, expected, found, listed, short},
 };
 use crate::manifest::{
     code::Code,
+    text::parse_duration,
     yaml::{Node, NodeValue},
 };
 
-/// Longest text that is repeated in a message.
-const SHOWN_MAX: usize = 60;
-
 /// A value of another type than the schema asks for.
 pub(super) fn wrong_type(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) -> Draft {
-    let subject = subject(spot);
+    let subject = spot.subject();
     let message = format!("{subject} takes {}, not {}", expected(type_name), found(spot.node));
     let help = type_help(keywords, type_name, spot);
     Draft::new(Code::WrongType, message, format!("this is {}", found(spot.node)), help)
@@ -27,6 +25,13 @@ fn type_help(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) ->
     let key = spot.key.map_or("value", |(key, _)| key);
     let raw = scalar(spot.node);
     match (&spot.node.value, type_name) {
+        (NodeValue::List(_), "object") if spot.key.is_none() => {
+            "a document holds one job; several stand one after the other with `---` between them".to_owned()
+        }
+        (NodeValue::Text(text), "object") if whole_part(key, text).is_some() => {
+            whole_part(key, text).unwrap_or_default()
+        }
+        (NodeValue::List(_), "object") if key == "run" => "write `run: {command: [...]}`".to_owned(),
         (NodeValue::Null, _) => match example(keywords) {
             Some(example) => format!("give it a value, as in `{key}: {example}`, or leave the key out"),
             None => "give it a value, or leave the key out".to_owned(),
@@ -62,6 +67,22 @@ fn type_help(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) ->
     }
 }
 
+/// A text that stands where the part around it should, as part of it.
+fn whole_part(key: &str, text: &str) -> Option<String> {
+    let shown = (text.len() <= SHOWN_MAX && !text.contains(['\n', '"', '\\'])).then_some(text);
+    let field = match key {
+        "run" => "shell",
+        "schedule" if parse_duration(text).is_ok() => "every",
+        "schedule" => "cron",
+        "secrets" => return Some("name a variable or a file: `secrets: {NAME: {env: VARIABLE}}`".to_owned()),
+        _ => return None,
+    };
+    Some(match shown {
+        Some(text) => format!("write `{key}: {{{field}: \"{text}\"}}`"),
+        None => format!("write `{key}: {{{field}: ...}}`"),
+    })
+}
+
 fn is_duration(keywords: &Map<String, Value>) -> bool {
     keywords.get("pattern").and_then(Value::as_str).is_some_and(|pattern| pattern.contains("(ms|s|m|h|d|w)"))
 }
@@ -76,28 +97,14 @@ fn scalar(node: &Node) -> Option<String> {
     }
 }
 
-/// What the value belongs to, to begin a sentence with.
-fn subject(spot: &Spot<'_>) -> String {
-    let in_list = spot
-        .pointer
-        .rsplit('/')
-        .next()
-        .is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
-    match spot.key {
-        Some((key, _)) if in_list => format!("an item of `{key}`"),
-        Some((key, _)) => format!("`{key}`"),
-        None => "a document".to_owned(),
-    }
-}
-
 /// What is wrong with a scalar of the right type.
-pub(super) fn check(keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
+pub(super) fn check(walk: &Walk<'_>, keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
     if let Some(Value::Array(allowed)) = keywords.get("enum") {
         return not_allowed(allowed, spot);
     }
     match &spot.node.value {
-        NodeValue::Text(text) => text_fault(keywords, text, spot),
-        NodeValue::Int(_) | NodeValue::UInt(_) | NodeValue::Float(_) => range_fault(keywords, spot),
+        NodeValue::Text(text) => text_fault(walk.shape, keywords, text, spot),
+        NodeValue::Int(_) | NodeValue::UInt(_) | NodeValue::Float(_) => range_fault(walk, keywords, spot),
         _ => None,
     }
 }
@@ -111,7 +118,7 @@ fn not_allowed(allowed: &[Value], spot: &Spot<'_>) -> Option<Draft> {
     let shown = short(spot.node.as_text().unwrap_or_default());
     let all = format!("one of {}", listed(&words, "or"));
     let all = if let [only] = words.as_slice() { format!("`{only}` only") } else { all };
-    let message = format!("{} is {all}, not `{shown}`", subject(spot));
+    let message = format!("{} is {all}, not `{shown}`", spot.subject());
     let help = match nearest(&shown, words.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("write {}", listed(&words, "or")),
@@ -119,7 +126,7 @@ fn not_allowed(allowed: &[Value], spot: &Spot<'_>) -> Option<Draft> {
     Some(Draft::new(Code::NotAllowed, message, "not one of them", help))
 }
 
-fn text_fault(keywords: &Map<String, Value>, text: &str, spot: &Spot<'_>) -> Option<Draft> {
+fn text_fault(shape: &Shape, keywords: &Map<String, Value>, text: &str, spot: &Spot<'_>) -> Option<Draft> {
     let limit = |keyword: &str| keywords.get(keyword).and_then(Value::as_u64);
     let length = text.chars().count() as u64;
     if text.is_empty() && limit("minLength").is_some_and(|least| least > 0) {
@@ -127,19 +134,19 @@ fn text_fault(keywords: &Map<String, Value>, text: &str, spot: &Spot<'_>) -> Opt
             Some(example) => format!("write something, as in `{example}`, or leave the key out"),
             None => "write something, or leave the key out".to_owned(),
         };
-        return Some(Draft::new(Code::OutOfRange, format!("{} is empty", subject(spot)), "empty", help));
+        return Some(Draft::new(Code::OutOfRange, format!("{} is empty", spot.subject()), "empty", help));
     }
     if let Some(most) = limit("maxLength").filter(|most| length > *most) {
-        let message = format!("{} has {length} characters; at most {most} may stand here", subject(spot));
+        let message = format!("{} has {length} characters; at most {most} may stand here", spot.subject());
         return Some(Draft::new(Code::OutOfRange, message, "too long", format!("shorten it to {most}")));
     }
     if let Some(pattern) = keywords.get("pattern").and_then(Value::as_str)
-        && !matches_pattern(pattern, text)
+        && !shape.matches(pattern, text)
     {
         return Some(form(keywords, pattern, text));
     }
     limit("minLength").filter(|least| length < *least).map(|least| {
-        let message = format!("{} has {length} characters; at least {least} are needed", subject(spot));
+        let message = format!("{} has {length} characters; at least {least} are needed", spot.subject());
         Draft::new(Code::OutOfRange, message, "too short", "write more of it")
     })
 }
@@ -180,8 +187,9 @@ fn name_help(text: &str) -> String {
     if trimmed.is_empty() { rule.to_owned() } else { format!("{rule}: `{trimmed}`") }
 }
 
-fn range_fault(keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
+fn range_fault(walk: &Walk<'_>, keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
     let number = scalar(spot.node)?;
+    let written = walk.source.text.get(spot.node.span.range()).map_or(number.clone(), short);
     let value: f64 = number.parse().ok()?;
     let bound = |keyword: &str| keywords.get(keyword).and_then(Value::as_f64);
     let (least, most) = (bound("minimum"), bound("maximum"));
@@ -197,7 +205,7 @@ fn range_fault(keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> 
         (None, None) => return None,
     };
     let label = if below { "too small" } else { "too large" };
-    let message = format!("{} is a number {range}, not {number}", subject(spot));
+    let message = format!("{} is a number {range}, not {written}", spot.subject());
     Some(Draft::new(Code::OutOfRange, message, label, format!("write a number {range}")))
 }
 
@@ -212,27 +220,12 @@ pub(super) fn count(keywords: &Map<String, Value>, length: usize, spot: &Spot<'_
         };
         return Some(Draft::new(
             Code::OutOfRange,
-            format!("the list of {} is empty", subject(spot)),
+            format!("the list of {} is empty", spot.subject()),
             "empty",
             help,
         ));
     }
     let most = limit("maxItems").filter(|most| length > *most)?;
-    let message = format!("{} has {length} items; at most {most} may stand here", subject(spot));
+    let message = format!("{} has {length} items; at most {most} may stand here", spot.subject());
     Some(Draft::new(Code::OutOfRange, message, "too many", format!("keep {most} of them")))
-}
-
-/// Whether a text matches one of our patterns.
-pub(super) fn matches_pattern(pattern: &str, text: &str) -> bool {
-    let schema = serde_json::json!({"pattern": pattern});
-    jsonschema::draft202012::new(&schema).is_ok_and(|validator| validator.is_valid(&Value::from(text)))
-}
-
-pub(super) fn short(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() <= SHOWN_MAX && line.len() == text.len() {
-        return text.to_owned();
-    }
-    let cut: String = line.chars().take(SHOWN_MAX).collect();
-    format!("{cut}…")
 }

@@ -7,7 +7,11 @@ pub mod check;
 
 mod fields;
 mod leaf;
+mod patterns;
 mod suggest;
 mod words;
 
 pub use check::Shape;
+
+#[cfg(test)]
+mod tests;

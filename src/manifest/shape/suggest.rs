@@ -9,6 +9,26 @@ use super::check::Walk;
 /// How much like a word a text must be to be suggested for it, 0 to 1.
 const SIMILAR_MIN: f64 = 0.82;
 
+/// What other tools call a field, and what it is called here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("attempts", "max_attempts"),
+    ("cmd", "command"),
+    ("cronjob", "schedule"),
+    ("depends_on", "needs"),
+    ("environment", "env"),
+    ("interval", "every"),
+    ("script", "shell"),
+    ("tz", "timezone"),
+    ("when", "schedule"),
+    ("workdir", "cwd"),
+    ("working_directory", "cwd"),
+];
+
+/// The field that other tools call by this name.
+pub(super) fn word_elsewhere(text: &str) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(word, _)| *word == text).map(|(_, field)| *field)
+}
+
 /// The word that is most like a text, if one is like it.
 pub(super) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let plain = |word: &str| word.to_ascii_lowercase().replace(['-', ' '], "_");

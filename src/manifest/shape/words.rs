@@ -8,6 +8,9 @@ use crate::manifest::{
     yaml::{Node, NodeValue},
 };
 
+/// Longest text that is repeated in a message.
+pub(super) const SHOWN_MAX: usize = 60;
+
 /// A problem that does not know its place yet.
 pub(super) struct Draft {
     pub(super) code: Code,
@@ -17,6 +20,8 @@ pub(super) struct Draft {
     /// Pointer, when it is not that of the spot.
     pub(super) pointer: Option<String>,
     pub(super) related: Vec<(Span, String)>,
+    /// What no report may show.
+    pub(super) hidden: Option<Span>,
 }
 
 impl Draft {
@@ -33,11 +38,17 @@ impl Draft {
             help: help.into(),
             pointer: None,
             related: Vec::new(),
+            hidden: None,
         }
     }
 
     pub(super) fn pointer(mut self, pointer: String) -> Self {
         self.pointer = Some(pointer);
+        self
+    }
+
+    pub(super) fn hidden(mut self, hidden: Option<Span>) -> Self {
+        self.hidden = hidden;
         self
     }
 }
@@ -85,4 +96,14 @@ pub(super) fn example(keywords: &Map<String, Value>) -> Option<String> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     })
+}
+
+/// A text of the file as far as a message repeats it.
+pub(super) fn short(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.len() == text.len() && text.chars().nth(SHOWN_MAX).is_none() {
+        return text.to_owned();
+    }
+    let cut: String = line.chars().take(SHOWN_MAX).collect();
+    format!("{cut}...")
 }

@@ -26,7 +26,7 @@ impl<'a> Composer<'a> {
         let anchor = match event {
             Event::Alias(id) => return self.alias(id, span, into),
             Event::UnresolvedAlias(name) => {
-                self.report(syntax::unknown_alias(self.text, span, &name));
+                self.report_at(span, |text| syntax::unknown_alias(text, span, &name));
                 return Ok(());
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -108,6 +108,7 @@ impl<'a> Composer<'a> {
             around.end = around.end.max(key_span.end);
             let entries = if is_merge { &mut *merges } else { &mut *mapping };
             let (event, span) = self.event()?;
+            let is_alias = matches!(event, Event::Alias(_) | Event::UnresolvedAlias(_));
             let mut value = Node { value: NodeValue::Null, span, used_at: None };
             let result = self.node(event, span, depth + 1, &mut value);
             if value.span.is_empty() {
@@ -116,8 +117,11 @@ impl<'a> Composer<'a> {
             }
             around.end = around.end.max(value.place().end);
             if let Some(key) = key {
+                // An alias that stands for nothing is told already.
+                let stands_for_nothing = is_merge && is_alias && value.used_at.is_none();
                 match entries.place_of(&key) {
-                    Some(first) => self.report(duplicate(&key, key_span, first)),
+                    None if stands_for_nothing => {}
+                    Some(first) => self.report_at(key_span, |_| duplicate(&key, key_span, first)),
                     None => entries.push(Entry { key, key_span, value }),
                 }
             }
@@ -138,7 +142,7 @@ impl<'a> Composer<'a> {
         if let NodeValue::Text(text) = key.value {
             return Ok((Some(text), place));
         }
-        self.report(syntax::key_is_not_text(self.text, &key));
+        self.report_at(place, |text| syntax::key_is_not_text(text, &key));
         Ok((None, place))
     }
 

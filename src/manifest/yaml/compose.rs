@@ -87,6 +87,8 @@ pub(super) struct Composer<'a> {
     /// The brackets around the place that is read, outermost first.
     pub(super) brackets: Vec<Span>,
     faults: Vec<Fault>,
+    /// How many faults there were past [`FAULTS_MAX`], and where the first of them was.
+    dropped: Option<(usize, Span)>,
     /// Whether the document has a fault, noted or past [`FAULTS_MAX`].
     flawed: bool,
 }
@@ -111,6 +113,7 @@ impl<'a> Composer<'a> {
             anchors: BTreeMap::new(),
             brackets: Vec::new(),
             faults: Vec::new(),
+            dropped: None,
             flawed: false,
         }
     }
@@ -134,6 +137,12 @@ impl<'a> Composer<'a> {
             if !goes_on {
                 break;
             }
+        }
+        if let Some((count, span)) = self.dropped {
+            let message = format!("{count} more faults of the file are not shown");
+            let fault = Fault::new(Code::Limit, span, message).label("the first of them");
+            let help = format!("mend those that are shown: at most {FAULTS_MAX} are told at once");
+            self.faults.push(fault.help(help));
         }
         self.faults.sort_by_key(|fault| fault.span);
         Composed { documents, faults: self.faults }
@@ -250,9 +259,17 @@ impl<'a> Composer<'a> {
 
     /// Notes a fault; reading goes on.
     pub(super) fn report(&mut self, fault: Fault) {
+        self.report_at(fault.span, |_| fault);
+    }
+
+    /// Notes a fault that is made from the text, if it is one that is told: to look at its line for
+    /// each of a hundred thousand faults would take minutes.
+    pub(super) fn report_at(&mut self, span: Span, fault: impl FnOnce(&'a str) -> Fault) {
         self.flawed = true;
         if self.faults.len() < FAULTS_MAX {
-            self.faults.push(fault);
+            self.faults.push(fault(self.text));
+        } else {
+            self.dropped.get_or_insert((0, span)).0 += 1;
         }
     }
 

@@ -12,11 +12,13 @@ pub mod node;
 mod scalar;
 mod syntax;
 mod tagged;
+mod written;
 
 pub use compose::{Composed, Composition, Extent, compose};
 pub use fault::Fault;
 pub use limits::Limits;
 pub use node::{Entry, Located, Node, NodeValue};
+pub use written::written;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! A document as a tree in which every node and every key knows its place.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value};
 
 use crate::manifest::problem::Span;
@@ -135,47 +137,49 @@ impl Node {
         self.place().contains(span)
     }
 
-    /// Gives the key that a JSON pointer leads to another name; its place stays.
-    pub fn rename(&mut self, pointer: &str, name: &str) {
-        let Some((parent, last)) = pointer.rsplit_once('/') else { return };
-        let key = last.replace("~1", "/").replace("~0", "~");
-        if let Some(Self { value: NodeValue::Map(entries), .. }) = self.at_mut(parent)
-            && let Some(entry) = entries.iter_mut().find(|entry| entry.key == key)
-        {
-            name.clone_into(&mut entry.key);
-        }
+    /// Takes out the values that `removed` names, with their keys, and gives the keys that `renamed`
+    /// names other names; places stay. Each is a JSON pointer into the tree as it is before. One
+    /// that is not there is no error.
+    pub fn mend(&mut self, removed: &BTreeSet<String>, renamed: &BTreeMap<String, String>) {
+        self.mend_at(&mut String::new(), removed, renamed);
     }
 
-    fn at_mut(&mut self, pointer: &str) -> Option<&mut Self> {
-        let mut here = self;
-        for part in pointer.split('/').skip(1) {
-            let key = part.replace("~1", "/").replace("~0", "~");
-            here = match &mut here.value {
-                NodeValue::Map(entries) => {
-                    entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)?
+    fn mend_at(
+        &mut self,
+        pointer: &mut String,
+        removed: &BTreeSet<String>,
+        renamed: &BTreeMap<String, String>,
+    ) {
+        let length = pointer.len();
+        let mut stays = |part: &str, value: &mut Self| {
+            pointer.truncate(length);
+            pointer.push('/');
+            pointer.push_str(part);
+            let stays = !removed.contains(pointer.as_str());
+            if stays {
+                value.mend_at(pointer, removed, renamed);
+                pointer.truncate(length + 1 + part.len());
+            }
+            (stays, renamed.get(pointer.as_str()))
+        };
+        match &mut self.value {
+            NodeValue::Map(entries) => entries.retain_mut(|entry| {
+                let (stays, name) = stays(&escaped(&entry.key), &mut entry.value);
+                if let Some(name) = name {
+                    entry.key.clone_from(name);
                 }
-                NodeValue::List(items) => items.get_mut(key.parse::<usize>().ok()?)?,
-                _ => return None,
-            };
-        }
-        Some(here)
-    }
-
-    /// Takes out the value that a JSON pointer names, with its key. One that is not there is no
-    /// error.
-    pub fn remove(&mut self, pointer: &str) {
-        let Some((parent, last)) = pointer.rsplit_once('/') else { return };
-        let Some(here) = self.at_mut(parent) else { return };
-        let key = last.replace("~1", "/").replace("~0", "~");
-        match &mut here.value {
-            NodeValue::Map(entries) => entries.retain(|entry| entry.key != key),
+                stays
+            }),
             NodeValue::List(items) => {
-                if let Some(index) = key.parse::<usize>().ok().filter(|index| *index < items.len()) {
-                    items.remove(index);
-                }
+                let mut index = 0;
+                items.retain_mut(|item| {
+                    index += 1;
+                    stays(&(index - 1).to_string(), item).0
+                });
             }
             _ => {}
         }
+        pointer.truncate(length);
     }
 
     /// The entry with this key, when the node is a mapping that has it.

@@ -2,30 +2,44 @@
 
 use super::node::NodeValue;
 
-/// What a plain scalar means. `.inf` and `.nan`, which JSON cannot hold, are [`None`].
-pub(super) fn resolve(text: &str) -> Option<NodeValue> {
+/// A number that a manifest cannot hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoNumber {
+    /// `.inf` and `.nan`, which JSON does not have.
+    NotFinite,
+    /// A whole number past 64 bits, or another past the range of `f64`.
+    OutOfRange,
+}
+
+/// What a plain scalar means.
+///
+/// # Errors
+///
+/// When it is a number that a manifest cannot hold.
+pub(super) fn resolve(text: &str) -> Result<NodeValue, NoNumber> {
     let Some(&first) = text.as_bytes().first() else {
-        return Some(NodeValue::Null);
+        return Ok(NodeValue::Null);
     };
     // Nearly every plain scalar is text, and its first letter says so.
     let special =
         matches!(first, b'0'..=b'9' | b'-' | b'+' | b'.' | b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F');
     if !special {
-        return Some(NodeValue::Text(text.to_owned()));
+        return Ok(NodeValue::Text(text.to_owned()));
     }
     match text {
-        "~" | "null" | "Null" | "NULL" => Some(NodeValue::Null),
-        "true" | "True" | "TRUE" => Some(NodeValue::Bool(true)),
-        "false" | "False" | "FALSE" => Some(NodeValue::Bool(false)),
-        ".nan" | ".NaN" | ".NAN" => None,
-        _ if matches!(text.strip_prefix(['-', '+']).unwrap_or(text), ".inf" | ".Inf" | ".INF") => None,
-        _ => Some(number(text).unwrap_or_else(|| NodeValue::Text(text.to_owned()))),
+        "~" | "null" | "Null" | "NULL" => Ok(NodeValue::Null),
+        "true" | "True" | "TRUE" => Ok(NodeValue::Bool(true)),
+        "false" | "False" | "FALSE" => Ok(NodeValue::Bool(false)),
+        ".nan" | ".NaN" | ".NAN" => Err(NoNumber::NotFinite),
+        _ if matches!(text.strip_prefix(['-', '+']).unwrap_or(text), ".inf" | ".Inf" | ".INF") => {
+            Err(NoNumber::NotFinite)
+        }
+        _ => number(text).unwrap_or_else(|| Ok(NodeValue::Text(text.to_owned()))),
     }
 }
 
-/// A number by the core schema. One too large for 64 bits is a float; one too large for that is
-/// no number.
-fn number(text: &str) -> Option<NodeValue> {
+/// A number by the core schema, if the text is one.
+fn number(text: &str) -> Option<Result<NodeValue, NoNumber>> {
     if let Some(digits) = text.strip_prefix("0x") {
         return radix(digits, 16);
     }
@@ -34,24 +48,23 @@ fn number(text: &str) -> Option<NodeValue> {
     }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if !unsigned.is_empty() && unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
-        if let Ok(value) = text.parse() {
-            return Some(NodeValue::Int(value));
-        }
-        if let Ok(value) = text.parse() {
-            return Some(NodeValue::UInt(value));
-        }
-    } else if !is_float(unsigned) {
+        let small = text.parse().map(NodeValue::Int);
+        let value = small.or_else(|_| text.parse().map(NodeValue::UInt));
+        return Some(value.map_err(|_| NoNumber::OutOfRange));
+    }
+    if !is_float(unsigned) {
         return None;
     }
-    text.parse::<f64>().ok().filter(|value| value.is_finite()).map(NodeValue::Float)
+    let value = text.parse::<f64>().ok()?;
+    Some(if value.is_finite() { Ok(NodeValue::Float(value)) } else { Err(NoNumber::OutOfRange) })
 }
 
-fn radix(digits: &str, radix: u32) -> Option<NodeValue> {
-    if digits.starts_with('+') {
+fn radix(digits: &str, radix: u32) -> Option<Result<NodeValue, NoNumber>> {
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         return None;
     }
-    let value = u64::from_str_radix(digits, radix).ok()?;
-    Some(i64::try_from(value).map_or(NodeValue::UInt(value), NodeValue::Int))
+    let value = u64::from_str_radix(digits, radix).map_err(|_| NoNumber::OutOfRange);
+    Some(value.map(|value| i64::try_from(value).map_or(NodeValue::UInt(value), NodeValue::Int)))
 }
 
 /// `(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
@@ -82,14 +95,15 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &str) {
         let shown = match resolve(text) {
-            None => "no JSON".to_owned(),
-            Some(NodeValue::Null) => "null".to_owned(),
-            Some(NodeValue::Bool(value)) => format!("bool {value}"),
-            Some(NodeValue::Int(value)) => format!("int {value}"),
-            Some(NodeValue::UInt(value)) => format!("uint {value}"),
-            Some(NodeValue::Float(value)) => format!("float {value:?}"),
-            Some(NodeValue::Text(_)) => "text".to_owned(),
-            Some(other) => format!("{other:?}"),
+            Err(NoNumber::NotFinite) => "no JSON".to_owned(),
+            Err(NoNumber::OutOfRange) => "out of range".to_owned(),
+            Ok(NodeValue::Null) => "null".to_owned(),
+            Ok(NodeValue::Bool(value)) => format!("bool {value}"),
+            Ok(NodeValue::Int(value)) => format!("int {value}"),
+            Ok(NodeValue::UInt(value)) => format!("uint {value}"),
+            Ok(NodeValue::Float(value)) => format!("float {value:?}"),
+            Ok(NodeValue::Text(_)) => "text".to_owned(),
+            Ok(other) => format!("{other:?}"),
         };
         assert_eq!(shown, expected, "{text}");
     }
@@ -110,11 +124,13 @@ mod tests {
         check("1.5",      "float 1.5");       check("1.",       "float 1.0");
         check(".5",       "float 0.5");       check(".",        "text");
         check("1e3",      "float 1000.0");    check("1e",       "text");
-        check("-.5E-1",   "float -0.05");     check("1e999",    "text");
+        check("-.5E-1",   "float -0.05");     check("1e999",    "out of range");
         check(".inf",     "no JSON");         check("-.INF",    "no JSON");
         check(".nan",     "no JSON");         check("-.nan",    "text");
         check("18446744073709551615", "uint 18446744073709551615");
-        check("99999999999999999999", "float 1e20");
+        check("18446744073709551616", "out of range");
+        check("-9223372036854775809", "out of range");
+        check("0x10000000000000000",  "out of range");
         check("2026-12-24",           "text");
         check("2026-12-24T18:00:00Z", "text");
         check("12:30:45", "text");            check("1.2.3",    "text");

@@ -269,8 +269,25 @@ pub(super) fn quote_help(text: &str, start: usize) -> String {
 fn line_value(text: &str, start: usize) -> Span {
     let start = text.floor_char_boundary(start);
     let line = text[start..].lines().next().unwrap_or_default();
-    let value = line.split(" #").next().unwrap_or_default().trim_end();
+    let value = up_to_bracket(line.split(" #").next().unwrap_or_default()).trim_end();
     Span { start: to_u32(start), end: to_u32(start + value.len()) }
+}
+
+/// A value as far as it goes when it stands in brackets: up to the one that closes them, or to the
+/// comma before the next one.
+fn up_to_bracket(line: &str) -> &str {
+    let mut depth = 0;
+    let mut comma = None;
+    for (at, c) in line.char_indices() {
+        match c {
+            '{' | '[' => depth += 1,
+            '}' | ']' if depth == 0 => return &line[..comma.unwrap_or(at)],
+            '}' | ']' => depth -= 1,
+            ',' if depth == 0 && line[at..].starts_with(", ") => comma = comma.or(Some(at)),
+            _ => {}
+        }
+    }
+    line
 }
 
 fn line_rest(text: &str, span: Span) -> &str {

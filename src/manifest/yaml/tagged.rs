@@ -8,10 +8,13 @@ use super::{
     compose::{Composer, Stop},
     fault::Fault,
     node::NodeValue,
-    scalar,
+    scalar::{self, NoNumber},
     syntax::{self, to_u32},
 };
 use crate::manifest::{code::Code, problem::Span};
+
+/// Most characters of a number that a message repeats.
+const SHOWN_MAX: usize = 40;
 
 impl<'a> Composer<'a> {
     pub(super) fn scalar(
@@ -29,22 +32,20 @@ impl<'a> Composer<'a> {
             }
             Some(tag) => tag.core_suffix().unwrap_or("unknown"),
         };
-        let resolved = if span.is_empty() { Some(NodeValue::Null) } else { scalar::resolve(&text) };
+        let resolved = if span.is_empty() { Ok(NodeValue::Null) } else { scalar::resolve(&text) };
         let fits = match (kind, &resolved) {
             ("str", _) => return NodeValue::Text(text.into_owned()),
-            ("", Some(_))
-            | ("null", Some(NodeValue::Null))
-            | ("bool", Some(NodeValue::Bool(_)))
-            | ("int", Some(NodeValue::Int(_) | NodeValue::UInt(_)))
-            | ("float", Some(NodeValue::Float(_) | NodeValue::Int(_) | NodeValue::UInt(_))) => true,
+            ("", Ok(_))
+            | ("null", Ok(NodeValue::Null))
+            | ("bool", Ok(NodeValue::Bool(_)))
+            | ("int", Ok(NodeValue::Int(_) | NodeValue::UInt(_)))
+            | ("float", Ok(NodeValue::Float(_) | NodeValue::Int(_) | NodeValue::UInt(_))) => true,
             _ => false,
         };
         match resolved {
-            Some(value) if fits => value,
-            None if kind.is_empty() => {
-                let fault =
-                    Fault::new(Code::YamlFeature, span, format!("`{text}` is no number that JSON has"));
-                self.report(fault.label("not finite").help(format!("quote it: \"{text}\"")));
+            Ok(value) if fits => value,
+            Err(why) if matches!(kind, "" | "int" | "float") => {
+                self.report_at(span, |_| no_number(&text, why, span));
                 NodeValue::Text(text.into_owned())
             }
             _ => {
@@ -93,5 +94,26 @@ impl<'a> Composer<'a> {
             Some(kind) => self.report(self.tag_fault(kind.unwrap_or("unknown"), span)),
         }
         Ok(())
+    }
+}
+
+fn no_number(text: &str, why: NoNumber, span: Span) -> Fault {
+    let shown: String = text.chars().take(SHOWN_MAX).collect();
+    match why {
+        NoNumber::NotFinite => {
+            Fault::new(Code::YamlFeature, span, format!("`{shown}` is no number that JSON has"))
+                .label("not finite")
+                .help("write a finite number; if a text is meant, put it in quotes")
+        }
+        NoNumber::OutOfRange => {
+            let range = if text.contains(['.', 'e', 'E']) && !text.starts_with("0x") {
+                format!("numbers go up to {:e}", f64::MAX)
+            } else {
+                format!("whole numbers go from {} to {}", i64::MIN, u64::MAX)
+            };
+            Fault::new(Code::OutOfRange, span, format!("the number `{shown}` is out of range"))
+                .label("too large to be held")
+                .help(format!("{range}; if a text is meant, put it in quotes"))
+        }
     }
 }
