@@ -25,7 +25,8 @@ fn codes(text: &str, ledger: LedgerKind) -> BTreeSet<Code> {
     let tiers = Tiers { configured: vec![Tier::InProcess, Tier::Queue], ledger };
     let now = "2026-11-24T00:00:00Z".parse().unwrap();
     let files = [Arc::new(file)];
-    let tree = Loader::new(tiers, 1).load(&Input { files: &files, unreadable: &[], prefix: "", now });
+    let tree =
+        Loader::new(tiers, 1).load(&Input { files: &files, above: &[], unreadable: &[], prefix: "", now });
     for problem in &tree.problems {
         assert!(!problem.message.is_empty() && problem.help.is_some(), "{text}: {problem:?}");
     }

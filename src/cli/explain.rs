@@ -44,7 +44,7 @@ impl Explain {
         let settings = settings()?;
         let view = tree::load(&settings)?;
         let job = view.job(&self.subject)?;
-        let spec = effective(&job.spec);
+        let spec = effective(&job.spec, &job.traits);
         let provenance = provenance(&view, job, &spec);
         let schedule = compiled(&job.spec)?;
         let (_, zone) = zone(&job.spec);

@@ -73,7 +73,9 @@ pub(super) fn load_with(
     let mut loader = loader(settings);
     let unreadable: Vec<(String, String)> =
         scan.unreadable.into_iter().map(|one| (one.path, one.reason)).collect();
-    let tree = loader.load(&Input { files: &files, unreadable: &unreadable, prefix: &prefix, now });
+    let above: Vec<Arc<ManifestFile>> = Vec::new();
+    let tree =
+        loader.load(&Input { files: &files, above: &above, unreadable: &unreadable, prefix: &prefix, now });
     Ok(View { tree, files, loader, prefix })
 }
 
@@ -91,7 +93,8 @@ pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<M
     files.extend(read_files(&defaults));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut loader = loader(settings);
-    let tree = loader.load(&Input { files: &files, unreadable: &[], prefix: "", now: clock::now() });
+    let tree =
+        loader.load(&Input { files: &files, above: &[], unreadable: &[], prefix: "", now: clock::now() });
     View { tree, files, loader, prefix: String::new() }
 }
 

@@ -210,8 +210,13 @@ impl Follow {
     fn load(&mut self, scan: &Scan) {
         let unreadable: Vec<(String, String)> =
             scan.unreadable.iter().map(|one| (one.path.clone(), one.reason.clone())).collect();
-        let input =
-            Input { files: &scan.files, unreadable: &unreadable, prefix: &self.prefix, now: clock::now() };
+        let input = Input {
+            files: &scan.files,
+            above: &[],
+            unreadable: &unreadable,
+            prefix: &self.prefix,
+            now: clock::now(),
+        };
         let loader = &mut self.loader;
         let tree = tokio::task::block_in_place(|| loader.load(&input));
         self.log(&tree);
@@ -257,9 +262,10 @@ impl Follow {
         tree.broken
             .iter()
             .map(|name| {
-                let problem = tree.problems.iter().find(|problem| {
-                    problem.job.as_ref() == Some(name) && problem.severity == Severity::Error
-                });
+                let problem = tree
+                    .problems
+                    .iter()
+                    .find(|problem| problem.concerns(name) && problem.severity == Severity::Error);
                 let message = problem.map_or_else(
                     || "its file, or the defaults above it, cannot be used".to_owned(),
                     one_line,

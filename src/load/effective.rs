@@ -2,14 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::manifest::{
-    spec::{Action, HttpSpec, RetrySpec, ScheduleSpec, SecretSource, Spec, TriggerSpec},
-    text::format_duration,
+use crate::{
+    manifest::{
+        spec::{Action, HttpSpec, RetrySpec, ScheduleSpec, SecretSource, Spec, TriggerSpec},
+        text::format_duration,
+    },
+    tier::Traits,
 };
 
-/// The spec as a manifest that says everything. A schedule with one entry is one mapping.
+/// The spec as a manifest that says everything, what is derived included. A schedule with one entry
+/// is one mapping.
 #[must_use]
-pub fn effective(spec: &Spec) -> Value {
+pub fn effective(spec: &Spec, traits: &Traits) -> Value {
     let mut out = Map::new();
     out.insert("name".to_owned(), json!(spec.name));
     put(&mut out, "description", spec.description.as_ref().map(|text| json!(text)));
@@ -20,10 +24,20 @@ pub fn effective(spec: &Spec) -> Value {
     put(&mut out, "schedule", schedule);
     out.insert("run".to_owned(), run(spec));
     put(&mut out, "params", (!spec.params.is_empty()).then(|| json!(spec.params)));
-    out.insert("characteristics".to_owned(), json!(spec.characteristics));
+    out.insert("characteristics".to_owned(), characteristics(traits));
     put(&mut out, "tier", spec.tier.map(|tier| json!(tier)));
     out.insert("policy".to_owned(), policy(spec));
     Value::Object(out)
+}
+
+fn characteristics(traits: &Traits) -> Value {
+    json!({
+        "visibility": traits.visibility,
+        "durability": traits.durability,
+        "infrastructure": traits.infrastructure,
+        "frequency": traits.frequency,
+        "complexity": traits.complexity,
+    })
 }
 
 fn put(map: &mut Map<String, Value>, key: &str, value: Option<Value>) {

@@ -7,12 +7,13 @@ use std::{
 
 use crate::{
     manifest::{
+        characteristics::Tier,
         digest::Digest,
         name::JobName,
         problem::{Problem, Severity, Span},
         spec::Spec,
     },
-    tier::Classified,
+    tier::{Classified, Considered, RuleId, Traits},
 };
 
 /// What a tree of manifests holds: jobs that can run, and all that is wrong.
@@ -22,6 +23,8 @@ pub struct Tree {
     pub jobs: BTreeMap<JobName, Arc<Loaded>>,
     /// Jobs whose manifest is there and cannot be used.
     pub broken: BTreeSet<JobName>,
+    /// Those of `broken` that have no tier.
+    pub refused: BTreeMap<JobName, Arc<Refused>>,
     /// Files and directories that may hold jobs whose names cannot be told, sorted.
     pub obscured: Vec<String>,
     /// Everything that is wrong, sorted by place.
@@ -41,8 +44,21 @@ pub struct Loaded {
     pub digest: Digest,
     /// Where it is written.
     pub origin: Origin,
+    /// What the classifier read of it: each characteristic, stated or derived.
+    pub traits: Traits,
     /// Its tier, with the reasons.
     pub classified: Classified,
+}
+
+/// A job that no tier can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Where it is written.
+    pub origin: Origin,
+    /// The tier that the rules choose, and the rule.
+    pub rules_choose: (RuleId, Tier),
+    /// Every tier, lightest first, with what came of it.
+    pub considered: Vec<Considered>,
 }
 
 /// Where a job is written.
