@@ -82,6 +82,7 @@ impl Validate {
         let mut alone = Vec::new();
         let mut inside = Vec::new();
         for path in &self.paths {
+            let path = &tree::governed(path);
             if path.as_os_str() == "-" {
                 all.add(self.stdin(settings)?);
             } else if let Some(relative) = tree::relative(path, &settings.jobs).filter(|_| path.exists()) {
@@ -143,10 +144,10 @@ impl Validate {
 
 /// What concerns paths in the tree.
 fn within(view: View, paths: &[String]) -> Findings {
-    let inside = |path: &str| {
-        let path = Path::new(path);
-        paths.iter().any(|wanted| wanted.is_empty() || path.starts_with(wanted))
-    };
+    // Who changes defaults wants to know what becomes of the jobs under them.
+    let governed = |path| tree::directory_of_defaults(path).unwrap_or(path);
+    let wanted: Vec<&Path> = paths.iter().map(|path| governed(Path::new(path))).collect();
+    let inside = |path: &str| wanted.iter().any(|wanted| Path::new(path).starts_with(wanted));
     let files = view.files.iter().filter(|file| inside(&file.path)).count();
     let jobs = view.tree.jobs.values().filter(|job| inside(&job.origin.path)).count();
     let prefix = view.prefix;

@@ -1,7 +1,7 @@
 //! The loader: keeps what it knows of unchanged files.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     manifest::{
         code::Code,
-        defaults::DEFAULTS_FILE,
+        defaults::{DEFAULTS_FILE, DEFAULTS_FILE_SHORT},
         file::{Content, ManifestFile},
         name::JobName,
         parse::{Document, Parsed, Shapes, parse},
@@ -26,9 +26,6 @@ use crate::{
     },
     tier::Tiers,
 };
-
-/// The other spelling of [`DEFAULTS_FILE`].
-const DEFAULTS_FILE_SHORT: &str = "_defaults.yml";
 
 /// Files below this many are not worth a thread of their own.
 const FILES_PER_THREAD_MIN: usize = 64;
@@ -104,8 +101,11 @@ impl Loader {
         let mut tree = Tree { files: input.files.len(), ..Tree::default() };
         let (defaults, manifests): (Vec<_>, Vec<_>) =
             input.files.iter().partition(|file| is_defaults(&file.path));
-        let above: Vec<Own> = input.above.iter().map(|file| self.defaults_of(file, "", &mut tree)).collect();
-        let own = self.load_defaults(&defaults, input.prefix, &mut tree);
+        let above: Vec<&Arc<ManifestFile>> = input.above.iter().collect();
+        let above: Vec<Own> =
+            self.load_defaults(&above, "", &mut tree).into_iter().map(|(_, own)| own).collect();
+        let own: BTreeMap<String, Own> =
+            self.load_defaults(&defaults, input.prefix, &mut tree).into_iter().collect();
         let mut directories = Directories::new(&own, &above);
         let wanted: Vec<(&Arc<ManifestFile>, Directory)> = manifests
             .iter()
@@ -183,24 +183,24 @@ impl Loader {
         known.own.clone()
     }
 
+    /// Each directory's own defaults, in the order of the files.
     fn load_defaults(
         &mut self,
         files: &[&Arc<ManifestFile>],
         prefix: &str,
         tree: &mut Tree,
-    ) -> BTreeMap<String, Own> {
-        let mut all: BTreeMap<String, Own> = BTreeMap::new();
+    ) -> Vec<(String, Own)> {
+        let mut all: Vec<(String, Own)> = Vec::new();
         for file in files {
             let own = self.defaults_of(file, prefix, tree);
-            let directory = parent(&file.path).to_owned();
-            match all.entry(directory) {
-                Entry::Vacant(vacant) => {
-                    vacant.insert(own);
-                }
-                Entry::Occupied(mut first) => {
+            let directory = parent(&file.path);
+            // Of one directory they stand side by side.
+            match all.last_mut().filter(|(last, _)| last == directory) {
+                None => all.push((directory.to_owned(), own)),
+                Some((_, first)) => {
                     let error = second_defaults(file, prefix);
                     tree.problems.push(error.clone());
-                    *first.get_mut() = flawed(vec![error]);
+                    *first = flawed(vec![error]);
                 }
             }
         }

@@ -200,9 +200,9 @@ pub fn page(code: Code) -> Page {
             "run: {command: [echo, hi], secrets: {TOKEN: {env: TOKEN}}}\n",
         ),
         Code::PinImpossible => (
-            "The manifest pins a tier that cannot do what the job needs: a distributed job cannot run inside the daemon.",
+            "The manifest pins a tier that cannot do what the job needs: a distributed job cannot run inside the daemon. To keep it distributed, take the pin out: the rules choose a tier whose workers run elsewhere. To keep the pin, let the job be `local`.",
             "tier: in-process\ncharacteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",
-            "tier: in-process\nrun: {command: [echo, hi]}\n",
+            "characteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",
         ),
         Code::UserFacingOften => (
             "A user-facing job fires more often than once a minute: more than a person can watch.",
@@ -220,7 +220,7 @@ pub fn page(code: Code) -> Page {
             "schedule: {every: 10m}\ncharacteristics: {infrastructure: distributed}\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
         ),
         Code::NeedsLedger => (
-            "A persistent job is in-process, and the ledger is in memory (`ledger: memory`): what it must remember would be forgotten.",
+            "A persistent job is pinned in-process, and the ledger is in memory (`ledger: memory`): what it must remember would be forgotten. With the ledger on disk the job runs, and `tintal explain` says that it is as durable as that.",
             "tier: in-process\ncharacteristics: {durability: persistent}\nrun: {command: [echo, hi]}\n",
             "tier: in-process\nrun: {command: [echo, hi]}\n",
         ),
