@@ -28,3 +28,6 @@ pub mod provenance;
 
 pub use loader::{Input, Loader};
 pub use tree::{Loaded, Origin, Refused, Tree};
+
+#[cfg(test)]
+mod tests;
