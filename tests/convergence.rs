@@ -261,7 +261,7 @@ fn load(loader: &mut Loader, files: &Files, rest: Rest) -> Desired {
         })
         .collect();
     let now: Timestamp = "2026-11-24T00:00:00Z".parse().unwrap();
-    let tree = loader.load(&Input { files: &files, unreadable: &[], prefix: "", now });
+    let tree = loader.load(&Input { files: &files, above: &[], unreadable: &[], prefix: "", now });
     desired(&tree, Scanned { tree: [0; 32], rest })
 }
 

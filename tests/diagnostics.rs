@@ -26,7 +26,7 @@ fn load(text: &str, ledger: LedgerKind) -> Tree {
     let tiers = Tiers { configured: vec![Tier::InProcess, Tier::Queue], ledger };
     let now = "2026-11-24T00:00:00Z".parse().unwrap();
     let files = [Arc::new(file)];
-    Loader::new(tiers, 1).load(&Input { files: &files, unreadable: &[], prefix: "", now })
+    Loader::new(tiers, 1).load(&Input { files: &files, above: &[], unreadable: &[], prefix: "", now })
 }
 
 /// The codes that a manifest has.

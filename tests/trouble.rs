@@ -7,7 +7,6 @@ mod common;
 use std::{
     fs,
     path::PathBuf,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -76,7 +75,10 @@ fn outcomes(tree: &Tree, job: &str) -> Vec<String> {
 /// F23: neither what was left of the daemon before nor `@reboot` begins once the end is asked for.
 #[test]
 fn a_daemon_that_is_stopped_before_its_first_pass_starts_nothing() {
-    let left = by_hand("echo x >> runs; [ $TINTAL_ATTEMPT != 1 ] || exec sleep 600", "retry: {max_attempts: 3, initial: 1ms}");
+    let left = by_hand(
+        "echo x >> runs; [ $TINTAL_ATTEMPT != 1 ] || exec sleep 600",
+        "retry: {max_attempts: 3, initial: 1ms}",
+    );
     let tree = Tree::with(&[("jobs.d/left.yaml", &left)]);
     let daemon = tree.serve(&[]);
     tree.ok(&["trigger", "left"]);
@@ -102,7 +104,10 @@ fn a_run_whose_last_attempt_had_ended_is_not_run_again_after_a_crash() {
     let tree = Tree::with(&[
         ("jobs.d/good.yaml", &by_hand("echo x >> good", "retry: {max_attempts: 3, initial: 1ms}")),
         ("jobs.d/bad.yaml", &by_hand("echo x >> bad; exit 1", "retry: {max_attempts: 2, initial: 1ms}")),
-        ("jobs.d/long.yaml", &by_hand("echo x >> long; exec sleep 600", "retry: {max_attempts: 3, initial: 1ms}")),
+        (
+            "jobs.d/long.yaml",
+            &by_hand("echo x >> long; exec sleep 600", "retry: {max_attempts: 3, initial: 1ms}"),
+        ),
     ]);
     let daemon = tree.serve(&[]);
     for job in ["good", "bad", "long"] {
@@ -192,8 +197,7 @@ fn a_daemon_that_is_stopped_while_it_fires_leaves_nothing_behind() {
     }
     let open: i64 =
         ledger(&tree).query_row("SELECT count(*) FROM run WHERE open = 1", [], |row| row.get(0)).unwrap();
-    let started: i64 =
-        ledger(&tree).query_row("SELECT count(*) FROM attempt", [], |row| row.get(0)).unwrap();
+    let started: i64 = ledger(&tree).query_row("SELECT count(*) FROM attempt", [], |row| row.get(0)).unwrap();
     assert_eq!((open, usize::try_from(started).unwrap()), (0, lines(&tree, "runs")));
 }
 
@@ -208,7 +212,8 @@ fn an_edit_loses_nothing_that_was_missed_before_it() {
     let daemon = tree.serve(&[]);
     wait_for_line(&tree, "runs");
     let runs = tree.wait_for_runs("a", 1);
-    let reasons: Vec<&str> = tree.runs("a").iter().map(|run| if run["decision"] == "run" { "run" } else { "missed" }).collect();
+    let reasons: Vec<&str> =
+        tree.runs("a").iter().map(|run| if run["decision"] == "run" { "run" } else { "missed" }).collect();
     assert_eq!((runs.len(), reasons), (1, vec!["run", "missed"]));
     assert_eq!(tree.runs("a")[1]["count"], 2);
     assert_eq!(daemon.stop(), Some(0));
@@ -259,7 +264,10 @@ fn an_edit_loses_nothing_that_waits_for_its_jitter() {
 fn a_ledger_that_cannot_be_written_is_told_and_does_not_hold_up_the_end() {
     let tree = Tree::with(&[
         ("jobs.d/tick.yaml", "schedule: {every: 1s}\nrun: {command: [\"true\"]}\n"),
-        ("jobs.d/slow.yaml", &by_hand("echo x >> slow; while [ -e hold ]; do sleep 0.05; done", "kill_grace: 1s")),
+        (
+            "jobs.d/slow.yaml",
+            &by_hand("echo x >> slow; while [ -e hold ]; do sleep 0.05; done", "kill_grace: 1s"),
+        ),
     ]);
     tree.write("hold", "");
     let daemon = tree.serve(&[]);
@@ -280,7 +288,10 @@ fn a_ledger_that_cannot_be_written_is_told_and_does_not_hold_up_the_end() {
     // Space is back: the run ends with its attempt, and jobs fire.
     allow_writes(&tree);
     let runs = tree.wait_for_runs("slow", 1);
-    assert_eq!((&runs[0]["outcome"], &runs[0]["attempts"][0]["outcome"]), (&"success".into(), &"success".into()));
+    assert_eq!(
+        (&runs[0]["outcome"], &runs[0]["attempts"][0]["outcome"]),
+        (&"success".into(), &"success".into())
+    );
     wait_for("status is clean", || (tree.run(&["status"]).code == Some(0)).then_some(()));
     // Full again, and the end is asked for.
     tree.write("hold", "");
@@ -298,7 +309,8 @@ fn a_ledger_that_cannot_be_written_is_told_and_does_not_hold_up_the_end() {
 /// F20.
 #[test]
 fn a_start_of_the_machine_is_decided_by_the_first_daemon_and_by_no_later_one() {
-    let at_boot = |file: &str| format!("schedule: {{cron: \"@reboot\"}}\nrun: {{shell: \"echo x >> {file}\"}}\n");
+    let at_boot =
+        |file: &str| format!("schedule: {{cron: \"@reboot\"}}\nrun: {{shell: \"echo x >> {file}\"}}\n");
     let tree = Tree::with(&[("jobs.d/a.yaml", &at_boot("a"))]);
     let daemon = tree.serve(&[]);
     wait_for_line(&tree, "a");
@@ -312,7 +324,9 @@ fn a_start_of_the_machine_is_decided_by_the_first_daemon_and_by_no_later_one() {
     // The next start of the machine finds one of them paused.
     tree.ok(&["pause", "a"]);
     assert_eq!(daemon.stop(), Some(0));
-    ledger(&tree).execute_batch("UPDATE meta SET value = 'before'; UPDATE boot SET boot_id = 'before'").unwrap();
+    ledger(&tree)
+        .execute_batch("UPDATE meta SET value = 'before'; UPDATE boot SET boot_id = 'before'")
+        .unwrap();
     let daemon = tree.serve(&[]);
     wait_for_line(&tree, "late");
     wait_for("the skip", || (outcomes(&tree, "a")[0] == "paused").then_some(()));

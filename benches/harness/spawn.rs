@@ -139,7 +139,8 @@ pub fn spec(text: &str) -> Arc<Spec> {
         content: Content::Text(text.into()),
     };
     let files = [Arc::new(file)];
-    let input = Input { files: &files, unreadable: &[], prefix: "", now: jiff::Timestamp::UNIX_EPOCH };
+    let input =
+        Input { files: &files, above: &[], unreadable: &[], prefix: "", now: jiff::Timestamp::UNIX_EPOCH };
     let tree = Loader::new(tiers, 1).load(&input);
     assert!(tree.problems.is_empty(), "{:?}", tree.problems);
     Arc::clone(&tree.jobs.into_values().next().unwrap().spec)

@@ -1,10 +1,14 @@
 //! `tintal explain`: a job as it is understood, or the page of a code.
 
+mod broken;
+mod code;
+
 use std::{collections::BTreeMap, fmt::Write as _, io::Write as _, sync::Arc};
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use self::broken::Broken;
 use super::{
     Exit, Failure, console,
     next::{compiled, told, zone},
@@ -14,7 +18,8 @@ use crate::{
     config::Settings,
     engine::clock,
     load::{Loaded, effective::effective, provenance::Provenance},
-    manifest::{code::Code, file::ManifestFile, pages, yaml::node::escaped},
+    manifest::{code::Code, file::ManifestFile, name::JobName, pages, yaml::node::escaped},
+    tier::Considered,
 };
 
 /// Fires that are shown.
@@ -38,24 +43,44 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(self, settings: impl FnOnce() -> Result<Settings, Failure>) -> Result<Exit, Failure> {
         if let Some(code) = Code::parse(&self.subject) {
-            write!(console::out(), "{}", pages::text(code))?;
+            self.print(&code::document(code), || pages::text(code))?;
             return Ok(Exit::Clean);
         }
-        let settings = settings()?;
-        let view = tree::load(&settings)?;
+        let name = JobName::parse(&self.subject);
+        if let (Err(_), Some(no_code)) = (&name, code::missing(&self.subject)) {
+            return Err(no_code.into());
+        }
+        let view = tree::load(&settings()?)?;
+        let name = name?;
+        if view.tree.broken.contains(&name) {
+            let broken = Broken::of(&view, &name);
+            self.print(&broken.document(), || broken.text())?;
+            return Ok(Exit::Found);
+        }
+        if !view.tree.jobs.contains_key(&name)
+            && let Some(no_code) = code::missing(&self.subject)
+        {
+            return Err(no_code.into());
+        }
         let job = view.job(&self.subject)?;
-        let spec = effective(&job.spec);
+        let spec = effective(&job.spec, &job.traits);
         let provenance = provenance(&view, job, &spec);
         let schedule = compiled(&job.spec)?;
         let (_, zone) = zone(&job.spec);
-        let next: Vec<String> =
+        let times: Vec<String> =
             schedule.fires_after(clock::now()).take(FIRES).map(|fire| told(fire.time, &zone)).collect();
-        if self.json {
-            console::json(&document(&view, job, &spec, &provenance, &next))?;
-        } else {
-            write!(console::out(), "{}", text(&view, job, &spec, &provenance, &next))?;
-        }
+        let next = Next { times, at_boot: schedule.has_reboot() };
+        let document = document(&view, job, &spec, &provenance, &next);
+        self.print(&document, || text(&view, job, &spec, &provenance, &next))?;
         Ok(Exit::Clean)
+    }
+
+    fn print(&self, document: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self.json {
+            return Ok(console::json(document)?);
+        }
+        write!(console::out(), "{}", text())?;
+        Ok(())
     }
 }
 
@@ -82,7 +107,7 @@ fn document(
     job: &Loaded,
     spec: &Value,
     provenance: &BTreeMap<String, Provenance>,
-    next: &[String],
+    next: &Next,
 ) -> Value {
     let classified = &job.classified;
     let provenance: BTreeMap<&String, String> =
@@ -102,10 +127,10 @@ fn document(
         "warnings": classified.warnings.iter().map(|warning| json!({
             "code": warning.code.as_str(), "message": warning.message,
         })).collect::<Vec<_>>(),
-        "considered": classified.considered.iter().map(|each| json!({
-            "tier": each.tier, "verdict": each.verdict.as_str(), "why": each.why,
-        })).collect::<Vec<_>>(),
-        "next": next,
+        "considered": considered_document(&classified.considered),
+        "enabled": job.spec.enabled,
+        "next": next.times,
+        "at_boot": next.at_boot,
     })
 }
 
@@ -114,29 +139,58 @@ fn text(
     job: &Loaded,
     spec: &Value,
     provenance: &BTreeMap<String, Provenance>,
-    next: &[String],
+    next: &Next,
 ) -> String {
     let mut out = format!("# {}{}:{}\n", view.prefix, job.origin.path, job.origin.line);
     yaml(spec, "", 0, provenance, &mut out);
     let classified = &job.classified;
     let _ = writeln!(out, "\ntier      {} by rule {} ({})", classified.tier, classified.rule, classified.why);
-    for each in &classified.considered {
-        let _ = writeln!(out, "          {}: {}, {}", each.tier, each.verdict.as_str(), each.why);
-    }
+    considered_text(&classified.considered, &mut out);
     for warning in &classified.warnings {
         let _ = writeln!(out, "warning   {} ({}): {}", warning.id, warning.code, warning.message);
     }
     let _ = writeln!(out, "digest    {}", job.digest());
-    let _ = match next {
-        [] if job.spec.schedule.is_empty() => {
-            writeln!(out, "next      by hand only: `tintal trigger {}`", job.spec.name)
-        }
-        [] => writeln!(out, "next      no fire"),
-        next => next.iter().enumerate().try_for_each(|(index, time)| {
-            writeln!(out, "{}{time}", if index == 0 { "next      " } else { "          " })
-        }),
-    };
+    next.text(job, &mut out);
     out
+}
+
+/// When a job fires next.
+struct Next {
+    times: Vec<String>,
+    /// It fires once per start of the machine as well.
+    at_boot: bool,
+}
+
+impl Next {
+    fn text(&self, job: &Loaded, out: &mut String) {
+        let mut lines: Vec<String> = self.times.clone();
+        if self.at_boot {
+            lines.insert(0, "once per start of the machine".to_owned());
+        }
+        if !job.spec.enabled {
+            let would = if lines.is_empty() { "" } else { "; enabled it would fire:" };
+            lines.insert(0, format!("never: the job is disabled{would}"));
+        } else if job.spec.schedule.is_empty() {
+            lines.push(format!("by hand only: `tintal trigger {}`", job.spec.name));
+        } else if lines.is_empty() {
+            lines.push("no fire".to_owned());
+        }
+        for (index, line) in lines.iter().enumerate() {
+            let _ = writeln!(out, "{}{line}", if index == 0 { "next      " } else { "          " });
+        }
+    }
+}
+
+fn considered_text(considered: &[Considered], out: &mut String) {
+    for each in considered {
+        let _ = writeln!(out, "          {}: {}, {}", each.tier, each.verdict.as_str(), each.why);
+    }
+}
+
+fn considered_document(considered: &[Considered]) -> Vec<Value> {
+    let one =
+        |each: &Considered| json!({"tier": each.tier, "verdict": each.verdict.as_str(), "why": each.why});
+    considered.iter().map(one).collect()
 }
 
 /// The document as YAML, with where each value comes from at the end of its line.

@@ -71,7 +71,7 @@ fn from_manifests(settings: &Settings) -> Result<StatusView, Failure> {
         }
     });
     let broken = view.tree.broken.iter().map(|name| {
-        let problem = view.tree.problems.iter().find(|problem| problem.job.as_ref() == Some(name));
+        let problem = view.tree.problems.iter().find(|problem| problem.concerns(name));
         let condition = ConditionView {
             kind: "Degraded".to_owned(),
             status: true,

@@ -1,6 +1,7 @@
 //! Loads the tree for commands that look at it.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -8,17 +9,24 @@ use std::{
 
 use super::Failure;
 use crate::{
-    config::Settings,
+    config::{Settings, file::SETTINGS_FILE},
     engine::clock,
     load::{Input, Loaded, Loader, Tree},
     manifest::{
         characteristics::Tier,
+        defaults::{DEFAULTS_FILE, DEFAULTS_FILE_SHORT},
         file::{Content, ManifestFile},
         name::JobName,
     },
     source::{given::read_paths, scan::Scanner},
     tier::Tiers,
 };
+
+/// Names of files that hold defaults.
+const DEFAULTS_FILES: [&str; 2] = [DEFAULTS_FILE, DEFAULTS_FILE_SHORT];
+
+/// What a directory holds that no tree reaches out of.
+const ROOT_MARKS: [&str; 2] = [SETTINGS_FILE, ".git"];
 
 /// A tree with the files that it was loaded from.
 #[derive(Debug)]
@@ -76,26 +84,75 @@ pub(super) fn load_with(
     let mut loader = loader(settings);
     let unreadable: Vec<(String, String)> =
         scan.unreadable.into_iter().map(|one| (one.path, one.reason)).collect();
-    let tree = loader.load(&Input { files: &files, unreadable: &unreadable, prefix: &prefix, now });
+    // What the daemon serves stands by itself; another directory may be a part of a tree.
+    let above = if root == settings.jobs { Vec::new() } else { above(&root.join("..")) };
+    let above = read_files(&above);
+    let input = Input { files: &files, above: &above, unreadable: &unreadable, prefix: &prefix, now };
+    let tree = loader.load(&input);
     Ok(View { tree, files, loader, prefix, tree_hash })
 }
 
-/// Loads single files outside of the tree, each with the defaults of its own directory.
+/// Loads single files outside of the tree, each with the defaults that hold for it; what is wrong
+/// with other files is left out.
 pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<ManifestFile>) -> View {
     let mut files = read_files(paths);
     files.extend(given.map(Arc::new));
-    let mut defaults: Vec<PathBuf> = files
-        .iter()
-        .map(|file| Path::new(&file.path).with_file_name("_defaults.yaml"))
-        .filter(|path| path.is_file() && files.iter().all(|file| Path::new(&file.path) != *path))
-        .collect();
-    defaults.sort();
-    defaults.dedup();
-    files.extend(read_files(&defaults));
     files.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut alike: BTreeMap<Vec<PathBuf>, Vec<Arc<ManifestFile>>> = BTreeMap::new();
+    for file in &files {
+        let directory = Path::new(&file.path).parent().unwrap_or(Path::new(""));
+        alike.entry(above(directory)).or_default().push(Arc::clone(file));
+    }
     let mut loader = loader(settings);
-    let tree = loader.load(&Input { files: &files, unreadable: &[], prefix: "", now: clock::now() });
-    View { tree, files, loader, prefix: String::new(), tree_hash: [0; 32] }
+    let mut all = Tree::default();
+    for (above, files) in alike {
+        let above = read_files(&above);
+        let input = Input { files: &files, above: &above, unreadable: &[], prefix: "", now: clock::now() };
+        let tree = loader.load(&input);
+        let concerns = |path: &str| files.iter().any(|file| file.path == path);
+        all.problems.extend(tree.problems.into_iter().filter(|problem| {
+            concerns(&problem.primary.place.source.path)
+                || problem.related.iter().any(|label| concerns(&label.place.source.path))
+        }));
+        all.jobs.extend(tree.jobs);
+        all.broken.extend(tree.broken);
+        all.files += tree.files;
+    }
+    View { tree: all, files, loader, prefix: String::new(), tree_hash: [0; 32] }
+}
+
+/// What a path is about: a file of defaults that is there governs its directory, anything else
+/// itself.
+pub(super) fn governed(path: &Path) -> PathBuf {
+    match directory_of_defaults(path).filter(|_| path.exists()) {
+        Some(directory) if directory.as_os_str().is_empty() => PathBuf::from("."),
+        Some(directory) => directory.to_owned(),
+        None => path.to_owned(),
+    }
+}
+
+/// The directory that a file of defaults is for; none for any other file.
+pub(super) fn directory_of_defaults(path: &Path) -> Option<&Path> {
+    let name = path.file_name()?.to_str()?;
+    DEFAULTS_FILES.contains(&name).then(|| path.parent()).flatten()
+}
+
+/// The files of defaults in a directory and those that it lies in, outermost first. A directory with
+/// settings or a repository in it is the last one that is looked into.
+fn above(directory: &Path) -> Vec<PathBuf> {
+    let given = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let Ok(absolute) = fs::canonicalize(given) else { return Vec::new() };
+    let here = env::current_dir().and_then(fs::canonicalize).ok().filter(|_| given.is_relative());
+    let mut found: Vec<Vec<PathBuf>> = Vec::new();
+    for directory in absolute.ancestors() {
+        let shown = here.as_ref().and_then(|here| directory.strip_prefix(here).ok()).unwrap_or(directory);
+        let files = DEFAULTS_FILES.iter().map(|name| shown.join(name));
+        found.push(files.filter(|path| path.symlink_metadata().is_ok()).collect());
+        if ROOT_MARKS.iter().any(|mark| directory.join(mark).exists()) {
+            break;
+        }
+    }
+    found.into_iter().rev().flatten().collect()
 }
 
 /// Reads files by name; what is not there is a file that cannot be read.

@@ -118,7 +118,8 @@ impl Validate {
         let mut replaced = None;
         for path in &self.paths {
             let stdin = if is_stdin(path) { Some(read_stdin()?) } else { None };
-            let path = stdin.as_ref().map_or(path.as_path(), |_| self.stdin_path());
+            let path = stdin.as_ref().map_or_else(|| tree::governed(path), |_| self.stdin_path().to_owned());
+            let path = path.as_path();
             let is_there = if stdin.is_some() { settings.jobs.is_dir() } else { path.exists() };
             let relative = tree::relative(path, &settings.jobs).filter(|_| is_there);
             match (relative, stdin) {
@@ -190,10 +191,10 @@ fn is_stdin(path: &Path) -> bool {
 
 /// What concerns paths in the tree.
 fn within(view: View, paths: &[String]) -> Findings {
-    let inside = |path: &str| {
-        let path = Path::new(path);
-        paths.iter().any(|wanted| wanted.is_empty() || path.starts_with(wanted))
-    };
+    // Who changes defaults wants to know what becomes of the jobs under them.
+    let governed = |path| tree::directory_of_defaults(path).unwrap_or(path);
+    let wanted: Vec<&Path> = paths.iter().map(|path| governed(Path::new(path))).collect();
+    let inside = |path: &str| wanted.iter().any(|wanted| Path::new(path).starts_with(wanted));
     let files = view.files.iter().filter(|file| inside(&file.path)).count();
     let jobs = view.tree.jobs.values().filter(|job| inside(&job.origin.path)).count();
     let prefix = view.prefix;

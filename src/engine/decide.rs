@@ -80,13 +80,7 @@ impl Decider {
         found.into_iter().filter_map(|found| self.candidate(job, found, now, missed)).collect()
     }
 
-    fn candidate(
-        &self,
-        job: &Arc<LiveJob>,
-        found: Found,
-        now: Timestamp,
-        missed: Skip,
-    ) -> Option<Candidate> {
+    fn candidate(&self, job: &Arc<LiveJob>, found: Found, now: Timestamp, missed: Skip) -> Option<Candidate> {
         let name = &job.spec.name;
         let skip = match found {
             Found::Fire(fire_time) => return self.fire(job, fire_time, now),

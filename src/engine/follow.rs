@@ -238,8 +238,13 @@ impl Follow {
     fn load(&mut self, scan: &Scan, rest: Rest) {
         let unreadable: Vec<(String, String)> =
             scan.unreadable.iter().map(|one| (one.path.clone(), one.reason.clone())).collect();
-        let input =
-            Input { files: &scan.files, unreadable: &unreadable, prefix: &self.prefix, now: clock::now() };
+        let input = Input {
+            files: &scan.files,
+            above: &[],
+            unreadable: &unreadable,
+            prefix: &self.prefix,
+            now: clock::now(),
+        };
         let loader = &mut self.loader;
         let tree = tokio::task::block_in_place(|| loader.load(&input));
         self.log(&tree);
@@ -289,7 +294,7 @@ impl Follow {
                 let mut errors = tree.problems.iter().filter(|problem| problem.severity == Severity::Error);
                 let problem = errors.find(|problem| match &file {
                     Some(file) => problem.primary.place.source.path == *file,
-                    None => problem.job.as_ref() == Some(name),
+                    None => problem.concerns(name),
                 });
                 let message = problem.map_or_else(
                     || "its file, or the defaults above it, cannot be used".to_owned(),

@@ -41,8 +41,13 @@ fn spec(yaml: &str) -> Arc<Spec> {
     };
     let tiers = Tiers { configured: vec![Tier::InProcess], ledger: LedgerKind::File };
     let now = "2026-11-24T00:00:00Z".parse().unwrap();
-    let tree =
-        Loader::new(tiers, 1).load(&Input { files: &[Arc::new(file)], unreadable: &[], prefix: "", now });
+    let tree = Loader::new(tiers, 1).load(&Input {
+        files: &[Arc::new(file)],
+        above: &[],
+        unreadable: &[],
+        prefix: "",
+        now,
+    });
     let job = tree.jobs.into_values().next().unwrap_or_else(|| panic!("{:?}", tree.problems));
     Arc::clone(&job.spec)
 }

@@ -36,7 +36,11 @@ mod tests {
     use super::*;
     use crate::manifest::{
         name::JobName,
-        template::{Kind, Scope, Values, check, render},
+        template::{
+            Kind, Values,
+            check::{Scope, check},
+            render,
+        },
     };
 
     #[test]
@@ -52,6 +56,8 @@ mod tests {
             steps: BTreeMap::new(),
             secrets: BTreeMap::new(),
         };
+        let (params, labels) = (BTreeMap::new(), BTreeMap::new());
+        let scope = Scope { params: &params, labels: &labels, steps: &[], secrets: &[], open: &[] };
         for text in [
             "plain",
             "{{ x }}",
@@ -67,7 +73,7 @@ mod tests {
             "awk '{{print $1}}' endraw",
         ] {
             let literal = literal(text);
-            assert_eq!(check(&literal, &Scope::default()), [], "{literal}");
+            assert_eq!(check(&literal, &scope), [], "{literal}");
             for kind in [Kind::Plain, Kind::Shell] {
                 assert_eq!(render(&literal, kind, &values).unwrap(), text, "{literal}");
             }

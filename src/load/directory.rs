@@ -6,12 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use super::suppress::Ignores;
 use crate::manifest::{
     action::SecretRef,
     characteristics::Characteristics,
     defaults::{Defaults, DefaultsKind, RunDefaults, ScheduleDefaults},
     policy::{Policy, Retry},
-    problem::SourceText,
+    problem::{Problem, SourceText},
     schedule::Dst,
     yaml::Node,
 };
@@ -22,7 +23,18 @@ pub(super) struct Layer {
     pub(super) source: Arc<SourceText>,
     pub(super) node: Node,
     pub(super) defaults: Defaults,
+    /// The suppressions in it.
+    pub(super) ignores: Ignores,
     pub(super) hash: [u8; 32],
+}
+
+/// A file of defaults that cannot be used.
+#[derive(Debug)]
+pub(super) struct Flawed {
+    /// Over all that `errors` say.
+    pub(super) hash: [u8; 32],
+    /// What is wrong with it; at least one.
+    pub(super) errors: Vec<Problem>,
 }
 
 /// All defaults that hold in one directory.
@@ -31,18 +43,19 @@ pub(super) struct Directory {
     /// Nearest first.
     pub(super) layers: Vec<Arc<Layer>>,
     pub(super) merged: Arc<Defaults>,
-    /// Over the contents of all layers.
+    /// Over the contents of all layers, and what is wrong with those that cannot be used.
     pub(super) hash: [u8; 32],
-    /// Whether a layer cannot be used: then nothing under it can.
-    pub(super) broken: bool,
+    /// Layers that cannot be used: then nothing under them can.
+    pub(super) broken: Vec<Arc<Flawed>>,
 }
 
 /// The defaults file of a directory: usable or not.
-pub(super) type Own = Result<Arc<Layer>, ()>;
+pub(super) type Own = Result<Arc<Layer>, Arc<Flawed>>;
 
 /// The directories of a tree, looked up by path.
 #[derive(Debug)]
 pub(super) struct Directories<'a> {
+    above: Directory,
     own: &'a BTreeMap<String, Own>,
     known: HashMap<String, Directory>,
 }
@@ -53,19 +66,20 @@ pub(super) fn parent(path: &str) -> &str {
 }
 
 impl<'a> Directories<'a> {
-    /// `own` holds each directory's own file of defaults.
-    pub(super) fn new(own: &'a BTreeMap<String, Own>) -> Self {
-        Self { own, known: HashMap::new() }
+    /// `own` holds each directory's own file of defaults, `above` those of the directories that the
+    /// tree lies in, outermost first.
+    pub(super) fn new(own: &'a BTreeMap<String, Own>, above: &[Own]) -> Self {
+        let above = above.iter().fold(nothing(), |above, own| under(own, above));
+        Self { above, own, known: HashMap::new() }
     }
 
     /// What holds in a directory.
     pub(super) fn at(&mut self, path: &str) -> &Directory {
         if !self.known.contains_key(path) {
-            let above = if path.is_empty() { root() } else { self.at(parent(path)).clone() };
+            let above = if path.is_empty() { self.above.clone() } else { self.at(parent(path)).clone() };
             let here = match self.own.get(path) {
                 None => above,
-                Some(Err(())) => Directory { broken: true, ..above },
-                Some(Ok(layer)) => over(layer, above),
+                Some(own) => under(own, above),
             };
             self.known.insert(path.to_owned(), here);
         }
@@ -73,12 +87,8 @@ impl<'a> Directories<'a> {
     }
 }
 
-fn root() -> Directory {
-    Directory { layers: Vec::new(), merged: Arc::new(nothing()), hash: [0; 32], broken: false }
-}
-
-fn nothing() -> Defaults {
-    Defaults {
+fn nothing() -> Directory {
+    let merged = Defaults {
         kind: DefaultsKind::Defaults,
         labels: None,
         enabled: None,
@@ -88,12 +98,22 @@ fn nothing() -> Defaults {
         characteristics: None,
         tier: None,
         policy: None,
-    }
+    };
+    Directory { layers: Vec::new(), merged: Arc::new(merged), hash: [0; 32], broken: Vec::new() }
 }
 
-fn over(layer: &Arc<Layer>, above: Directory) -> Directory {
+/// A directory with a file of defaults of its own.
+fn under(own: &Own, mut above: Directory) -> Directory {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&above.hash);
+    let layer = match own {
+        Ok(layer) => layer,
+        Err(flawed) => {
+            hasher.update(&flawed.hash);
+            above.broken.push(Arc::clone(flawed));
+            return Directory { hash: *hasher.finalize().as_bytes(), ..above };
+        }
+    };
     hasher.update(&layer.hash);
     let mut layers = vec![Arc::clone(layer)];
     layers.extend(above.layers);

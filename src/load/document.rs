@@ -11,19 +11,24 @@ use super::{
     directory::Directory,
     fault::{Fault, Written, first_line},
     fill::{Form, fill},
-    meaning, past, placing, suppress,
-    tree::{Loaded, Origin},
+    meaning::{self, Given},
+    past, placing, rest,
+    suppress::{self, Used},
+    templates,
+    tree::{Loaded, Origin, Refused},
 };
 use crate::{
     manifest::{
         code::Code,
         job::Manifest,
         name::JobName,
-        parse::{Document, Parsed, Rest, Shapes, parse},
-        problem::{PROBLEMS_MAX, Problem, Severity, SourceText, Span, keep_first},
+        parse::{Document, Parsed, Shapes, parse},
+        problem::{PROBLEMS_MAX, Place, Problem, Severity, SourceText, Span, keep_first},
+        spec::Spec,
         yaml::{Node, NodeValue},
     },
-    tier::Tiers,
+    schedule::Schedule,
+    tier::{Classified, Refusal, Tiers, Traits},
 };
 
 /// One document of a file.
@@ -36,6 +41,8 @@ pub(super) struct Doc {
     pub(super) origin: Origin,
     /// The job, unless something is wrong with it.
     pub(super) job: Option<Arc<Loaded>>,
+    /// Of a job that no tier can take, what was considered.
+    pub(super) refused: Option<Arc<Refused>>,
     /// Warnings that hold once their time has passed.
     pub(super) past: Vec<(Timestamp, Problem)>,
 }
@@ -56,6 +63,8 @@ pub(super) struct FileDocs {
     pub(super) problems: Vec<Problem>,
     /// Whether there may be jobs in it whose names cannot be told.
     pub(super) obscured: bool,
+    /// The suppressions in the defaults above it that it made use of, by their file.
+    pub(super) used: Vec<(String, Used)>,
 }
 
 impl FileDocs {
@@ -78,10 +87,15 @@ pub(super) fn read(
     let (parsed, mut problems) = parse(source, shapes);
     let alone = parsed.len() == 1;
     let reading = Reading { path: path.into(), source, directory, tiers, stem: stem(path).filter(|_| alone) };
-    let docs: Vec<Doc> = parsed.iter().map(|one| reading.document(one, alone, &mut problems)).collect();
+    let mut docs: Vec<Doc> = parsed.iter().map(|one| reading.document(one, alone, &mut problems)).collect();
     let nodes: Vec<&Node> = parsed.iter().map(|one| &one.node).collect();
-    let mut docs = docs;
     suppress_past(&mut docs, &mut problems, &nodes, source);
+    let used = directory
+        .layers
+        .iter()
+        .map(|layer| (layer.source.path.clone(), layer.ignores.apply(&mut problems)))
+        .filter(|(_, used)| !used.is_empty())
+        .collect();
     keep_first(&mut problems);
     if let [Doc { name: Some(name), .. }] = docs.as_slice() {
         for problem in problems.iter_mut().filter(|problem| problem.job.is_none()) {
@@ -90,17 +104,36 @@ pub(super) fn read(
     }
     let obscured = parsed.is_empty() && !problems.iter().all(|problem| problem.code == Code::Empty)
         || docs.iter().any(|doc| doc.name.is_none());
-    FileDocs { docs, problems, obscured }
+    FileDocs { docs, problems, obscured, used }
 }
 
 /// What the reading of each document of a file shares.
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     path: Arc<str>,
-    source: &'a Arc<SourceText>,
-    directory: &'a Directory,
+    pub(super) source: &'a Arc<SourceText>,
+    pub(super) directory: &'a Directory,
     tiers: &'a Tiers,
     /// The name that the file gives its only document; not yet checked.
     stem: Option<&'a str>,
+}
+
+/// What came of a manifest with the right shape. All that is wrong with it is told beside it.
+pub(super) enum Judged {
+    /// It asks for a job, and there is a tier for it.
+    Placed {
+        /// The job.
+        spec: Spec,
+        /// Its triggers, compiled.
+        schedule: Schedule,
+        /// What the classifier read.
+        traits: Traits,
+        /// The tier.
+        classified: Classified,
+    },
+    /// It asks for a job that no tier can take.
+    Refused(Refusal),
+    /// A part of it has no meaning.
+    Meaningless,
 }
 
 impl Reading<'_> {
@@ -114,14 +147,16 @@ impl Reading<'_> {
         };
         let from_stem = || self.stem.and_then(|stem| JobName::parse(stem).ok());
         let naming = if parsed.names_itself() { Naming::Itself } else { Naming::File };
-        let broken = |name| Doc { name, naming, origin: origin.clone(), job: None, past: Vec::new() };
+        let broken =
+            |name| Doc { name, naming, origin: origin.clone(), job: None, refused: None, past: Vec::new() };
         let manifest = match &parsed.document {
             Ok(Document::Job(manifest)) => manifest,
             Ok(Document::Defaults(_)) => return broken(None),
             Err(document) => {
                 let name = document.name.clone().or_else(from_stem);
-                if let Some(rest) = &document.rest {
-                    problems.extend(self.rest(rest, name.as_ref(), &origin));
+                problems.extend(self.broken_defaults(name.as_ref(), start));
+                if let Some(rest) = document.rest.as_ref().filter(|_| self.directory.broken.is_empty()) {
+                    problems.extend(self.rest(rest, &parsed.node, name.as_ref()));
                 }
                 return broken(name);
             }
@@ -131,77 +166,84 @@ impl Reading<'_> {
             problems.push(written.problem(self.no_name(alone), None));
             return broken(None);
         };
-        if self.directory.broken {
-            // What the defaults would have said is not known. Their file has its own problem.
+        if !self.directory.broken.is_empty() {
+            // What the defaults would have said is not known.
+            problems.extend(self.broken_defaults(Some(&name), start));
             return broken(Some(name));
         }
-        let (job, faults) = self.job(&name, manifest, &parsed.node, &origin);
-        let mut passing = Vec::new();
+        let mut faults = Vec::new();
+        let judged = self.judge(&name, manifest, &parsed.node, &[], &mut faults);
+        let is_good = faults.iter().all(|fault| fault.code.severity() == Severity::Warning);
         for (count, fault) in faults.into_iter().enumerate() {
             problems.push(written.problem(placed_roughly(count, fault), Some(&name)));
         }
-        if let Some(job) = &job {
-            let warnings = past::warnings(&job.spec, form(&parsed.node));
-            passing.extend(
-                warnings.into_iter().map(|(time, fault)| (time, written.problem(fault, Some(&name)))),
-            );
+        let mut doc = broken(Some(name));
+        match judged {
+            Judged::Placed { spec, schedule, traits, classified } if is_good => {
+                let warnings = past::warnings(&spec, form(&parsed.node)).into_iter();
+                doc.past =
+                    warnings.map(|(time, fault)| (time, written.problem(fault, Some(&spec.name)))).collect();
+                let (spec, digest) = (Arc::new(spec), OnceLock::new());
+                doc.job = Some(Arc::new(Loaded { spec, schedule, origin, traits, classified, digest }));
+            }
+            Judged::Refused(Refusal { rules_choose, considered, .. }) => {
+                doc.refused = Some(Arc::new(Refused { origin, rules_choose, considered }));
+            }
+            Judged::Placed { .. } => {}
+            Judged::Meaningless => debug_assert!(!is_good, "what has no meaning has an error"),
         }
-        Doc { name: Some(name), naming, origin, job, past: passing }
+        doc
     }
 
-    fn job(
+    /// What is wrong with the defaults above, as it concerns the document that begins at `start`.
+    fn broken_defaults(&self, name: Option<&JobName>, start: Span) -> impl Iterator<Item = Problem> {
+        let errors = self.directory.broken.iter().flat_map(|flawed| &flawed.errors);
+        errors.map(move |error| {
+            let here = Place { source: Arc::clone(self.source), span: start };
+            let mut problem = error.clone().related(here, "this job takes its defaults from there");
+            problem.job = name.cloned();
+            problem
+        })
+    }
+
+    /// What a manifest means with the defaults above it; `faults` is empty. `open` are the roots of template names of
+    /// which not all is known.
+    pub(super) fn judge(
         &self,
         name: &JobName,
         manifest: &Manifest,
         node: &Node,
-        origin: &Origin,
-    ) -> (Option<Arc<Loaded>>, Vec<Fault>) {
-        let mut faults = Vec::new();
+        open: &[&str],
+        faults: &mut Vec<Fault>,
+    ) -> Judged {
         let form = form(node);
-        let Some(spec) = fill(name, manifest, &self.directory.merged, form, &mut faults) else {
-            return (None, faults);
-        };
-        let Some((traits, schedule)) = meaning::check(&spec, manifest, form, &mut faults) else {
-            return (None, faults);
-        };
-        let classified = placing::place(&spec, &traits, self.tiers, &mut faults);
-        let is_good = faults.iter().all(|fault| fault.code.severity() == Severity::Warning);
-        let job = classified.filter(|_| is_good).map(|classified| {
-            let (spec, origin, digest) = (Arc::new(spec), origin.clone(), OnceLock::new());
-            Arc::new(Loaded { spec, schedule, origin, classified, digest })
+        let (spec, mut first) = fill(name, manifest, &self.directory.merged, form);
+        // Where a part has no meaning something stands in for it, so that the others are checked too.
+        let stand_ins: Vec<String> = first
+            .iter()
+            .filter(|fault| fault.code.severity() == Severity::Error)
+            .map(|fault| fault.pointer.clone())
+            .collect();
+        let mut open = open.to_vec();
+        open.extend(rest::open(&stand_ins));
+        templates::check(&spec, &open, faults);
+        let given = Given { manifest, defaults: &self.directory.merged, form };
+        let placed = meaning::check(&spec, &given, faults).map(|(traits, schedule)| {
+            let classified = placing::place(&spec, &traits, self.tiers, faults);
+            (traits, schedule, classified)
         });
-        (job, faults)
-    }
-
-    /// What is wrong with the meaning of what is left of a document without its mistakes of shape.
-    fn rest(&self, rest: &Rest, name: Option<&JobName>, origin: &Origin) -> Vec<Problem> {
-        let node = &rest.node;
-        let stand_in = JobName::parse("job");
-        let Some(name) = name.or(stand_in.as_ref().ok()) else { return Vec::new() };
-        if self.directory.broken {
-            return Vec::new();
+        if let Some((.., Err(refusal))) = &placed {
+            faults.push(placing::refused(refusal));
         }
-        let is_gone = |pointer: &str| {
-            let ends = pointer.match_indices('/').map(|(at, _)| at).chain([pointer.len()]);
-            ends.into_iter().any(|end| rest.removed.contains(&pointer[..end]))
-        };
-        let without_run = is_gone("/run");
-        let without_list_items =
-            rest.removed.iter().any(|gone| gone.starts_with("/schedule/") || gone.starts_with("/run/steps"));
-        let written = Written { source: self.source, node, layers: &self.directory.layers };
-        let (_, faults) = self.job(name, &rest.manifest, node, origin);
-        faults
-            .into_iter()
-            .filter(|fault| !is_gone(&fault.pointer) && node.at(&fault.pointer).is_some())
-            // What follows from something that was taken out is no mistake of its own.
-            .filter(|fault| fault.code != Code::TemplateName || rest.removed.is_empty())
-            .filter(|fault| !(without_run && fault.code >= Code::PinImpossible))
-            .filter(|fault| {
-                !(without_list_items && fault.pointer.split('/').any(|part| part.parse::<usize>().is_ok()))
-            })
-            .enumerate()
-            .map(|(count, fault)| written.problem(placed_roughly(count, fault), Some(name)))
-            .collect()
+        faults.retain(|fault| !rest::follows(fault, &fault.pointer, &stand_ins));
+        faults.append(&mut first);
+        match placed {
+            Some((.., Err(refusal))) => Judged::Refused(refusal),
+            Some((traits, schedule, Ok(classified))) if stand_ins.is_empty() => {
+                Judged::Placed { spec, schedule, traits, classified }
+            }
+            _ => Judged::Meaningless,
+        }
     }
 
     fn no_name(&self, alone: bool) -> Fault {
@@ -221,14 +263,13 @@ impl Reading<'_> {
 
 /// A fault without the part of the value that is meant, when there are too many before it to be
 /// shown: to find a part takes a look at all of its value.
-fn placed_roughly(count: usize, fault: Fault) -> Fault {
+pub(super) fn placed_roughly(count: usize, fault: Fault) -> Fault {
     if count < PROBLEMS_MAX { fault } else { fault.range(None) }
 }
 
 /// Runs the suppressions over what holds now and what will hold once its time has passed.
 fn suppress_past(docs: &mut [Doc], problems: &mut Vec<Problem>, nodes: &[&Node], source: &Arc<SourceText>) {
     let mut all = std::mem::take(problems);
-    let now = all.len();
     let mut later = Vec::new();
     for (index, doc) in docs.iter_mut().enumerate() {
         for (time, problem) in doc.past.drain(..) {
@@ -236,7 +277,6 @@ fn suppress_past(docs: &mut [Doc], problems: &mut Vec<Problem>, nodes: &[&Node],
             all.push(problem);
         }
     }
-    let _ = now;
     suppress::suppress(&mut all, nodes, source);
     for (index, time, problem) in later {
         if let Some(at) = all.iter().position(|kept| *kept == problem) {

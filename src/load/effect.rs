@@ -1,46 +1,112 @@
-//! Options of a schedule entry that change nothing: nothing is read and ignored.
+//! Options of the manifest itself that have no effect beside its others. What it takes over from
+//! defaults is meant for other jobs as well, and is not looked at.
 
-use super::{fault::Fault, fill::Form};
-use crate::{
-    manifest::{
-        code::Code,
-        job::Manifest,
-        schedule::ScheduleEntry,
-        spec::{Spec, TriggerSpec},
-    },
-    schedule::effect::{CronOption, without_effect},
+use super::fault::Fault;
+use crate::manifest::{
+    code::Code,
+    job::Manifest,
+    policy::{Retry, RetryOn},
+    spec::{Action, RetrySpec, Spec, StepSpec},
 };
 
-/// Warns of each option of a cron entry that the manifest itself gives and that changes nothing.
-/// What comes from the defaults of a directory is meant for other entries.
-pub(super) fn check(spec: &Spec, manifest: &Manifest, form: Form, faults: &mut Vec<Fault>) {
-    let entries = manifest.schedule.as_ref().map(|schedule| schedule.0.as_slice()).unwrap_or_default();
-    for (index, (entry, written)) in spec.schedule.iter().zip(entries).enumerate() {
-        let TriggerSpec::Cron(cron) = &entry.trigger else { continue };
-        let given = |option: CronOption| is_given(written, option);
-        if ![CronOption::TimeZone, CronOption::Dst, CronOption::DayMatch].into_iter().any(given) {
-            continue;
+/// Finds options without effect under `run` and `policy`.
+pub(super) fn check(spec: &Spec, manifest: &Manifest, faults: &mut Vec<Fault>) {
+    surroundings(spec, manifest, faults);
+    let kinds = kinds(&spec.run.action);
+    if let Some(own) = manifest.policy.as_ref().and_then(|policy| policy.retry.as_ref()) {
+        retry(own, &spec.policy.retry, "/policy/retry", kinds, faults);
+    }
+    let written = manifest.run.steps.iter().flatten();
+    let Action::Steps(steps) = &spec.run.action else { return };
+    for (index, (step, written)) in steps.iter().zip(written).enumerate() {
+        let pointer = format!("/run/steps/{index}");
+        if let Some(own) = &written.retry {
+            retry(own, &step.retry, &format!("{pointer}/retry"), self::kinds(&step.action), faults);
         }
-        for (option, why) in without_effect(&spec.name, cron).into_iter().filter(|(option, _)| given(*option))
-        {
-            let key = option.key();
-            faults.push(
-                Fault::new(
-                    Code::NoEffect,
-                    format!("{}/{key}", form.pointer(index)),
-                    format!("`{key}` has no effect: {why}"),
-                )
-                .label("no effect")
-                .help("leave it out, or change the expression"),
-            );
+        needs(step, &pointer, faults);
+    }
+}
+
+/// What an action does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kinds {
+    /// It starts a program.
+    program: bool,
+    /// It makes a request.
+    request: bool,
+}
+
+fn kinds(action: &Action) -> Kinds {
+    match action {
+        Action::Command(_) | Action::Shell(_) => Kinds { program: true, request: false },
+        Action::Http(_) => Kinds { program: false, request: true },
+        Action::Builtin(_) => Kinds::default(),
+        Action::Steps(steps) => {
+            steps.iter().map(|step| kinds(&step.action)).fold(Kinds::default(), |all, one| Kinds {
+                program: all.program || one.program,
+                request: all.request || one.request,
+            })
         }
     }
 }
 
-fn is_given(written: &ScheduleEntry, option: CronOption) -> bool {
-    match option {
-        CronOption::TimeZone => written.timezone.is_some(),
-        CronOption::Dst => written.dst.is_some(),
-        CronOption::DayMatch => written.day_match.is_some(),
+fn surroundings(spec: &Spec, manifest: &Manifest, faults: &mut Vec<Fault>) {
+    let Kinds { program, request } = kinds(&spec.run.action);
+    let own = &manifest.run;
+    for (key, is_given, has_effect, help) in [
+        ("cwd", own.cwd.is_some(), program, "leave it out: no program is started"),
+        ("env", own.env.is_some(), program, "leave it out: no program is started"),
+        ("secrets", own.secrets.is_some(), program || request, "leave it out: nothing here can use it"),
+    ] {
+        if is_given && !has_effect {
+            let message = format!("`{key}` has no effect without a `command` or `shell`");
+            faults.push(no_effect(format!("/run/{key}"), message, help));
+        }
     }
+}
+
+fn retry(own: &Retry, whole: &RetrySpec, pointer: &str, kinds: Kinds, faults: &mut Vec<Fault>) {
+    if whole.max_attempts == 1 {
+        for (key, is_given) in [
+            ("backoff", own.backoff.is_some()),
+            ("initial", own.initial.is_some()),
+            ("factor", own.factor.is_some()),
+            ("max", own.max.is_some()),
+            ("jitter", own.jitter.is_some()),
+            ("on", own.on.is_some()),
+        ] {
+            if is_given {
+                let message = format!("`{key}` has no effect with `max_attempts: 1`");
+                let help = "leave it out, or let there be more attempts; the first one counts";
+                faults.push(no_effect(format!("{pointer}/{key}"), message, help));
+            }
+        }
+        return;
+    }
+    for (index, outcome) in own.on.iter().flatten().enumerate() {
+        let (has_effect, word, by) = match outcome {
+            RetryOn::ExitNonzero => (kinds.program, "exit-nonzero", "`command` or `shell`"),
+            RetryOn::Signal => (kinds.program, "signal", "`command` or `shell`"),
+            RetryOn::Http5xx => (kinds.request, "http-5xx", "`http`"),
+            RetryOn::Connect => (kinds.request, "connect", "`http`"),
+            RetryOn::Timeout | RetryOn::Abandoned => (true, "", ""),
+        };
+        if !has_effect {
+            let message = format!("`{word}` has no effect without {by}: nothing here ends like that");
+            faults.push(no_effect(format!("{pointer}/on/{index}"), message, "take it out of the list"));
+        }
+    }
+}
+
+fn needs(step: &StepSpec, pointer: &str, faults: &mut Vec<Fault>) {
+    for (at, need) in step.needs.iter().enumerate() {
+        if step.needs[..at].contains(need) {
+            let message = format!("the step `{need}` is needed already");
+            faults.push(no_effect(format!("{pointer}/needs/{at}"), message, "name each step once"));
+        }
+    }
+}
+
+fn no_effect(pointer: String, message: String, help: &str) -> Fault {
+    Fault::new(Code::NoEffect, pointer, message).label("no effect").help(help)
 }

@@ -2,14 +2,26 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::manifest::{
-    spec::{Action, HttpSpec, RetrySpec, ScheduleSpec, SecretSource, Spec, TriggerSpec},
-    text::format_duration,
+use crate::{
+    manifest::{
+        spec::{Action, HttpSpec, RetrySpec, ScheduleSpec, SecretSource, Spec, TriggerSpec},
+        text::format_duration,
+    },
+    tier::Traits,
 };
 
-/// The spec as a manifest that says everything. A schedule with one entry is one mapping.
+/// The spec as a manifest that says everything, what is derived included.
 #[must_use]
-pub fn effective(spec: &Spec) -> Value {
+pub fn effective(spec: &Spec, traits: &Traits) -> Value {
+    let mut out = stated(spec);
+    out.insert("characteristics".to_owned(), characteristics(traits));
+    Value::Object(out)
+}
+
+/// The spec as a manifest that says everything but what is derived. A schedule with one entry is one
+/// mapping.
+#[must_use]
+pub fn stated(spec: &Spec) -> Map<String, Value> {
     let mut out = Map::new();
     out.insert("name".to_owned(), json!(spec.name));
     put(&mut out, "description", spec.description.as_ref().map(|text| json!(text)));
@@ -23,7 +35,17 @@ pub fn effective(spec: &Spec) -> Value {
     out.insert("characteristics".to_owned(), json!(spec.characteristics));
     put(&mut out, "tier", spec.tier.map(|tier| json!(tier)));
     out.insert("policy".to_owned(), policy(spec));
-    Value::Object(out)
+    out
+}
+
+fn characteristics(traits: &Traits) -> Value {
+    json!({
+        "visibility": traits.visibility,
+        "durability": traits.durability,
+        "infrastructure": traits.infrastructure,
+        "frequency": traits.frequency,
+        "complexity": traits.complexity,
+    })
 }
 
 fn put(map: &mut Map<String, Value>, key: &str, value: Option<Value>) {

@@ -51,20 +51,23 @@ impl Form {
     }
 }
 
-/// The spec that a manifest and its defaults make; none when a part of it has no meaning. Every
-/// such part is a fault.
+/// What stands in for an interval that has no meaning, so that the rest can be checked.
+const STAND_IN: Duration = Duration::from_secs(86_400);
+
+/// The spec that a manifest and its defaults make. Every part without a meaning is an error among the
+/// faults; the spec is then good for nothing but to be checked further.
 pub(super) fn fill(
     name: &JobName,
     manifest: &Manifest,
     defaults: &Defaults,
     form: Form,
-    faults: &mut Vec<Fault>,
-) -> Option<Spec> {
-    let before = faults.len();
+) -> (Spec, Vec<Fault>) {
+    let mut all = Vec::new();
+    let faults = &mut all;
     let empty = ScheduleDefaults::default();
     let options = defaults.schedule.as_ref().unwrap_or(&empty);
     let entries = manifest.schedule.as_ref().map(|schedule| schedule.0.as_slice()).unwrap_or_default();
-    let schedule: Vec<Option<ScheduleSpec>> = entries
+    let schedule = entries
         .iter()
         .enumerate()
         .map(|(index, entry)| schedule_entry(entry, options, &form.pointer(index), faults))
@@ -73,22 +76,25 @@ pub(super) fn fill(
     let policy =
         both(manifest.policy.as_ref(), defaults.policy.as_ref(), directory::policy).unwrap_or_default();
     let policy = fill_policy(&policy, faults);
-    let has_errors = faults[before..]
-        .iter()
-        .any(|fault| fault.code.severity() == crate::manifest::problem::Severity::Error);
-    let run = run.filter(|_| !has_errors)?;
-    Some(Spec {
+    let params = keys(manifest.params.as_ref(), defaults.params.as_ref()).unwrap_or_default();
+    if !matches!(run.action, Action::Http(_) | Action::Builtin(_)) {
+        for (name, value) in &params {
+            action::no_zero(value.as_str().unwrap_or_default(), &format!("/params/{name}"), faults);
+        }
+    }
+    let spec = Spec {
         name: name.clone(),
         description: manifest.description.clone(),
         labels: keys(manifest.labels.as_ref(), defaults.labels.as_ref()).unwrap_or_default(),
         enabled: manifest.enabled.or(defaults.enabled).unwrap_or(true),
-        schedule: schedule.into_iter().collect::<Option<_>>()?,
+        schedule,
         characteristics: characteristics(manifest, defaults),
         run,
-        params: keys(manifest.params.as_ref(), defaults.params.as_ref()).unwrap_or_default(),
+        params,
         tier: manifest.tier.or(defaults.tier),
         policy,
-    })
+    };
+    (spec, all)
 }
 
 fn schedule_entry(
@@ -96,7 +102,7 @@ fn schedule_entry(
     options: &ScheduleDefaults,
     pointer: &str,
     faults: &mut Vec<Fault>,
-) -> Option<ScheduleSpec> {
+) -> ScheduleSpec {
     let at = |key: &str| format!("{pointer}/{key}");
     let trigger = if let Some(expression) = &entry.cron {
         let dst = both(entry.dst.as_ref(), options.dst.as_ref(), directory::dst).unwrap_or_default();
@@ -123,7 +129,7 @@ fn schedule_entry(
     let jitter = duration(jitter, &at("jitter"), faults).filter(|jitter| !jitter.is_zero());
     let start = time(entry.start.as_ref(), &at("start"), faults);
     let end = time(entry.end.as_ref(), &at("end"), faults);
-    Some(ScheduleSpec { trigger: trigger?, jitter, start, end })
+    ScheduleSpec { trigger: trigger.unwrap_or(TriggerSpec::Every(STAND_IN)), jitter, start, end }
 }
 
 fn cron(expression: &str, entry: &ScheduleEntry, options: &ScheduleDefaults, dst: Dst) -> CronSpec {
@@ -137,7 +143,7 @@ fn cron(expression: &str, entry: &ScheduleEntry, options: &ScheduleDefaults, dst
     }
 }
 
-fn run(manifest: &Manifest, defaults: &Defaults, faults: &mut Vec<Fault>) -> Option<RunSpec> {
+fn run(manifest: &Manifest, defaults: &Defaults, faults: &mut Vec<Fault>) -> RunSpec {
     let written = &manifest.run;
     let empty = RunDefaults::default();
     let far = defaults.run.as_ref().unwrap_or(&empty);
@@ -162,20 +168,25 @@ fn run(manifest: &Manifest, defaults: &Defaults, faults: &mut Vec<Fault>) -> Opt
                 .help("keep one of them"),
         );
     }
-    let secrets: Vec<_> = secrets
-        .iter()
-        .map(|(name, reference)| Some((name.clone(), secret(name, reference, faults)?)))
-        .collect();
+    for (name, value) in &env {
+        action::no_zero(value, &format!("/run/env/{name}"), faults);
+    }
+    let secrets =
+        secrets.iter().map(|(name, reference)| (name.clone(), secret(name, reference, faults))).collect();
     let action = action::fill(written, faults);
     let cwd = written.cwd.clone().or_else(|| far.cwd.clone());
-    Some(RunSpec { action: action?, cwd, env, secrets: secrets.into_iter().collect::<Option<_>>()? })
+    if let Some(cwd) = &cwd {
+        action::no_zero(cwd, "/run/cwd", faults);
+    }
+    RunSpec { action, cwd, env, secrets }
 }
 
-fn secret(name: &str, reference: &SecretRef, faults: &mut Vec<Fault>) -> Option<SecretSource> {
-    let file = match (&reference.env, &reference.file) {
-        (Some(variable), _) => return Some(SecretSource::Env(variable.clone())),
-        (None, file) => file.as_ref()?,
-    };
+fn secret(name: &str, reference: &SecretRef, faults: &mut Vec<Fault>) -> SecretSource {
+    if let Some(variable) = &reference.env {
+        return SecretSource::Env(variable.clone());
+    }
+    // The shape sees to it that it is one of the two.
+    let file = reference.file.clone().unwrap_or_default();
     let wrong = if file.ends_with('/') {
         "it names a directory"
     } else if file.contains('\0') || file.contains('\n') {
@@ -183,7 +194,7 @@ fn secret(name: &str, reference: &SecretRef, faults: &mut Vec<Fault>) -> Option<
     } else if file.contains("{{") {
         "templates are not filled in here"
     } else {
-        return Some(SecretSource::File(file.clone()));
+        return SecretSource::File(file);
     };
     faults.push(
         Fault::new(
@@ -194,7 +205,7 @@ fn secret(name: &str, reference: &SecretRef, faults: &mut Vec<Fault>) -> Option<
         .label("not a file")
         .help("write the path of a file that holds the value and nothing else"),
     );
-    None
+    SecretSource::File(file)
 }
 
 fn characteristics(manifest: &Manifest, defaults: &Defaults) -> CharacteristicsSpec {

@@ -8,25 +8,25 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    directory::{Directories, Directory, Layer, Own, parent},
+    directory::{Directories, Directory, Flawed, Layer, Own, parent},
     document::{Doc, FileDocs, Naming, read},
     memory::{Condition, Memory},
+    own,
+    suppress::{self, Used},
     tree::Tree,
 };
 use crate::{
     manifest::{
         code::Code,
-        defaults::DEFAULTS_FILE,
+        defaults::{DEFAULTS_FILE, DEFAULTS_FILE_SHORT},
         file::{Content, ManifestFile},
         name::JobName,
-        parse::{Document, Shapes, parse},
-        problem::{Place, Problem, SourceText, Span, keep_first},
+        parse::{Document, Parsed, Shapes, parse},
+        problem::{Place, Problem, Severity, SourceText, Span, keep_first},
+        yaml::Node,
     },
     tier::Tiers,
 };
-
-/// The other spelling of [`DEFAULTS_FILE`].
-const DEFAULTS_FILE_SHORT: &str = "_defaults.yml";
 
 /// Files below this many are not worth a thread of their own.
 const FILES_PER_THREAD_MIN: usize = 64;
@@ -36,6 +36,9 @@ const FILES_PER_THREAD_MIN: usize = 64;
 pub struct Input<'a> {
     /// The files, sorted by path.
     pub files: &'a [Arc<ManifestFile>],
+    /// Files of defaults in the directories that the tree lies in, outermost first; their paths are
+    /// what people see. None for a tree that stands by itself.
+    pub above: &'a [Arc<ManifestFile>],
     /// Directories that could not be listed, with what the system said.
     pub unreadable: &'a [(String, String)],
     /// What people see in front of each path, as in `jobs.d/`.
@@ -60,7 +63,6 @@ struct Known {
     /// The hash of the text; none when there was no text.
     content: Option<[u8; 32]>,
     directory: [u8; 32],
-    directory_broken: bool,
     docs: FileDocs,
 }
 
@@ -103,8 +105,12 @@ impl Loader {
         let mut tree = Tree { files: input.files.len(), ..Tree::default() };
         let (defaults, manifests): (Vec<_>, Vec<_>) =
             input.files.iter().partition(|file| is_defaults(&file.path));
-        let own = self.load_defaults(&defaults, input.prefix, &mut tree);
-        let mut directories = Directories::new(&own);
+        let above: Vec<&Arc<ManifestFile>> = input.above.iter().collect();
+        let above: Vec<Own> =
+            self.load_defaults(&above, "", &mut tree).into_iter().map(|(_, own)| own).collect();
+        let own: BTreeMap<String, Own> =
+            self.load_defaults(&defaults, input.prefix, &mut tree).into_iter().collect();
+        let mut directories = Directories::new(&own, &above);
         let wanted: Vec<(&Arc<ManifestFile>, Directory)> = manifests
             .iter()
             .map(|file| (*file, directories.at(parent(&file.path)).clone()))
@@ -112,15 +118,13 @@ impl Loader {
             .collect();
         tree.parsed += wanted.len();
         for ((file, directory), docs) in wanted.iter().zip(self.read_all(&wanted, input.prefix)) {
-            let known = Known {
-                content: matches!(file.content, Content::Text(_)).then_some(file.content_hash),
-                directory: directory.hash,
-                directory_broken: directory.broken,
-                docs,
-            };
+            let content = matches!(file.content, Content::Text(_)).then_some(file.content_hash);
+            let known = Known { content, directory: directory.hash, docs };
             self.files.insert(file.path.clone(), known);
         }
-        self.forget(input.files);
+        self.forget(input);
+        let layers = above.iter().chain(own.values()).filter_map(|own| own.as_ref().ok());
+        tree.problems.extend(self.unused_ignores(layers));
         self.assemble(&manifests, input, &mut tree);
         tree
     }
@@ -130,7 +134,6 @@ impl Loader {
             matches!(file.content, Content::Text(_))
                 && known.content == Some(file.content_hash)
                 && known.directory == directory.hash
-                && known.directory_broken == directory.broken
         })
     }
 
@@ -144,7 +147,7 @@ impl Loader {
             other => FileDocs {
                 problems: vec![unusable(prefix, &file.path, other)],
                 obscured: true,
-                docs: Vec::new(),
+                ..FileDocs::default()
             },
         };
         let threads = self.threads.min(wanted.len() / FILES_PER_THREAD_MIN).max(1);
@@ -167,44 +170,65 @@ impl Loader {
         })
     }
 
+    /// The defaults in a file, parsed anew if need be.
+    fn defaults_of(&mut self, file: &ManifestFile, prefix: &str, tree: &mut Tree) -> Own {
+        let known = self
+            .defaults
+            .get(&file.path)
+            .filter(|known| matches!(file.content, Content::Text(_)) && known.content == file.content_hash);
+        let known = match known {
+            Some(known) => known,
+            None => {
+                tree.parsed += 1;
+                let known = read_defaults(file, prefix, &self.shapes);
+                self.defaults.entry(file.path.clone()).insert_entry(known).into_mut()
+            }
+        };
+        tree.problems.extend(known.problems.iter().cloned());
+        known.own.clone()
+    }
+
+    /// Each directory's own defaults, in the order of the files.
     fn load_defaults(
         &mut self,
         files: &[&Arc<ManifestFile>],
         prefix: &str,
         tree: &mut Tree,
-    ) -> BTreeMap<String, Own> {
-        let mut own: BTreeMap<String, Own> = BTreeMap::new();
+    ) -> Vec<(String, Own)> {
+        let mut all: Vec<(String, Own)> = Vec::new();
         for file in files {
-            let known = self.defaults.get(&file.path).filter(|known| known.content == file.content_hash);
-            if known.is_none() || !matches!(file.content, Content::Text(_)) {
-                tree.parsed += 1;
-                let known = read_defaults(file, prefix, &self.shapes);
-                self.defaults.insert(file.path.clone(), known);
-            }
-            let known = &self.defaults[&file.path];
-            tree.problems.extend(known.problems.iter().cloned());
-            let directory = parent(&file.path).to_owned();
-            let is_second = own.contains_key(&directory);
-            if is_second {
-                let place =
-                    Place { source: source(prefix, &file.path, &text_of(file)), span: Span::default() };
-                tree.problems.push(
-                    Problem::new(Code::DuplicateName, place, "the directory has two files of defaults")
-                        .label("the second one")
-                        .help(format!("keep `{DEFAULTS_FILE}`, and move what this one says into it")),
-                );
-                own.insert(directory, Err(()));
-            } else {
-                own.insert(directory, known.own.clone());
+            let own = self.defaults_of(file, prefix, tree);
+            let directory = parent(&file.path);
+            // Of one directory they stand side by side.
+            match all.last_mut().filter(|(last, _)| last == directory) {
+                None => all.push((directory.to_owned(), own)),
+                Some((_, first)) => {
+                    let error = second_defaults(file, prefix);
+                    tree.problems.push(error.clone());
+                    *first = flawed(vec![error]);
+                }
             }
         }
-        own
+        all
+    }
+
+    /// Suppressions in defaults that no job made use of.
+    fn unused_ignores<'l>(&self, layers: impl Iterator<Item = &'l Arc<Layer>>) -> Vec<Problem> {
+        let mut used: HashMap<&str, Used> = HashMap::new();
+        for (path, some) in self.files.values().flat_map(|known| &known.docs.used) {
+            used.entry(path).or_default().extend(some);
+        }
+        let none = Used::new();
+        layers
+            .flat_map(|layer| layer.ignores.unused(used.get(layer.source.path.as_str()).unwrap_or(&none)))
+            .collect()
     }
 
     /// Drops what is known of files that are gone.
-    fn forget(&mut self, files: &[Arc<ManifestFile>]) {
-        if self.files.len() + self.defaults.len() > files.len() {
-            let there: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    fn forget(&mut self, input: &Input<'_>) {
+        let files = || input.files.iter().chain(input.above);
+        if self.files.len() + self.defaults.len() > files().count() {
+            let there: HashSet<&str> = files().map(|file| file.path.as_str()).collect();
             self.memory.retain(&there);
             self.files.retain(|path, _| there.contains(path.as_str()));
             self.defaults.retain(|path, _| there.contains(path.as_str()));
@@ -240,8 +264,11 @@ impl Loader {
                 [(_, Doc { job: Some(job), .. })] => {
                     tree.jobs.insert(name.clone(), Arc::clone(job));
                 }
-                [_] => {
+                [(_, doc)] => {
                     tree.broken.insert(name.clone());
+                    if let Some(refused) = &doc.refused {
+                        tree.refused.insert(name.clone(), Arc::clone(refused));
+                    }
                 }
                 [first, others @ ..] => {
                     tree.broken.insert(name.clone());
@@ -260,10 +287,11 @@ impl Loader {
         }
         for (path, reason) in input.unreadable {
             let place = Place { source: source(input.prefix, path, ""), span: Span::default() };
+            let (what, way_out) = reason_and_way_out(reason);
             tree.problems.push(
-                Problem::new(Code::Unreadable, place, format!("the directory cannot be read: {reason}"))
+                Problem::new(Code::Unreadable, place, format!("the directory cannot be read: {what}"))
                     .label("this directory")
-                    .help("let the user that tintal runs as list it, or move it out of the tree"),
+                    .help(way_out),
             );
             tree.obscured.push(format!("{}{path}", input.prefix));
         }
@@ -298,22 +326,29 @@ impl Loader {
     }
 }
 
-/// Sorts problems by place, and leaves each out that says the same of the same place as another.
+/// Sorts problems by place, and makes one of those that say the same of the same place: of a value
+/// that several jobs take over.
 fn sort(problems: &mut Vec<Problem>) {
     let key = |problem: &Problem| {
         let place = &problem.primary.place;
         (place.source.path.clone(), place.span, problem.code, problem.message.clone())
     };
     problems.sort_by_cached_key(key);
-    problems.dedup_by(|next, first| {
-        let same = |a: &Problem, b: &Problem| {
-            a.code == b.code
-                && a.message == b.message
-                && a.primary.place.span == b.primary.place.span
-                && a.primary.place.source.path == b.primary.place.source.path
-        };
-        same(next, first)
-    });
+    let mut merged: Vec<Problem> = Vec::with_capacity(problems.len());
+    for problem in problems.drain(..) {
+        match merged.last_mut().filter(|last| is_same(last, &problem)) {
+            Some(last) => last.merge(problem),
+            None => merged.push(problem),
+        }
+    }
+    *problems = merged;
+}
+
+fn is_same(a: &Problem, b: &Problem) -> bool {
+    a.code == b.code
+        && a.message == b.message
+        && a.primary.place.span == b.primary.place.span
+        && a.primary.place.source.path == b.primary.place.source.path
 }
 
 fn is_defaults(path: &str) -> bool {
@@ -364,27 +399,44 @@ fn duplicate<'a>(
     problem
 }
 
+fn second_defaults(file: &ManifestFile, prefix: &str) -> Problem {
+    let place = Place { source: source(prefix, &file.path, &text_of(file)), span: Span::default() };
+    Problem::new(Code::DuplicateName, place, "the directory has two files of defaults")
+        .label("the second one")
+        .help(format!("keep `{DEFAULTS_FILE}`, and move what this one says into it"))
+}
+
 fn read_defaults(file: &ManifestFile, prefix: &str, shapes: &Shapes) -> KnownDefaults {
     let Content::Text(text) = &file.content else {
         let problems = vec![unusable(prefix, &file.path, &file.content)];
-        return KnownDefaults { content: file.content_hash, own: Err(()), problems };
+        let own = flawed(problems.clone());
+        return KnownDefaults { content: file.content_hash, own, problems };
     };
     let source = source(prefix, &file.path, text);
     let (mut parsed, mut problems) = parse(&source, shapes);
+    let nodes: Vec<&Node> = parsed.iter().map(|one| &one.node).collect();
+    let ignores = suppress::read(&nodes, &source, &mut problems);
     keep_first(&mut problems);
     let own = match (parsed.pop(), parsed.is_empty()) {
-        (Some(only), true) => match only.document {
-            Ok(Document::Defaults(defaults)) => Ok(Arc::new(Layer {
-                source: Arc::clone(&source),
-                node: only.node,
-                defaults: *defaults,
-                hash: file.content_hash,
-            })),
-            _ => Err(()),
-        },
-        _ => Err(()),
+        (Some(Parsed { document: Ok(Document::Defaults(defaults)), node, .. }), true) => {
+            problems.extend(own::check(&defaults, &node, &source));
+            Ok(Arc::new(Layer { source, node, defaults: *defaults, ignores, hash: file.content_hash }))
+        }
+        _ => flawed(problems.iter().filter(|one| one.severity == Severity::Error).cloned().collect()),
     };
     KnownDefaults { content: file.content_hash, own, problems }
+}
+
+/// Defaults that cannot be used, for these reasons.
+fn flawed(errors: Vec<Problem>) -> Own {
+    debug_assert!(!errors.is_empty(), "defaults that cannot be used have an error");
+    let mut hasher = blake3::Hasher::new();
+    for error in &errors {
+        hasher.update(error.primary.place.source.path.as_bytes());
+        hasher.update(error.message.as_bytes());
+        hasher.update(error.primary.place.source.text.as_bytes());
+    }
+    Err(Arc::new(Flawed { hash: *hasher.finalize().as_bytes(), errors }))
 }
 
 /// What is wrong with a file that has no text.
@@ -404,10 +456,19 @@ fn unusable(prefix: &str, path: &str, content: &Content) -> Problem {
                 .help("save it as UTF-8; a file that is no manifest belongs elsewhere")
         }
         Content::Unreadable { reason } => {
-            Problem::new(Code::Unreadable, place, format!("the file cannot be read: {reason}"))
+            let (what, way_out) = reason_and_way_out(reason);
+            Problem::new(Code::Unreadable, place, format!("the file cannot be read: {what}"))
                 .label("this file")
-                .help("let the user that tintal runs as read it, or move it out of the tree")
+                .help(way_out)
         }
         Content::Text(_) => unreachable!("a text is parsed"),
+    }
+}
+
+/// What the system said of a file, and the way out.
+fn reason_and_way_out(reason: &str) -> (&str, String) {
+    match reason.split_once(": ") {
+        Some((what, way_out)) => (what, format!("{way_out}, or take it out of the tree")),
+        None => (reason, "let a file stand there that can be read, or take it out of the tree".to_owned()),
     }
 }

@@ -5,14 +5,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    effect,
+    effect, entries,
     fault::Fault,
     fill::{Form, derived_complexity},
-    steps, templates,
+    steps,
 };
 use crate::{
     manifest::{
+        characteristics::Frequency,
         code::Code,
+        defaults::Defaults,
         job::Manifest,
         policy::Overlap,
         schedule::DayMatch,
@@ -27,16 +29,21 @@ use crate::{
     tier::{Traits, matrix},
 };
 
+/// What a spec was made of.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) manifest: &'a Manifest,
+    /// All that hold for it.
+    pub(super) defaults: &'a Defaults,
+    pub(super) form: Form,
+}
+
 /// Checks a spec; gives what the classifier reads of it, and its schedule, unless that cannot be
-/// used.
-pub(super) fn check(
-    spec: &Spec,
-    manifest: &Manifest,
-    form: Form,
-    faults: &mut Vec<Fault>,
-) -> Option<(Traits, Schedule)> {
+/// used: that is an error.
+pub(super) fn check(spec: &Spec, given: &Given<'_>, faults: &mut Vec<Fault>) -> Option<(Traits, Schedule)> {
+    let form = given.form;
     steps::check(&spec.run.action, faults);
-    templates::check(spec, faults);
+    effect::check(spec, given.manifest, faults);
     let schedule = match Schedule::compile(&spec.name, &spec.schedule) {
         Ok(schedule) => schedule,
         Err(errors) => {
@@ -44,29 +51,18 @@ pub(super) fn check(
             return None;
         }
     };
-    day_fields(spec, manifest, &schedule, form, faults);
-    effect::check(spec, manifest, form, faults);
+    day_fields(spec, given, &schedule, faults);
+    entries::check(spec, given.manifest, form, faults);
     if let Some(interval) = schedule.min_interval() {
         spread(spec, interval, form, faults);
         timeout(spec, interval, faults);
     }
-    expectations(manifest, &schedule, faults);
+    expectations(given.manifest, &schedule, faults);
     let derived = schedule.frequency();
     if let Some(stated) = spec.characteristics.frequency
         && stated != derived
-        && !schedule.is_empty()
     {
-        let message = format!(
-            "the frequency is stated as `{}`, and the schedule makes it `{}`",
-            matrix::frequency(stated),
-            matrix::frequency(derived)
-        );
-        faults.push(
-            Fault::new(Code::FrequencyClash, "/characteristics/frequency", message)
-                .label(format!("the schedule makes it `{}`", matrix::frequency(derived)))
-                .related("/schedule", "by this schedule")
-                .help("leave it out: it is derived from the schedule"),
-        );
+        faults.push(frequency_clash(stated, derived, &schedule));
     }
     let characteristics = &spec.characteristics;
     let traits = Traits {
@@ -77,6 +73,21 @@ pub(super) fn check(
         infrastructure: characteristics.infrastructure,
     };
     Some((traits, schedule))
+}
+
+fn frequency_clash(stated: Frequency, derived: Frequency, schedule: &Schedule) -> Fault {
+    let (stated, derived) = (matrix::frequency(stated), matrix::frequency(derived));
+    let fault = |cause: &str| {
+        let message = format!("the frequency is stated as `{stated}`, and {cause} makes it `{derived}`");
+        Fault::new(Code::FrequencyClash, "/characteristics/frequency", message)
+            .label(format!("{cause} makes it `{derived}`"))
+            .help("leave it out: it is derived from the schedule")
+    };
+    if schedule.is_empty() {
+        fault("running by hand only")
+    } else {
+        fault("the schedule").related("/schedule", "by this schedule")
+    }
 }
 
 fn compile_fault(error: CompileError, form: Form) -> Fault {
@@ -100,8 +111,12 @@ fn compile_fault(error: CompileError, form: Form) -> Fault {
 }
 
 /// Day of month and day of week both set: cron fires on either, which few people expect.
-fn day_fields(spec: &Spec, manifest: &Manifest, schedule: &Schedule, form: Form, faults: &mut Vec<Fault>) {
-    let entries = manifest.schedule.as_ref().map(|schedule| schedule.0.as_slice()).unwrap_or_default();
+fn day_fields(spec: &Spec, given: &Given<'_>, schedule: &Schedule, faults: &mut Vec<Fault>) {
+    if given.defaults.schedule.as_ref().is_some_and(|options| options.day_match.is_some()) {
+        // The defaults say which is meant.
+        return;
+    }
+    let entries = given.manifest.schedule.as_ref().map(|schedule| schedule.0.as_slice()).unwrap_or_default();
     for (index, (entry, written)) in spec.schedule.iter().zip(entries).enumerate() {
         let TriggerSpec::Cron(cron) = &entry.trigger else { continue };
         if written.day_match.is_some()
@@ -112,7 +127,7 @@ fn day_fields(spec: &Spec, manifest: &Manifest, schedule: &Schedule, form: Form,
         }
         let message = "both day fields are set: it fires on days that match either of them";
         faults.push(
-            Fault::new(Code::TwoDayFields, format!("{}/cron", form.pointer(index)), message)
+            Fault::new(Code::TwoDayFields, format!("{}/cron", given.form.pointer(index)), message)
                 .label("either day field")
                 .help(
                     "say which is meant: `day_match: any` (either, as cron does) or `day_match: all` (both)",
@@ -158,8 +173,7 @@ fn timeout(spec: &Spec, interval: Duration, faults: &mut Vec<Fault>) {
 /// The manifest's own tests of its schedule.
 fn expectations(manifest: &Manifest, schedule: &Schedule, faults: &mut Vec<Fault>) {
     let Some(tests) = &manifest.tests else { return };
-    let before = faults.len();
-    let expected: Vec<Expectation> = tests
+    let (indices, expected): (Vec<usize>, Vec<Expectation>) = tests
         .iter()
         .enumerate()
         .filter_map(|(index, test)| {
@@ -172,14 +186,12 @@ fn expectations(manifest: &Manifest, schedule: &Schedule, faults: &mut Vec<Fault
                     super::texts::time(Some(fire), &format!("/tests/{index}/fires/{at}"), faults)
                 })
                 .collect();
-            Some(Expectation { after: after?, fires: fires.into_iter().collect::<Option<_>>()? })
+            let fires = fires.into_iter().collect::<Option<_>>()?;
+            Some((index, Expectation { after: after?, fires }))
         })
-        .collect();
-    if faults.len() > before {
-        return;
-    }
+        .unzip();
     for mismatch in check_tests(schedule, &expected) {
-        let test = format!("/tests/{}", mismatch.test);
+        let test = format!("/tests/{}", indices[mismatch.test]);
         let pointer = match mismatch.expected {
             Some(_) => format!("{test}/fires/{}", mismatch.fire),
             None => format!("{test}/fires"),

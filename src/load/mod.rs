@@ -11,12 +11,16 @@ mod action;
 mod directory;
 mod document;
 mod effect;
+mod entries;
 mod fault;
 mod fill;
 mod meaning;
 mod memory;
+mod own;
 mod past;
 mod placing;
+mod request;
+mod rest;
 mod steps;
 mod suppress;
 mod templates;
@@ -26,4 +30,7 @@ pub mod effective;
 pub mod provenance;
 
 pub use loader::{Input, Loader};
-pub use tree::{Loaded, Origin, Tree};
+pub use tree::{Loaded, Origin, Refused, Tree};
+
+#[cfg(test)]
+mod tests;

@@ -3,74 +3,85 @@
 use super::fault::Fault;
 use crate::{
     manifest::{characteristics::Tier, code::Code, spec::Spec},
-    tier::{Classified, Hindrance, Refusal, Tiers, Traits, classify},
+    tier::{Classified, Hindrance, Refusal, RefusalKind, Tiers, Traits, classify},
 };
 
-/// Chooses the tier; none when there is none, which is a fault.
+/// Chooses the tier, and warns of what the job lacks there.
+///
+/// # Errors
+///
+/// When no tier can take the job.
 pub(super) fn place(
     spec: &Spec,
     traits: &Traits,
     tiers: &Tiers,
     faults: &mut Vec<Fault>,
-) -> Option<Classified> {
-    match classify(traits, spec.tier, tiers) {
-        Ok(classified) => {
-            let pinned = spec.tier.is_some();
-            // W4 is a warning about a ledger that forgets. One on disk does not, and with one in
-            // memory the tier is refused.
-            let warnings = classified.warnings.iter().filter(|warning| warning.code != Code::NeedsLedger);
-            for warning in warnings {
-                let pointer = match warning.code {
-                    _ if pinned => "/tier",
-                    Code::NoStepView => "/run/steps",
-                    _ => "/schedule",
-                };
-                let label =
-                    if pinned { "pinned here".to_owned() } else { format!("goes to {}", classified.tier) };
-                faults.push(
-                    Fault::new(warning.code, pointer, format!("{}: {}", warning.id, warning.message))
-                        .label(label)
-                        .help("`tintal explain` shows which tiers were considered"),
-                );
-            }
-            Some(classified)
-        }
-        Err(refusal) => {
-            faults.push(refused(refusal));
-            None
-        }
+) -> Result<Classified, Refusal> {
+    let classified = classify(traits, spec.tier, tiers)?;
+    let pinned = spec.tier.is_some();
+    // W4 is about a ledger that forgets. One on disk does not, and with one in memory the tier is
+    // refused.
+    let warnings = classified.warnings.iter().filter(|warning| warning.code != Code::NeedsLedger);
+    for warning in warnings {
+        let pointer = match warning.code {
+            _ if pinned => "/tier",
+            Code::NoStepView if spec.characteristics.complexity.is_some() => "/characteristics/complexity",
+            Code::NoStepView => "/run/steps",
+            _ => "/schedule",
+        };
+        let label = if pinned { "pinned here".to_owned() } else { format!("goes to {}", classified.tier) };
+        faults.push(
+            Fault::new(warning.code, pointer, format!("{}: {}", warning.id, warning.message))
+                .label(label)
+                .help("`tintal explain` shows which tiers were considered"),
+        );
     }
+    Ok(classified)
 }
 
-fn refused(refusal: Refusal) -> Fault {
-    match refusal {
-        Refusal::Pin { tier, hindrance: Hindrance::NotConfigured, rules_choose } => Fault::new(
+/// A refusal in the words of the manifest.
+pub(super) fn refused(refusal: &Refusal) -> Fault {
+    let (rule, rules_choose) = refusal.rules_choose;
+    match &refusal.kind {
+        RefusalKind::Pin { tier, hindrance: Hindrance::NotConfigured } => Fault::new(
             Code::NoTier,
             "/tier",
             format!("the job is pinned to `{tier}`, which is not configured"),
         )
         .label("not configured")
-        .help(format!("leave `tier` out (the rules choose `{rules_choose}`, or what stands in for it), or configure `{tier}`")),
-        Refusal::Pin { hindrance: Hindrance::NotDurable, .. } => {
-            Fault::new(Code::NeedsLedger, "/tier", "a persistent job cannot be in-process while the ledger is in memory")
-                .label("would be forgotten")
-                .help("take `ledger: memory` out of the settings, or let the job be `ephemeral`")
-        }
-        Refusal::Pin { tier, hindrance, rules_choose } => Fault::new(
+        .help(format!(
+            "leave `tier` out ({rule} chooses `{rules_choose}`, or what stands in for it), or configure `{tier}`"
+        )),
+        RefusalKind::Pin { hindrance: Hindrance::NotDurable, .. } => Fault::new(
+            Code::NeedsLedger,
+            "/tier",
+            "a persistent job cannot be in-process while the ledger is in memory",
+        )
+        .label("would be forgotten")
+        .help("take `ledger: memory` out of the settings, or let the job be `ephemeral`"),
+        RefusalKind::Pin { tier, hindrance } => Fault::new(
             Code::PinImpossible,
             "/tier",
             format!("the job is pinned to `{tier}`, which {}", hindrance.as_str()),
         )
         .label("cannot do what the job needs")
-        .help(format!("leave `tier` out: the rules choose `{rules_choose}`")),
-        Refusal::NoTier { hindrances } => {
+        .help(format!(
+            "leave `tier` out: {rule} chooses `{rules_choose}`; or let the job be `infrastructure: local`"
+        )),
+        RefusalKind::NoTier { hindrances } => {
             let reasons: Vec<String> =
                 hindrances.iter().map(|(tier, hindrance)| format!("{tier}: {}", hindrance.as_str())).collect();
             let not_durable = hindrances.contains(&(Tier::InProcess, Hindrance::NotDurable));
             let (pointer, help) = if not_durable {
-                ("/characteristics/durability", "take `ledger: memory` out of the settings, or let the job be `ephemeral`")
+                (
+                    "/characteristics/durability",
+                    "take `ledger: memory` out of the settings, or let the job be `ephemeral`",
+                )
             } else {
-                ("/characteristics/infrastructure", "configure a tier that can take it, or let the job be `local`")
+                (
+                    "/characteristics/infrastructure",
+                    "configure a tier that can take it, or let the job be `local`",
+                )
             };
             Fault::new(Code::NoTier, pointer, format!("no tier can take the job ({})", reasons.join("; ")))
                 .label("this asks for more than the configured tiers can do")

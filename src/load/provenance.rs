@@ -24,6 +24,8 @@ pub enum Provenance {
     },
     /// The file's name.
     FileName,
+    /// The rest of the manifest: the frequency follows from the schedule.
+    Derived,
     /// Nobody said otherwise.
     BuiltIn,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Provenance {
         match self {
             Self::Line { path, line } => write!(f, "{path}:{line}"),
             Self::FileName => f.write_str("the file's name"),
+            Self::Derived => f.write_str("derived"),
             Self::BuiltIn => f.write_str("built in"),
         }
     }
@@ -64,8 +67,7 @@ impl Loader {
                 });
             let origin = match found {
                 Some(origin) => origin,
-                None if pointer == "/name" => Provenance::FileName,
-                None => Provenance::BuiltIn,
+                None => unsaid(pointer),
             };
             out.insert(pointer.to_owned(), origin);
         });
@@ -78,6 +80,15 @@ impl Loader {
         let (parsed, _) = parse(&source, self.shapes());
         let node = parsed.into_iter().find(|parsed| parsed.index == document)?.node;
         Some((source, node))
+    }
+}
+
+/// Where a value comes from that no file gives.
+fn unsaid(pointer: &str) -> Provenance {
+    match pointer {
+        "/name" => Provenance::FileName,
+        "/characteristics/frequency" | "/characteristics/complexity" => Provenance::Derived,
+        _ => Provenance::BuiltIn,
     }
 }
 

@@ -8,6 +8,9 @@ use crate::manifest::{
     spec::{Action, StepSpec},
 };
 
+/// Most circles that are told of one job: with more, its steps want to be thought over anyway.
+const CIRCLES_MAX: usize = 10;
+
 /// How much like an id a text must be to be suggested for it, 0 to 1.
 const SIMILAR_MIN: f64 = 0.75;
 
@@ -31,11 +34,9 @@ pub(super) fn check(action: &Action, faults: &mut Vec<Fault>) {
             known.insert(&step.id, index);
         }
     }
-    let mut resolved = true;
     for (index, step) in steps.iter().enumerate() {
         for (at, need) in step.needs.iter().enumerate() {
             if !known.contains_key(need.as_str()) {
-                resolved = false;
                 faults.push(
                     Fault::new(
                         Code::UnknownStep,
@@ -48,7 +49,7 @@ pub(super) fn check(action: &Action, faults: &mut Vec<Fault>) {
             }
         }
     }
-    if resolved && let Some(circle) = circle(steps, &known) {
+    for circle in circles(steps, &known) {
         let ids: Vec<&str> = circle.iter().map(|&index| steps[index].id.as_str()).collect();
         let (first, last) = (circle[0], ids[0]);
         faults.push(
@@ -78,13 +79,32 @@ fn suggestion(need: &str, known: &BTreeMap<&str, usize>) -> String {
     }
 }
 
-/// Steps that need each other in a circle, each needing the next one; none when there is none.
-fn circle(steps: &[StepSpec], known: &BTreeMap<&str, usize>) -> Option<Vec<usize>> {
-    let needs = |index: usize| steps[index].needs.iter().filter_map(|need| known.get(need.as_str()).copied());
-    let mut done = vec![false; steps.len()];
+/// Circles of steps that need each other, each step needing the next one. Every circle has a `needs`
+/// that no other one in the answer has, and with those gone there is none left, save past
+/// [`CIRCLES_MAX`].
+fn circles(steps: &[StepSpec], known: &BTreeMap<&str, usize>) -> Vec<Vec<usize>> {
+    let mut needs: Vec<Vec<usize>> = steps
+        .iter()
+        .map(|step| step.needs.iter().filter_map(|need| known.get(need.as_str()).copied()).collect())
+        .collect();
+    let mut found = Vec::new();
+    while found.len() < CIRCLES_MAX
+        && let Some(circle) = circle(&needs)
+    {
+        if let Some((last, first)) = circle.last().zip(circle.first()) {
+            needs[*last].retain(|need| need != first);
+        }
+        found.push(circle);
+    }
+    found
+}
+
+fn circle(needs: &[Vec<usize>]) -> Option<Vec<usize>> {
+    let mut done = vec![false; needs.len()];
     // Steps whose needs are all done are done; what is left over lies on a circle or behind one.
     loop {
-        let ready = (0..steps.len()).find(|&index| !done[index] && needs(index).all(|need| done[need]));
+        let ready =
+            (0..needs.len()).find(|&index| !done[index] && needs[index].iter().all(|&need| done[need]));
         match ready {
             Some(index) => done[index] = true,
             None => break,
@@ -93,7 +113,7 @@ fn circle(steps: &[StepSpec], known: &BTreeMap<&str, usize>) -> Option<Vec<usize
     let mut path = vec![done.iter().position(|done| !done)?];
     loop {
         let here = *path.last()?;
-        let next = needs(here).find(|&need| !done[need])?;
+        let next = needs[here].iter().copied().find(|&need| !done[need])?;
         if let Some(start) = path.iter().position(|&index| index == next) {
             return Some(path.split_off(start));
         }

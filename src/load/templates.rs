@@ -8,16 +8,18 @@ use super::fault::Fault;
 use crate::manifest::{
     code::Code,
     spec::{Action, HttpSpec, Spec, StepSpec},
-    template::{self, FlawKind, Scope},
+    template::check::{self, FlawKind, Scope},
     yaml::node::escaped,
 };
 
-/// Checks every value that may hold a template.
-pub(super) fn check(spec: &Spec, faults: &mut Vec<Fault>) {
-    let params: Vec<&str> = spec.params.keys().map(String::as_str).collect();
+/// Every root of names that a document gives.
+pub(super) const ALL: &[&str] = &["job", "params", "secrets", "steps"];
+
+/// Checks every value that may hold a template. `open` are roots of names of which not all is known.
+pub(super) fn check(spec: &Spec, open: &[&str], faults: &mut Vec<Fault>) {
     let secrets: Vec<&str> = spec.run.secrets.keys().map(String::as_str).collect();
-    let mut values =
-        Values { faults, scope: Scope { params, steps: Vec::new(), secrets: Vec::new() }, secrets };
+    let scope = Scope { params: &spec.params, labels: &spec.labels, steps: &[], secrets: &[], open };
+    let mut values = Values { faults, scope };
     for (name, value) in &spec.run.env {
         values.text(&format!("/run/env/{}", escaped(name)), value);
     }
@@ -27,11 +29,13 @@ pub(super) fn check(spec: &Spec, faults: &mut Vec<Fault>) {
     match &spec.run.action {
         Action::Steps(steps) => {
             for (index, step) in steps.iter().enumerate() {
-                values.scope.steps = before(steps, step);
-                values.action(&format!("/run/steps/{index}"), &step.action);
+                let before = before(steps, step);
+                let scope = Scope { steps: &before, ..scope };
+                let mut values = Values { faults: &mut *values.faults, scope };
+                values.action(&format!("/run/steps/{index}"), &step.action, &secrets);
             }
         }
-        action => values.action("/run", action),
+        action => values.action("/run", action, &secrets),
     }
 }
 
@@ -52,11 +56,11 @@ fn before<'s>(steps: &'s [StepSpec], step: &'s StepSpec) -> Vec<&'s str> {
 struct Values<'a> {
     faults: &'a mut Vec<Fault>,
     scope: Scope<'a>,
-    secrets: Vec<&'a str>,
 }
 
 impl Values<'_> {
-    fn action(&mut self, pointer: &str, action: &Action) {
+    /// `secrets` may be used in requests only.
+    fn action(&mut self, pointer: &str, action: &Action, secrets: &[&str]) {
         match action {
             Action::Command(words) => {
                 for (index, word) in words.iter().enumerate() {
@@ -64,13 +68,15 @@ impl Values<'_> {
                 }
             }
             Action::Shell(line) => self.text(&format!("{pointer}/shell"), line),
-            Action::Http(request) => self.request(&format!("{pointer}/http"), request),
+            Action::Http(request) => {
+                let scope = Scope { secrets, ..self.scope };
+                Values { faults: &mut *self.faults, scope }.request(&format!("{pointer}/http"), request);
+            }
             Action::Steps(_) | Action::Builtin(_) => {}
         }
     }
 
     fn request(&mut self, pointer: &str, request: &HttpSpec) {
-        self.scope.secrets.clone_from(&self.secrets);
         self.text(&format!("{pointer}/url"), &request.url);
         if let Some(socket) = &request.unix_socket {
             self.text(&format!("{pointer}/unix_socket"), socket);
@@ -81,7 +87,6 @@ impl Values<'_> {
         if let Some(body) = &request.body {
             self.value(&format!("{pointer}/body"), body);
         }
-        self.scope.secrets.clear();
     }
 
     fn value(&mut self, pointer: &str, value: &Value) {
@@ -102,7 +107,7 @@ impl Values<'_> {
     }
 
     fn text(&mut self, pointer: &str, text: &str) {
-        for flaw in template::check(text, &self.scope) {
+        for flaw in check::check(text, &self.scope) {
             let (code, label) = match flaw.kind {
                 FlawKind::Syntax => (Code::TemplateSyntax, "cannot be read"),
                 FlawKind::Name => (Code::TemplateName, "no such name"),

@@ -7,13 +7,14 @@ use std::{
 
 use crate::{
     manifest::{
+        characteristics::Tier,
         digest::Digest,
         name::JobName,
         problem::{Problem, Severity, Span},
         spec::Spec,
     },
     schedule::Schedule,
-    tier::Classified,
+    tier::{Classified, Considered, RuleId, Traits},
 };
 
 /// What a tree of manifests holds: jobs that can run, and all that is wrong.
@@ -26,6 +27,8 @@ pub struct Tree {
     /// Of the broken ones, those that their file no longer names, each with the file that it came
     /// from when it was last good; relative to the root.
     pub suspects: BTreeMap<JobName, String>,
+    /// Those of `broken` that have no tier.
+    pub refused: BTreeMap<JobName, Arc<Refused>>,
     /// Files and directories that may hold jobs whose names cannot be told, sorted.
     pub obscured: Vec<String>,
     /// Everything that is wrong, sorted by place.
@@ -45,6 +48,8 @@ pub struct Loaded {
     pub schedule: Schedule,
     /// Where it is written.
     pub origin: Origin,
+    /// What the classifier read of it: each characteristic, stated or derived.
+    pub traits: Traits,
     /// Its tier, with the reasons.
     pub classified: Classified,
     pub(super) digest: OnceLock<Digest>,
@@ -56,6 +61,17 @@ impl Loaded {
     pub fn digest(&self) -> Digest {
         *self.digest.get_or_init(|| Digest::of(&self.spec))
     }
+}
+
+/// A job that no tier can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Where it is written.
+    pub origin: Origin,
+    /// The tier that the rules choose, and the rule.
+    pub rules_choose: (RuleId, Tier),
+    /// Every tier, lightest first, with what came of it.
+    pub considered: Vec<Considered>,
 }
 
 /// Where a job is written.

@@ -77,7 +77,7 @@ codes! {
     UserFacingOften  = "TIN061", Warning, "W1: user-facing more often than once a minute";
     QueueOften       = "TIN062", Warning, "W2: high frequency on a queue";
     DagOnQueue       = "TIN063", Warning, "W3: steps at high frequency on a queue";
-    NeedsLedger      = "TIN064", Warning, "W4: persistent in-process needs a durable ledger";
+    NeedsLedger      = "TIN064", Error,   "W4: persistent in-process needs a durable ledger";
     NoStepView       = "TIN065", Warning, "W5: steps in-process have no per-step view";
     FrequencyClash   = "TIN066", Error,   "W6: the stated frequency contradicts the schedule";
     NoTier           = "TIN067", Error,   "no configured tier can do what the job needs";

@@ -17,6 +17,9 @@ use super::{
 /// Name of the file that holds defaults.
 pub const DEFAULTS_FILE: &str = "_defaults.yaml";
 
+/// The other spelling of [`DEFAULTS_FILE`].
+pub const DEFAULTS_FILE_SHORT: &str = "_defaults.yml";
+
 /// Defaults for the jobs in and under the directory of the file. The nearest file wins; what the
 /// job itself says wins over all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

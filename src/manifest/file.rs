@@ -20,7 +20,7 @@ pub enum Content {
     Text(Arc<str>),
     /// The file is there and cannot be read: permissions, a dangling symlink, an I/O error.
     Unreadable {
-        /// What the system said.
+        /// What the system said; after a colon, the way out where it is known.
         reason: String,
     },
     /// The bytes are not UTF-8.

@@ -235,9 +235,9 @@ const PAGES: &[(Code, &str, &str, &str)] = &[
     ),
     (
         Code::PinImpossible,
-        "The manifest pins a tier that cannot do what the job needs: a distributed job cannot run inside the daemon.",
+        "The manifest pins a tier that cannot do what the job needs: a distributed job cannot run inside the daemon. To keep it distributed, take the pin out: the rules choose a tier whose workers run elsewhere. To keep the pin, let the job be `local`.",
         "tier: in-process\ncharacteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",
-        "tier: in-process\nrun: {command: [echo, hi]}\n",
+        "characteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",
     ),
     (
         Code::UserFacingOften,
@@ -259,7 +259,7 @@ const PAGES: &[(Code, &str, &str, &str)] = &[
     ),
     (
         Code::NeedsLedger,
-        "A persistent job is in-process, and the ledger is in memory (`ledger: memory`): what it must remember would be forgotten.",
+        "A persistent job is pinned in-process, and the ledger is in memory (`ledger: memory`): what it must remember would be forgotten. With the ledger on disk the job runs, and `tintal explain` says that it is as durable as that.",
         "tier: in-process\ncharacteristics: {durability: persistent}\nrun: {command: [echo, hi]}\n",
         "tier: in-process\nrun: {command: [echo, hi]}\n",
     ),

@@ -209,6 +209,8 @@ pub struct Problem {
     pub pointer: String,
     /// The job that the document asks for, when its name is known.
     pub job: Option<JobName>,
+    /// Further jobs that it concerns: those that take the value over as well.
+    pub also: Vec<JobName>,
     /// The way out.
     pub help: Option<String>,
     /// Bytes of the file that no report may show: a secret in the wrong place.
@@ -227,6 +229,7 @@ impl Problem {
             related: Vec::new(),
             pointer: String::new(),
             job: None,
+            also: Vec::new(),
             help: None,
             hidden: None,
         }
@@ -258,6 +261,29 @@ impl Problem {
     pub fn related(mut self, place: Place, text: impl Into<String>) -> Self {
         self.related.push(Label { place, text: text.into() });
         self
+    }
+
+    /// Whether it is about this job.
+    #[must_use]
+    pub fn concerns(&self, job: &JobName) -> bool {
+        self.job.as_ref() == Some(job) || self.also.contains(job)
+    }
+
+    /// Takes in the same problem as another job has it.
+    pub fn merge(&mut self, other: Self) {
+        let further = other.job.into_iter().chain(other.also);
+        for job in further {
+            match &self.job {
+                None => self.job = Some(job),
+                Some(first) if *first == job => {}
+                // Jobs come in the order of their files, each once in a file.
+                Some(_) if self.also.last() == Some(&job) => {}
+                Some(_) => self.also.push(job),
+            }
+        }
+        let new = other.related.into_iter().filter(|label| !self.related.contains(label));
+        let new: Vec<Label> = new.collect();
+        self.related.extend(new);
     }
 
     /// Line and column of the first byte, counted from 1; columns in characters.

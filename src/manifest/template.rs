@@ -4,7 +4,11 @@
 //! know the same names. In a line for a shell what is filled in is quoted, unless `| safe` says
 //! that it is meant as a part of the line.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range, sync::Arc};
+pub mod check;
+
+mod words;
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use minijinja::{
@@ -20,15 +24,6 @@ use super::name::JobName;
 /// one that loops.
 const FUEL: u64 = 50_000;
 
-/// Parts of a fire time.
-const FIRE_TIME: [&str; 9] = ["date", "time", "unix", "iso", "year", "month", "day", "hour", "minute"];
-
-/// Parts of a step that has run.
-const STEP: [&str; 3] = ["output", "json", "status"];
-
-/// How much like a name a text must be to be suggested for it, 0 to 1.
-const SIMILAR_MIN: f64 = 0.75;
-
 /// What a value is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -36,39 +31,6 @@ pub enum Kind {
     Plain,
     /// A line for `sh`: what is filled in is quoted.
     Shell,
-}
-
-/// The names that a template may use.
-#[derive(Debug, Clone, Default)]
-pub struct Scope<'a> {
-    /// The job's parameters.
-    pub params: Vec<&'a str>,
-    /// Steps that are done before this one.
-    pub steps: Vec<&'a str>,
-    /// Secrets, where they may be used: in requests.
-    pub secrets: Vec<&'a str>,
-}
-
-/// What is wrong with a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
-    /// What kind of thing.
-    pub kind: FlawKind,
-    /// The bytes of the text; none: all of it.
-    pub range: Option<Range<usize>>,
-    /// One line, lower case, no full stop.
-    pub message: String,
-    /// The way out.
-    pub help: String,
-}
-
-/// What kind of thing is wrong with a template.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FlawKind {
-    /// It cannot be read.
-    Syntax,
-    /// It uses a name that does not exist.
-    Name,
 }
 
 /// What templates see.
@@ -177,89 +139,6 @@ fn plain(error: &Error) -> String {
         (_, Some(detail)) => detail.to_owned(),
         (kind, None) => kind.to_string(),
     }
-}
-
-/// Checks a template against the names that exist.
-#[must_use]
-pub fn check(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
-    if !is_template(text) {
-        return Vec::new();
-    }
-    let environment = environment(Kind::Plain);
-    let template = match environment.template_from_str(text) {
-        Ok(template) => template,
-        Err(error) => {
-            return vec![Flaw {
-                kind: FlawKind::Syntax,
-                range: error.range(),
-                message: format!("the template cannot be read: {}", plain(&error)),
-                help: "a value is filled in by `{{ name }}`; text that is no template stands between `{% raw %}` and `{% endraw %}`".to_owned(),
-            }];
-        }
-    };
-    let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
-    names.sort();
-    names.iter().filter_map(|name| unknown(name, text, scope)).collect()
-}
-
-/// What is wrong with a name such as `params.day`, if something is.
-fn unknown(name: &str, text: &str, scope: &Scope<'_>) -> Option<Flaw> {
-    let mut parts = name.split('.');
-    let (root, part, inner) = (parts.next()?, parts.next(), parts.next());
-    let wrong = match (root, part) {
-        ("run_id" | "attempt", _) | ("job" | "fire_time" | "params" | "steps" | "secrets", None) => None,
-        ("job", Some(part)) => choose(part, &["name", "labels"], "`job` has no `{}`"),
-        ("fire_time", Some(part)) => choose(part, &FIRE_TIME, "`fire_time` has no `{}`"),
-        ("params", Some(part)) => choose(part, &scope.params, "the job has no parameter `{}`"),
-        ("secrets", Some(part)) if scope.secrets.is_empty() => Some((
-            format!("the secret `{part}` cannot be used here"),
-            "secrets are environment variables of child processes; templates see them in `http` only"
-                .to_owned(),
-        )),
-        ("secrets", Some(part)) => choose(part, &scope.secrets, "the job has no secret `{}`"),
-        ("steps", Some(part)) if !scope.steps.contains(&part) => Some((
-            format!("the step `{part}` is not done before this one"),
-            if scope.steps.is_empty() {
-                format!("add `needs: [{part}]` to the step")
-            } else {
-                format!("add `{part}` to its `needs`; before it come {}", listed(&scope.steps))
-            },
-        )),
-        ("steps", Some(_)) => inner.and_then(|inner| choose(inner, &STEP, "a step has no `{}`")),
-        _ => choose(
-            root,
-            &["job", "fire_time", "run_id", "attempt", "params", "steps", "secrets"],
-            "templates know no `{}`",
-        ),
-    };
-    let (message, help) = wrong?;
-    let range = text.find(name).map(|start| start..start + name.len());
-    Some(Flaw { kind: FlawKind::Name, range, message, help })
-}
-
-/// Message and help for a name that is none of the known ones.
-fn choose(name: &str, known: &[&str], message: &str) -> Option<(String, String)> {
-    if known.contains(&name) {
-        return None;
-    }
-    let nearest = known
-        .iter()
-        .map(|other| {
-            let swapped = strsim::damerau_levenshtein(name, other) <= 1;
-            (strsim::jaro_winkler(name, other) + if swapped { 1.0 } else { 0.0 }, *other)
-        })
-        .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let help = match nearest {
-        Some((_, near)) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => "there are none in this manifest".to_owned(),
-        None => format!("there is {}", listed(known)),
-    };
-    Some((message.replace("{}", name), help))
-}
-
-fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// A fire time as templates see it: itself in RFC 3339, and its parts.
@@ -382,34 +261,5 @@ mod tests {
             let error = render(text, Kind::Plain, &values()).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
-    }
-
-    #[track_caller]
-    fn flaws(text: &str, expected: &[&str]) {
-        let scope = Scope { params: vec!["day"], steps: vec!["extract"], secrets: Vec::new() };
-        let found: Vec<String> =
-            check(text, &scope).into_iter().map(|flaw| format!("{} | {}", flaw.message, flaw.help)).collect();
-        assert_eq!(found, expected, "{text}");
-    }
-
-    #[test]
-    fn names_table() {
-        flaws("{{ params.day }} {{ fire_time.date }} {{ job.labels.x }} {{ steps.extract.json.a.b }}", &[]);
-        flaws("{{ params.dya }}", &["the job has no parameter `dya` | did you mean `day`?"]);
-        flaws("{{ parms.day }}", &["templates know no `parms` | did you mean `params`?"]);
-        flaws("{{ fire_time.dat }}", &["`fire_time` has no `dat` | did you mean `date`?"]);
-        flaws(
-            "{{ steps.load.output }}",
-            &[
-                "the step `load` is not done before this one | add `load` to its `needs`; before it come `extract`",
-            ],
-        );
-        flaws(
-            "{{ secrets.X }}",
-            &[
-                "the secret `X` cannot be used here | secrets are environment variables of child processes; templates see them in `http` only",
-            ],
-        );
-        assert_eq!(check("{{ a", &Scope::default())[0].kind, FlawKind::Syntax);
     }
 }

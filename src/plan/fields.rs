@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    load::effective::effective,
+    load::effective::stated,
     manifest::{spec::Spec, yaml::node::escaped},
 };
 
@@ -23,7 +23,8 @@ pub struct FieldChange {
 #[must_use]
 pub fn fields(before: &Spec, after: &Spec) -> Vec<FieldChange> {
     let mut changes = Vec::new();
-    compare("", Some(&effective(before)), Some(&effective(after)), &mut changes);
+    let [before, after] = [before, after].map(|spec| Value::Object(stated(spec)));
+    compare("", Some(&before), Some(&after), &mut changes);
     changes
 }
 

@@ -47,7 +47,7 @@ fn read_path(typed: &Path, given: &mut Given, seen: &mut BTreeSet<String>) {
             let path = spelling.into_owned();
             if seen.insert(path.clone()) {
                 let is_missing = typed.symlink_metadata().is_err_and(|error| reason::is_gone(&error));
-                let missing = || "there is no such file or directory".to_owned();
+                let missing = || "there is no such file or directory: check the path".to_owned();
                 let reason = if is_missing { missing() } else { error.reason };
                 given.unreadable.push(Unreadable { path, reason });
             }

@@ -37,7 +37,7 @@ pub struct Classified {
     pub pinned: bool,
     /// Every tier, lightest first, with what came of it.
     pub considered: Vec<Considered>,
-    /// Warnings about the job on the tier that was chosen before anything stood in for it.
+    /// Warnings about the job on the tier that it goes to, whatever asked for it.
     pub warnings: Vec<Warning>,
 }
 
@@ -107,19 +107,36 @@ impl Hindrance {
             Self::NotDurable => "cannot keep a persistent job while `ledger: memory` is set",
         }
     }
+
+    /// The reason after "it".
+    fn lead(self) -> String {
+        match self {
+            Self::NotConfigured => format!("is {}", self.as_str()),
+            _ => self.as_str().to_owned(),
+        }
+    }
 }
 
 /// Why a job has no tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub struct Refusal {
+    /// The tier that the rules choose, and the rule.
+    pub rules_choose: (RuleId, Tier),
+    /// Why there is none.
+    pub kind: RefusalKind,
+    /// Every tier, lightest first, with what came of it. None is chosen.
+    pub considered: Vec<Considered>,
+}
+
+/// What keeps a job from having a tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusalKind {
     /// The manifest pins a tier that cannot take the job.
     Pin {
         /// The tier.
         tier: Tier,
         /// Why it cannot.
         hindrance: Hindrance,
-        /// What the rules would choose.
-        rules_choose: Tier,
     },
     /// No tier can take the job.
     NoTier {
@@ -138,31 +155,22 @@ pub enum Refusal {
 /// When the pinned tier, or every tier, cannot take the job.
 pub fn classify(traits: &Traits, pin: Option<Tier>, tiers: &Tiers) -> Result<Classified, Refusal> {
     let rule = first_rule(traits);
-    let asked = pin.unwrap_or(rule.tier);
+    let chosen = choose(traits, rule, pin, tiers);
+    let chosen_tier = chosen.as_ref().ok().copied();
+    let question = Question { chosen: chosen_tier, rule, pin };
+    let considered =
+        Tier::ALL.into_iter().map(|each| question.consider(each, hindrance(each, traits, tiers))).collect();
+    let tier = match chosen {
+        Ok(tier) => tier,
+        Err(kind) => return Err(Refusal { rules_choose: (rule.id, rule.tier), kind, considered }),
+    };
     let (id, why) = match pin {
-        Some(tier) => {
-            if let Some(hindrance) = hindrance(tier, traits, tiers) {
-                return Err(Refusal::Pin { tier, hindrance, rules_choose: rule.tier });
-            }
-            (RuleId::R0, format!("the manifest pins it; {PIN_WHY}"))
-        }
+        Some(_) => (RuleId::R0, format!("the manifest pins it; {PIN_WHY}")),
         None => (rule.id, format!("{}: {}", words(rule.when), rule.why)),
     };
-    let mut candidates = vec![asked];
-    candidates.extend(Tier::ALL.into_iter().filter(|tier| *tier > asked));
-    candidates.extend(Tier::ALL.into_iter().rev().filter(|tier| *tier < asked));
-    let Some(tier) = candidates.into_iter().find(|tier| hindrance(*tier, traits, tiers).is_none()) else {
-        let hindrances =
-            Tier::ALL.into_iter().filter_map(|tier| Some((tier, hindrance(tier, traits, tiers)?)));
-        return Err(Refusal::NoTier { hindrances: hindrances.collect() });
-    };
-    let considered = Tier::ALL
-        .into_iter()
-        .map(|each| consider(each, tier, asked, rule, pin, hindrance(each, traits, tiers)))
-        .collect();
     let warnings = CAUTIONS
         .iter()
-        .filter(|caution| caution.tier == asked && holds(caution.when, traits))
+        .filter(|caution| caution.tier.is_none_or(|on| on == tier) && holds(caution.when, traits))
         .map(|caution| Warning { id: caution.id, code: caution.code, message: caution.message })
         .collect();
     Ok(Classified { tier, rule: id, why, pinned: pin.is_some(), considered, warnings })
@@ -174,35 +182,66 @@ fn first_rule(traits: &Traits) -> &'static Rule {
     RULES.iter().find(|rule| holds(rule.when, traits)).unwrap_or(last)
 }
 
-fn consider(
-    each: Tier,
-    chosen: Tier,
-    asked: Tier,
-    rule: &Rule,
-    pin: Option<Tier>,
-    hindrance: Option<Hindrance>,
-) -> Considered {
-    let by_rules = format!("{} ({}) chooses it", rule.id, words(rule.when));
-    let (verdict, why) = match (each == chosen, hindrance) {
-        (true, _) if pin.is_some() => (Verdict::Chosen, "the manifest pins it".to_owned()),
-        (true, _) if each == asked => (Verdict::Chosen, by_rules),
-        (true, _) => (Verdict::Chosen, format!("stands in for {asked}")),
-        (false, Some(hindrance)) if each == asked => {
-            (Verdict::Passed, format!("{by_rules}, but it is {}", lead(hindrance)))
-        }
-        (false, Some(hindrance)) => (Verdict::NotAsked, hindrance.as_str().to_owned()),
-        (false, None) if pin.is_some() && each == rule.tier => {
-            (Verdict::Passed, format!("{by_rules}, but the manifest pins another"))
-        }
-        (false, None) => (Verdict::NotAsked, "no rule that applies chooses it".to_owned()),
-    };
-    Considered { tier: each, verdict, why }
+/// The pinned tier, or else the nearest to the rule's that can take the job.
+fn choose(traits: &Traits, rule: &Rule, pin: Option<Tier>, tiers: &Tiers) -> Result<Tier, RefusalKind> {
+    if let Some(tier) = pin {
+        return match hindrance(tier, traits, tiers) {
+            Some(hindrance) => Err(RefusalKind::Pin { tier, hindrance }),
+            None => Ok(tier),
+        };
+    }
+    let heavier = Tier::ALL.into_iter().filter(|tier| *tier > rule.tier);
+    let lighter = Tier::ALL.into_iter().rev().filter(|tier| *tier < rule.tier);
+    std::iter::once(rule.tier)
+        .chain(heavier)
+        .chain(lighter)
+        .find(|tier| hindrance(*tier, traits, tiers).is_none())
+        .ok_or_else(|| RefusalKind::NoTier {
+            hindrances: Tier::ALL
+                .into_iter()
+                .filter_map(|tier| Some((tier, hindrance(tier, traits, tiers)?)))
+                .collect(),
+        })
 }
 
-fn lead(hindrance: Hindrance) -> String {
-    match hindrance {
-        Hindrance::NotConfigured => hindrance.as_str().to_owned(),
-        _ => format!("no candidate: it {}", hindrance.as_str()),
+/// What is asked of each tier in turn.
+struct Question<'a> {
+    chosen: Option<Tier>,
+    rule: &'a Rule,
+    pin: Option<Tier>,
+}
+
+impl Question<'_> {
+    fn consider(&self, tier: Tier, hindrance: Option<Hindrance>) -> Considered {
+        let Self { chosen, rule, pin } = self;
+        let by_rules = format!("{} ({}) chooses it", rule.id, words(rule.when));
+        let is_rules = tier == rule.tier;
+        let (verdict, why) = match (hindrance, pin) {
+            (Some(hindrance), Some(pin)) if tier == *pin && is_rules => (
+                Verdict::Passed,
+                format!("the manifest pins it, and {by_rules} too, but it {}", hindrance.lead()),
+            ),
+            (Some(hindrance), Some(pin)) if tier == *pin => {
+                (Verdict::Passed, format!("the manifest pins it, but it {}", hindrance.lead()))
+            }
+            (_, Some(pin)) if is_rules && tier != *pin => {
+                (Verdict::Passed, format!("{by_rules}, but the manifest pins another"))
+            }
+            (Some(hindrance), None) if is_rules => {
+                (Verdict::Passed, format!("{by_rules}, but it {}", hindrance.lead()))
+            }
+            (Some(hindrance), _) => (Verdict::NotAsked, hindrance.as_str().to_owned()),
+            (None, Some(_)) if *chosen == Some(tier) && is_rules => {
+                (Verdict::Chosen, format!("the manifest pins it, and {by_rules} too"))
+            }
+            (None, Some(_)) if *chosen == Some(tier) => (Verdict::Chosen, "the manifest pins it".to_owned()),
+            (None, None) if is_rules => (Verdict::Chosen, by_rules),
+            (None, None) if *chosen == Some(tier) => {
+                (Verdict::Chosen, format!("stands in for {}", rule.tier))
+            }
+            (None, _) => (Verdict::NotAsked, "no rule that applies chooses it".to_owned()),
+        };
+        Considered { tier, verdict, why }
     }
 }
 

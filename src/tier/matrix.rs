@@ -31,13 +31,8 @@ pub fn markdown() -> String {
     );
     for caution in CAUTIONS {
         let (id, code) = (caution.id, caution.code);
-        let _ = writeln!(
-            out,
-            "| {id} ({code}) | {} | {} | {} |",
-            caution.tier,
-            words(caution.when),
-            caution.message
-        );
+        let on = caution.tier.map_or("any", Tier::as_str);
+        let _ = writeln!(out, "| {id} ({code}) | {on} | {} | {} |", words(caution.when), caution.message);
     }
     out.push_str(
         "| W6 (TIN066) | any | a stated `frequency` contradicts the schedule | an error |\n\n\

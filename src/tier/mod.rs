@@ -9,7 +9,7 @@ pub mod rules;
 pub mod traits;
 
 pub use classify::{
-    Classified, Considered, Hindrance, LedgerKind, Refusal, Tiers, Verdict, Warning, classify,
+    Classified, Considered, Hindrance, LedgerKind, Refusal, RefusalKind, Tiers, Verdict, Warning, classify,
 };
 pub use rules::{RULES, Rule, RuleId};
 pub use traits::{Trait, Traits};

@@ -79,15 +79,15 @@ pub const RULES: [Rule; 6] = [
     Rule { id: RuleId::R6, when: &[&[]], tier: Tier::InProcess, why: "simple and internal" },
 ];
 
-/// A warning about a job on the tier that the rules or its manifest chose.
+/// A warning about a job on the tier that it is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caution {
     /// Its name in the decision matrix.
     pub id: &'static str,
     /// Its code in problems.
     pub code: Code,
-    /// On which tier.
-    pub tier: Tier,
+    /// On which tier; none: on any.
+    pub tier: Option<Tier>,
     /// When.
     pub when: Condition,
     /// What it says.
@@ -100,35 +100,35 @@ pub const CAUTIONS: [Caution; 5] = [
     Caution {
         id: "W1",
         code: Code::UserFacingOften,
-        tier: Tier::Workflow,
+        tier: None,
         when: &[&[Trait::UserFacing, Trait::HighFrequency]],
         message: "a user-facing job that fires more often than once a minute is more than a person can watch",
     },
     Caution {
         id: "W2",
         code: Code::QueueOften,
-        tier: Tier::Queue,
+        tier: Some(Tier::Queue),
         when: &[&[Trait::HighFrequency]],
         message: "a job that fires more often than once a minute costs a message each time",
     },
     Caution {
         id: "W3",
         code: Code::DagOnQueue,
-        tier: Tier::Queue,
+        tier: Some(Tier::Queue),
         when: &[&[Trait::Dag, Trait::HighFrequency], &[Trait::Complex, Trait::HighFrequency]],
         message: "steps that run more often than once a minute on a queue can pile up",
     },
     Caution {
         id: "W4",
         code: Code::NeedsLedger,
-        tier: Tier::InProcess,
+        tier: Some(Tier::InProcess),
         when: &[&[Trait::Persistent]],
         message: "a persistent job in-process is as durable as the ledger",
     },
     Caution {
         id: "W5",
         code: Code::NoStepView,
-        tier: Tier::InProcess,
+        tier: Some(Tier::InProcess),
         when: &[&[Trait::Dag], &[Trait::Complex]],
         message: "steps in-process have no per-step view",
     },

@@ -1,7 +1,7 @@
 //! The whole matrix, every pin, and what must hold of any choice.
 
 use super::{matrix::row, *};
-use crate::manifest::characteristics::{Infrastructure, Tier};
+use crate::manifest::characteristics::{Complexity, Durability, Frequency, Infrastructure, Tier, Visibility};
 
 const MATRIX: &str = include_str!("../../tests/classification_matrix.csv");
 
@@ -18,92 +18,191 @@ fn the_72_combinations_are_those_of_the_matrix() {
     assert_eq!((count("in-process"), count("queue"), count("workflow")), (9, 15, 48));
 }
 
-#[test]
-fn a_pin_wins_or_is_refused_and_is_never_replaced() {
-    for traits in Traits::every() {
-        for pin in Tier::ALL {
-            for ledger in [LedgerKind::File, LedgerKind::Memory] {
-                let result = classify(&traits, Some(pin), &Tiers { ledger, ..all() });
-                let distributed = traits.infrastructure == Infrastructure::Distributed;
-                let volatile = ledger == LedgerKind::Memory && Trait::Persistent.holds(&traits);
-                let expected = match pin {
-                    Tier::InProcess if distributed => Err(Hindrance::NotDistributed),
-                    Tier::InProcess if volatile => Err(Hindrance::NotDurable),
-                    _ => Ok((pin, RuleId::R0, true)),
-                };
-                let came = match result {
-                    Ok(classified) => Ok((classified.tier, classified.rule, classified.pinned)),
-                    Err(Refusal::Pin { hindrance, .. }) => Err(hindrance),
-                    Err(refusal) => panic!("{traits:?}: {refusal:?}"),
-                };
-                assert_eq!(came, expected, "{traits:?} {pin}");
-            }
+/// Every set of configured tiers with either ledger.
+fn every_setting() -> impl Iterator<Item = Tiers> {
+    (0_u8..8).flat_map(|set| {
+        let configured = Tier::ALL.into_iter().zip(0..).filter(move |(_, bit)| set & (1 << bit) != 0);
+        let configured: Vec<Tier> = configured.map(|(tier, _)| tier).collect();
+        [LedgerKind::File, LedgerKind::Memory].map(|ledger| Tiers { configured: configured.clone(), ledger })
+    })
+}
+
+/// Why a tier cannot take a job, said once more in other words than the code's.
+fn expected_hindrance(tier: Tier, traits: &Traits, tiers: &Tiers) -> Option<Hindrance> {
+    let volatile = tiers.ledger == LedgerKind::Memory && traits.durability == Durability::Persistent;
+    match tier {
+        _ if !tiers.configured.contains(&tier) => Some(Hindrance::NotConfigured),
+        Tier::InProcess if traits.infrastructure == Infrastructure::Distributed => {
+            Some(Hindrance::NotDistributed)
         }
+        Tier::InProcess if volatile => Some(Hindrance::NotDurable),
+        _ => None,
     }
 }
 
+/// All 72 combinations with no pin and with each, under every setting: a pin wins or is refused and is
+/// never replaced, and the answer is about the tier that the job goes to.
 #[test]
-fn a_pin_to_a_tier_that_is_not_configured_is_refused() {
-    let only = Tiers { configured: vec![Tier::InProcess], ..all() };
-    for traits in Traits::every() {
-        let Err(Refusal::Pin { tier, hindrance, .. }) = classify(&traits, Some(Tier::Queue), &only) else {
-            panic!("{traits:?}");
-        };
-        assert_eq!((tier, hindrance), (Tier::Queue, Hindrance::NotConfigured));
-    }
-}
-
-/// Asking for more at the same frequency never leads to a lighter tier.
-#[test]
-fn the_choice_is_monotone() {
-    let tier = |traits: &Traits| classify(traits, None, &all()).map(|classified| classified.tier).ok();
-    for less in Traits::every() {
-        for more in Traits::every() {
-            let grows = less.frequency == more.frequency
-                && less.visibility <= more.visibility
-                && less.complexity <= more.complexity
-                && less.durability <= more.durability
-                && less.infrastructure <= more.infrastructure;
-            assert!(!grows || tier(&less) <= tier(&more), "{less:?} {more:?}");
-        }
-    }
-}
-
-/// Whatever is configured: a job gets a tier that is, and that can do what it needs, or the answer
-/// says of every tier why not.
-#[test]
-fn the_choice_is_total_and_explains_itself() {
-    for set in 0_u8..8 {
-        let configured: Vec<Tier> = Tier::ALL
-            .into_iter()
-            .zip(0..)
-            .filter(|(_, bit)| set & (1 << bit) != 0)
-            .map(|(tier, _)| tier)
-            .collect();
-        for ledger in [LedgerKind::File, LedgerKind::Memory] {
-            let tiers = Tiers { configured: configured.clone(), ledger };
-            for traits in Traits::every() {
-                match classify(&traits, None, &tiers) {
+fn every_job_with_every_pin_gets_its_tier_or_a_reason() {
+    for tiers in every_setting() {
+        for traits in Traits::every() {
+            for pin in std::iter::once(None).chain(Tier::ALL.map(Some)) {
+                let shown = format!("{traits:?}, pin {pin:?}, {tiers:?}");
+                match classify(&traits, pin, &tiers) {
                     Ok(classified) => {
-                        assert!(configured.contains(&classified.tier));
-                        assert!(
-                            classified.tier != Tier::InProcess || !Trait::Distributed.holds(&traits),
-                            "{traits:?}"
-                        );
-                        let chosen: Vec<Tier> = classified
-                            .considered
-                            .iter()
-                            .filter(|each| each.verdict == Verdict::Chosen)
-                            .map(|each| each.tier)
-                            .collect();
-                        assert_eq!(chosen, [classified.tier]);
-                        assert!(classified.considered.iter().all(|each| !each.why.is_empty()));
+                        assert_eq!(expected_hindrance(classified.tier, &traits, &tiers), None, "{shown}");
+                        assert_eq!(classified.pinned, pin.is_some(), "{shown}");
+                        assert_eq!(pin.is_some(), classified.rule == RuleId::R0, "{shown}");
+                        assert!(pin.is_none_or(|pin| pin == classified.tier), "{shown}");
+                        says_all(&classified.considered, Some(classified.tier), &shown);
                     }
-                    Err(Refusal::NoTier { hindrances }) => assert_eq!(hindrances.len(), Tier::ALL.len()),
-                    Err(refusal) => panic!("{refusal:?}"),
+                    Err(refusal) => {
+                        match &refusal.kind {
+                            RefusalKind::Pin { tier, hindrance } => {
+                                assert_eq!(pin, Some(*tier), "{shown}");
+                                let expected = expected_hindrance(*tier, &traits, &tiers);
+                                assert_eq!(expected, Some(*hindrance), "{shown}");
+                            }
+                            RefusalKind::NoTier { hindrances } => {
+                                assert_eq!((pin, hindrances.len()), (None, Tier::ALL.len()), "{shown}");
+                            }
+                        }
+                        says_all(&refusal.considered, None, &shown);
+                    }
                 }
             }
         }
+    }
+}
+
+/// Of every tier it is said what came of it, and of one what the rules choose.
+#[track_caller]
+fn says_all(considered: &[Considered], chosen: Option<Tier>, shown: &str) {
+    assert_eq!(considered.iter().map(|each| each.tier).collect::<Vec<_>>(), Tier::ALL, "{shown}");
+    let said: Vec<Tier> =
+        considered.iter().filter(|each| each.verdict == Verdict::Chosen).map(|each| each.tier).collect();
+    assert_eq!(said, chosen.into_iter().collect::<Vec<_>>(), "{shown}");
+    assert!(considered.iter().all(|each| !each.why.is_empty()), "{shown}");
+    let by_rules = considered.iter().filter(|each| each.why.contains(") chooses it")).count();
+    let stands_in = considered.iter().any(|each| each.why.contains("stands in"));
+    assert!(by_rules == 1 || stands_in && by_rules == 0, "{shown}: {considered:?}");
+}
+
+/// Asking for more at the same frequency never leads to a lighter tier, whatever is configured. To be
+/// refused counts as heavier than every tier.
+#[test]
+fn the_choice_is_monotone() {
+    for tiers in every_setting() {
+        let weight = |traits: &Traits| {
+            classify(traits, None, &tiers).map_or((true, None), |classified| (false, Some(classified.tier)))
+        };
+        for less in Traits::every() {
+            for more in Traits::every() {
+                let grows = less.frequency == more.frequency
+                    && less.visibility <= more.visibility
+                    && less.complexity <= more.complexity
+                    && less.durability <= more.durability
+                    && less.infrastructure <= more.infrastructure;
+                assert!(!grows || weight(&less) <= weight(&more), "{less:?} {more:?} {tiers:?}");
+            }
+        }
+    }
+}
+
+/// `traits` are the words that differ from a simple, internal, ephemeral and local job at low
+/// frequency; `tiers` the configured ones. The answer is `tier: warnings`.
+#[track_caller]
+fn warns(traits: &str, pin: Option<Tier>, tiers: &[Tier], expected: &str) {
+    let has = |word: &str| traits.split(' ').any(|other| other == word);
+    let job = Traits {
+        frequency: if has("high") { Frequency::High } else { Frequency::Low },
+        visibility: if has("user-facing") { Visibility::UserFacing } else { Visibility::Internal },
+        complexity: match () {
+            () if has("dag") => Complexity::Dag,
+            () if has("complex") => Complexity::Complex,
+            () => Complexity::Simple,
+        },
+        durability: if has("persistent") { Durability::Persistent } else { Durability::Ephemeral },
+        infrastructure: if has("distributed") { Infrastructure::Distributed } else { Infrastructure::Local },
+    };
+    let tiers = Tiers { configured: tiers.to_vec(), ledger: LedgerKind::File };
+    let classified = classify(&job, pin, &tiers).unwrap();
+    let ids: Vec<&str> = classified.warnings.iter().map(|warning| warning.id).collect();
+    assert_eq!(format!("{}: {}", classified.tier, ids.join(" ")), expected, "{traits}, {pin:?}, {tiers:?}");
+}
+
+#[test]
+#[rustfmt::skip]
+fn a_warning_is_about_the_tier_that_the_job_is_on() {
+    use Tier::{InProcess, Queue, Workflow};
+    let all = &Tier::ALL;
+    //    traits                    pin              configured      tier: warnings
+    // As the rules choose.
+    warns("high user-facing",       None,            all,            "workflow: W1");
+    warns("high distributed",       None,            all,            "queue: W2");
+    warns("high dag distributed",   None,            all,            "queue: W2 W3");
+    warns("high persistent",        None,            all,            "in-process: W4");
+    warns("high dag",               None,            all,            "in-process: W5");
+    // Where something stands in.
+    warns("dag",                    None,            &[InProcess],   "in-process: W5");
+    warns("complex persistent",     None,            &[InProcess],   "in-process: W4 W5");
+    warns("persistent",             None,            &[InProcess],   "in-process: W4");
+    warns("persistent",             None,            &[Workflow],    "workflow: ");
+    warns("high user-facing",       None,            &[InProcess],   "in-process: W1");
+    warns("high user-facing dag",   None,            &[Queue],       "queue: W1 W2 W3");
+    warns("high dag",               None,            &[Queue],       "queue: W2 W3");
+    warns("high distributed",       None,            &[Workflow],    "workflow: ");
+    // As the manifest pins.
+    warns("high dag",               Some(Workflow),  all,            "workflow: ");
+    warns("dag persistent",         Some(InProcess), all,            "in-process: W4 W5");
+    warns("high",                   Some(Queue),     all,            "queue: W2");
+    warns("high user-facing",       Some(InProcess), all,            "in-process: W1");
+}
+
+#[test]
+fn what_the_rules_would_choose_is_said_of_a_pinned_job() {
+    let only = Tiers { configured: vec![Tier::InProcess], ..all() };
+    let why = |traits: &Traits, pin: Tier, tiers: &Tiers, of: usize| {
+        let considered = match classify(traits, Some(pin), tiers) {
+            Ok(classified) => classified.considered,
+            Err(refusal) => refusal.considered,
+        };
+        format!("{}, {}", considered[of].verdict.as_str(), considered[of].why)
+    };
+    let simple = Traits {
+        frequency: Frequency::Low,
+        visibility: Visibility::Internal,
+        complexity: Complexity::Simple,
+        durability: Durability::Ephemeral,
+        infrastructure: Infrastructure::Local,
+    };
+    let shown = Traits { visibility: Visibility::UserFacing, ..simple };
+    for (traits, pin, tiers, of, expected) in [
+        (
+            &shown,
+            Tier::InProcess,
+            &only,
+            2,
+            "passed over, R1 (user-facing) chooses it, but the manifest pins another",
+        ),
+        (&shown, Tier::InProcess, &only, 0, "chosen, the manifest pins it"),
+        (
+            &simple,
+            Tier::InProcess,
+            &only,
+            0,
+            "chosen, the manifest pins it, and R6 (everything else) chooses it too",
+        ),
+        (
+            &simple,
+            Tier::Queue,
+            &only,
+            0,
+            "passed over, R6 (everything else) chooses it, but the manifest pins another",
+        ),
+        (&simple, Tier::Queue, &only, 1, "passed over, the manifest pins it, but it is not configured"),
+    ] {
+        assert_eq!(why(traits, pin, tiers, of), expected, "{pin}");
     }
 }
 

@@ -12,7 +12,8 @@ pub(in crate::cli) fn render(findings: &Findings) -> String {
     format!("{document:#}\n")
 }
 
-fn problem(problem: &Problem) -> Value {
+/// One problem.
+pub(in crate::cli) fn problem(problem: &Problem) -> Value {
     let (start, end) = (problem.start(), problem.end());
     json!({
         "code": problem.code.as_str(),

@@ -116,7 +116,13 @@ impl Target {
     }
 
     fn load(&mut self, files: &[Arc<ManifestFile>]) -> Tree {
-        self.loader.load(&Input { files, unreadable: &[], prefix: &self.prefix, now: clock::now() })
+        self.loader.load(&Input {
+            files,
+            above: &[],
+            unreadable: &[],
+            prefix: &self.prefix,
+            now: clock::now(),
+        })
     }
 
     fn reason(&self, tree: &Tree, name: &JobName, path: &str) -> String {

@@ -77,14 +77,14 @@ fn meant(problem: &Problem) -> Option<&str> {
     help.strip_prefix("did you mean `")?.strip_suffix("`?")
 }
 
-/// The part of a document that a pointer leads into: `/run`, or an entry of `schedule`.
+/// The part of a document that a pointer leads into: `/run`, or an entry of `schedule` or `steps`.
 fn top(pointer: &str) -> String {
-    let mut parts = pointer.split('/').skip(1);
-    match (parts.next(), parts.next()) {
-        (Some("schedule"), Some(index)) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
-            format!("/schedule/{index}")
-        }
-        (Some(first), _) => format!("/{first}"),
-        (None, _) => String::new(),
+    let parts: Vec<&str> = pointer.split('/').skip(1).collect();
+    let is_index = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match parts.as_slice() {
+        ["schedule", index, ..] if is_index(index) => format!("/schedule/{index}"),
+        ["run", "steps", index, ..] if is_index(index) => format!("/run/steps/{index}"),
+        [first, ..] => format!("/{first}"),
+        [] => String::new(),
     }
 }

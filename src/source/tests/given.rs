@@ -44,7 +44,7 @@ fn what_is_missing_or_unreadable_is_told_and_the_rest_is_read() {
     assert_eq!(shown(&given.files), expected);
     let told: Vec<String> = given.unreadable.iter().map(|at| format!("{}: {}", at.path, at.reason)).collect();
     let expected = [
-        format!("{root}/none.yaml: there is no such file or directory"),
+        format!("{root}/none.yaml: there is no such file or directory: check the path"),
         format!("{root}/team: it is a symbolic link to `gone`, which does not exist"),
     ];
     assert_eq!(told, expected);

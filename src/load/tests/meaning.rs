@@ -1,0 +1,126 @@
+//! What a manifest means: what is derived, what can never start, what has no effect.
+
+use super::{check, load, told};
+use crate::load::effective::effective;
+
+#[track_caller]
+fn derives(text: &str, frequency: &str, complexity: &str) {
+    let tree = load(&[("job.yaml", text)]);
+    let job = tree.jobs.values().next().unwrap_or_else(|| panic!("{text}: {:?}", told(&tree)));
+    let spec = effective(&job.spec, &job.traits);
+    let characteristics = &spec["characteristics"];
+    assert_eq!(
+        (&characteristics["frequency"], &characteristics["complexity"]),
+        (&frequency.into(), &complexity.into()),
+        "{text}"
+    );
+}
+
+#[test]
+#[rustfmt::skip]
+fn frequency_and_complexity_are_derived() {
+    let run = "run: {command: [a]}\n";
+    let steps = "run: {steps: [{id: a, shell: x}]}\n";
+    derives(&format!("schedule: {{every: 59s}}\n{run}"),               "high",   "simple");
+    derives(&format!("schedule: {{every: 1m}}\n{run}"),                "medium", "simple");
+    derives(&format!("schedule: {{every: 1h}}\n{run}"),                "medium", "simple");
+    derives(&format!("schedule: {{every: 61m}}\n{run}"),               "low",    "simple");
+    derives(&format!("schedule: {{cron: \"*/30 * * * * *\"}}\n{run}"), "high",   "simple");
+    derives(&format!("schedule: {{cron: \"@daily\"}}\n{steps}"),       "low",    "dag");
+    derives(&format!("schedule: {{cron: \"@reboot\"}}\n{run}"),        "low",    "simple");
+    derives(&format!("schedule: {{at: \"2030-01-01T00:00:00Z\"}}\n{run}"), "low", "simple");
+    derives(&format!("schedule: [{{every: 1d}}, {{every: 10s}}]\n{run}"), "high", "simple");
+    derives(run,                                                       "low",    "simple");
+    derives(&format!("characteristics: {{complexity: complex}}\n{run}"), "low",  "complex");
+    derives(&format!("characteristics: {{frequency: low}}\n{run}"),    "low",    "simple");
+}
+
+/// W6: stated or by hand, at a time or on an interval, one rule.
+#[test]
+fn a_stated_frequency_agrees_with_the_schedule_or_with_its_absence() {
+    for schedule in ["", "schedule: {at: \"2030-01-01T00:00:00Z\"}\n", "schedule: {every: 1h}\n"] {
+        let text = format!("characteristics: {{frequency: high}}\n{schedule}run: {{command: [a]}}\n");
+        check(&text, &["1 TIN066 /characteristics/frequency"]);
+    }
+}
+
+#[test]
+fn a_warning_is_about_the_tier_that_stands_in() {
+    let steps = "run: {steps: [{id: a, shell: x}]}\n";
+    check(&format!("schedule: {{cron: \"@daily\"}}\n{steps}"), &["2 TIN065 /run/steps"]);
+    check(&format!("tier: in-process\n{steps}"), &["1 TIN065 /tier"]);
+    check(
+        "characteristics: {complexity: complex}\nrun: {command: [a]}\n",
+        &["1 TIN065 /characteristics/complexity"],
+    );
+    check("characteristics: {durability: persistent}\nrun: {command: [a]}\n", &[]);
+    check(
+        "schedule: {every: 5s}\ncharacteristics: {visibility: user-facing}\nrun: {command: [a]}\n",
+        &["1 TIN061 /schedule"],
+    );
+}
+
+#[test]
+fn what_can_never_start_is_refused() {
+    for (run, expected) in [
+        (r#"{command: [a, "b\0c"]}"#, "1 TIN015 /run/command/1"),
+        (r#"{command: ["a\0"]}"#, "1 TIN015 /run/command/0"),
+        (r#"{shell: "a\0"}"#, "1 TIN015 /run/shell"),
+        (r#"{command: [a], env: {A: "b\0"}}"#, "1 TIN015 /run/env/A"),
+        (r#"{command: [a], cwd: "b\0"}"#, "1 TIN015 /run/cwd"),
+        (r#"{command: ["  "]}"#, "1 TIN015 /run/command/0"),
+        (r#"{http: {url: "http://host:99999/"}}"#, "1 TIN056 /run/http/url"),
+        (r#"{http: {url: "http://a<b>/"}}"#, "1 TIN056 /run/http/url"),
+        (r#"{http: {url: "http://[::zz]/"}}"#, "1 TIN056 /run/http/url"),
+        (r#"{http: {url: "http://a/", headers: {X: "a\nb"}}}"#, "1 TIN015 /run/http/headers/X"),
+        (r#"{http: {url: "http://a/", headers: {"a b": c}}}"#, "1 TIN015 /run/http/headers/a b"),
+        (r#"{http: {url: "http://a/", unix_socket: "a\0b"}}"#, "1 TIN015 /run/http/unix_socket"),
+    ] {
+        check(&format!("run: {run}\n"), &[expected]);
+    }
+    check("params: {a: \"b\\0\"}\nrun: {command: [x, \"{{ params.a }}\"]}\n", &["1 TIN015 /params/a"]);
+}
+
+#[test]
+fn what_has_no_effect_is_told() {
+    for (text, expected) in [
+        (
+            "run: {http: {url: \"http://a/\"}, cwd: /x, env: {A: b}, secrets: {T: {env: T}}}\n",
+            &["1 TIN041 /run/env", "1 TIN041 /run/cwd"][..],
+        ),
+        ("run: {builtin: {noop: {}}, secrets: {T: {env: T}}}\n", &["1 TIN041 /run/secrets"]),
+        (
+            "run: {command: [a], cwd: /x}\npolicy: {retry: {max_attempts: 1, initial: 5s}}\n",
+            &["2 TIN041 /policy/retry/initial"],
+        ),
+        (
+            "run: {shell: a}\npolicy: {retry: {on: [http-5xx, timeout, connect]}}\n",
+            &["2 TIN041 /policy/retry/on/0", "2 TIN041 /policy/retry/on/2"],
+        ),
+        (
+            "run: {http: {url: \"http://a/\"}}\npolicy: {retry: {on: [http-5xx, signal]}}\n",
+            &["2 TIN041 /policy/retry/on/1"],
+        ),
+        (
+            "tier: in-process # tintal: ignore TIN065 -- fine\nrun:\n  steps:\n    - {id: a, shell: x}\n    - {id: b, needs: [a, a], http: {url: \"http://a/\"}, retry: {on: [exit-nonzero]}}\n  cwd: /x\npolicy: {retry: {on: [http-5xx, signal]}}\n",
+            &["5 TIN041 /run/steps/1/needs/1", "5 TIN041 /run/steps/1/retry/on/0"],
+        ),
+    ] {
+        let tree = load(&[("job.yaml", text)]);
+        let mut found = told(&tree);
+        let mut expected: Vec<String> = expected.iter().map(|line| format!("job.yaml:{line}")).collect();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{text}");
+    }
+    // Defaults are meant for other jobs as well.
+    let tree = load(&[
+        (
+            "_defaults.yaml",
+            "kind: defaults\nrun: {cwd: /x, env: {A: b}}\npolicy: {retry: {initial: 5s, on: [connect]}}\n",
+        ),
+        ("a.yaml", "run: {http: {url: \"http://a/\"}}\npolicy: {retry: {max_attempts: 1}}\n"),
+        ("b.yaml", "run: {shell: a}\n"),
+    ]);
+    assert_eq!(told(&tree), Vec::<String>::new());
+}

@@ -1,0 +1,430 @@
+//! Whether a template can be filled in: its syntax, and every name in it.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use minijinja::{Environment, ErrorKind};
+use serde_json::Value as Json;
+
+use super::{
+    Kind, environment, is_template, plain,
+    words::{Word, WordKind, words},
+};
+
+/// Parts of a fire time.
+const FIRE_TIME: [&str; 9] = ["date", "time", "unix", "iso", "year", "month", "day", "hour", "minute"];
+
+/// Parts of a step that has run.
+const STEP: [&str; 3] = ["output", "json", "status"];
+
+/// What templates see.
+const ROOTS: [&str; 7] = ["job", "fire_time", "run_id", "attempt", "params", "steps", "secrets"];
+
+/// Filters that are suggested for one that does not exist.
+const FILTERS: [&str; 35] = [
+    "abs", "batch", "bool", "default", "dictsort", "first", "float", "indent", "int", "items", "join",
+    "last", "length", "lines", "list", "lower", "map", "max", "min", "reject", "replace", "reverse", "round",
+    "safe", "select", "slice", "sort", "split", "string", "sum", "title", "tojson", "trim", "unique",
+    "upper",
+];
+
+/// Tests that are suggested for one that does not exist.
+const TESTS: [&str; 19] = [
+    "boolean",
+    "defined",
+    "divisibleby",
+    "endingwith",
+    "eq",
+    "even",
+    "false",
+    "float",
+    "in",
+    "integer",
+    "iterable",
+    "mapping",
+    "none",
+    "number",
+    "odd",
+    "sequence",
+    "startingwith",
+    "string",
+    "undefined",
+];
+
+/// How much like a name a text must be to be suggested for it, 0 to 1.
+const SIMILAR_MIN: f64 = 0.75;
+
+/// The names that a template may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// The job's parameters.
+    pub params: &'a BTreeMap<String, Json>,
+    /// The job's labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// Steps that are done before this one.
+    pub steps: &'a [&'a str],
+    /// Secrets, where they may be used: in requests.
+    pub secrets: &'a [&'a str],
+    /// Roots of names (`params`, `job`) of which not all is known: nothing under them is missed.
+    pub open: &'a [&'a str],
+}
+
+/// What is wrong with a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// What kind of thing.
+    pub kind: FlawKind,
+    /// The bytes of the text; none: all of it.
+    pub range: Option<Range<usize>>,
+    /// One line, lower case, no full stop.
+    pub message: String,
+    /// The way out.
+    pub help: String,
+}
+
+/// What kind of thing is wrong with a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlawKind {
+    /// It cannot be read.
+    Syntax,
+    /// It uses a name that does not exist.
+    Name,
+}
+
+/// Checks a template against the names that exist.
+#[must_use]
+pub fn check(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
+    if !is_template(text) {
+        return Vec::new();
+    }
+    let environment = environment(Kind::Plain);
+    let template = match environment.template_from_str(text) {
+        Ok(template) => template,
+        Err(error) => {
+            return vec![Flaw {
+                kind: FlawKind::Syntax,
+                range: error.range(),
+                message: format!("the template cannot be read: {}", plain(&error)),
+                help: "a value is filled in by `{{ name }}`; text that is no template stands between `{% raw %}` and `{% endraw %}`".to_owned(),
+            }];
+        }
+    };
+    let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+    names.sort();
+    let names = names.iter().filter(|name| !is_engines(&environment, name)).filter_map(|name| {
+        let (message, help) = unknown(name, text, scope)?;
+        Some(Flaw { kind: FlawKind::Name, range: place(text, name), message, help })
+    });
+    let words = words(text).into_iter().filter_map(|word| unknown_word(word, text, &environment));
+    names.chain(words).collect()
+}
+
+/// Whether a name is a function of the engine.
+fn is_engines(environment: &Environment<'_>, name: &str) -> bool {
+    environment.globals().any(|(global, _)| global == name)
+}
+
+/// What is wrong with a filter or test, if something is.
+fn unknown_word(word: Word, text: &str, environment: &Environment<'_>) -> Option<Flaw> {
+    let name = &text[word.range.clone()];
+    let (probe, kind, known, message) = match word.kind {
+        WordKind::Filter => {
+            (format!("0|{name}"), ErrorKind::UnknownFilter, FILTERS.as_slice(), "there is no filter `{}`")
+        }
+        WordKind::Test => {
+            (format!("0 is {name}"), ErrorKind::UnknownTest, TESTS.as_slice(), "there is no test `{}`")
+        }
+    };
+    if known.contains(&name) {
+        return None;
+    }
+    let probed = environment.compile_expression(&probe).and_then(|expression| expression.eval(()));
+    if probed.is_ok() || probed.is_err_and(|error| error.kind() != kind) {
+        return None;
+    }
+    let (message, help) = choose(name, known, message)?;
+    Some(Flaw { kind: FlawKind::Name, range: Some(word.range), message, help })
+}
+
+/// Message and help.
+type Wrong = Option<(String, String)>;
+
+/// What is wrong with a name such as `params.day`, if something is.
+fn unknown(name: &str, text: &str, scope: &Scope<'_>) -> Wrong {
+    let parts: Vec<&str> = name.split('.').collect();
+    let (root, rest) = parts.split_first()?;
+    let Some((part, inner)) = rest.split_first() else {
+        return choose(root, &ROOTS, "templates know no `{}`");
+    };
+    if scope.open.contains(root) {
+        return None;
+    }
+    let guarded = is_guarded(text, name);
+    match (*root, *part) {
+        ("job", "name") => no_parts("job.name", inner),
+        ("job", "labels") => match inner.split_first() {
+            None => None,
+            Some((label, inner)) if scope.labels.contains_key(*label) => {
+                no_parts(&format!("job.labels.{label}"), inner)
+            }
+            Some((_, [])) if guarded => None,
+            Some((label, _)) => choose(label, &keys(scope.labels), "the job has no label `{}`"),
+        },
+        ("job", part) => choose(part, &["name", "labels"], "`job` has no `{}`"),
+        ("fire_time", part) => choose(part, &FIRE_TIME, "`fire_time` has no `{}`")
+            .or_else(|| no_parts(&format!("fire_time.{part}"), inner)),
+        ("params", part) => match scope.params.get(part) {
+            Some(value) => missing_part(value, &format!("params.{part}"), inner, guarded),
+            None if guarded && inner.is_empty() => None,
+            None => choose(part, &keys(scope.params), "the job has no parameter `{}`"),
+        },
+        ("secrets", part) if scope.secrets.is_empty() => Some((
+            format!("the secret `{part}` cannot be used here"),
+            "secrets are environment variables of child processes; templates see them in `http` only"
+                .to_owned(),
+        )),
+        ("secrets", part) => choose(part, scope.secrets, "the job has no secret `{}`")
+            .or_else(|| no_parts(&format!("secrets.{part}"), inner)),
+        ("steps", part) if !scope.steps.contains(&part) => Some((
+            format!("the step `{part}` is not done before this one"),
+            if scope.steps.is_empty() {
+                format!("add `needs: [{part}]` to the step")
+            } else {
+                format!("add `{part}` to its `needs`; before it come {}", listed(scope.steps))
+            },
+        )),
+        ("steps", step) => match inner.split_first() {
+            None | Some((&"json", _)) => None,
+            Some((part, inner)) => choose(part, &STEP, "a step has no `{}`")
+                .or_else(|| no_parts(&format!("steps.{step}.{part}"), inner)),
+        },
+        (root @ ("run_id" | "attempt"), _) => no_parts(root, rest),
+        _ => choose(root, &ROOTS, "templates know no `{}`"),
+    }
+}
+
+/// What is wrong with asking a text or a number for a part.
+fn no_parts(what: &str, inner: &[&str]) -> Wrong {
+    let part = inner.first()?;
+    Some((format!("`{what}` has no `{part}`"), format!("it is one value: write `{{{{ {what} }}}}`")))
+}
+
+/// What is wrong with a path into a parameter, if something is.
+fn missing_part(value: &Json, path: &str, inner: &[&str], guarded: bool) -> Wrong {
+    let (part, rest) = inner.split_first()?;
+    match value {
+        Json::Object(map) => match map.get(*part) {
+            Some(value) => missing_part(value, &format!("{path}.{part}"), rest, guarded),
+            None if guarded && rest.is_empty() => None,
+            None => {
+                let keys: Vec<&str> = map.keys().map(String::as_str).collect();
+                choose(part, &keys, &format!("`{path}` has no `{{}}`"))
+            }
+        },
+        _ if guarded && rest.is_empty() => None,
+        Json::Array(_) => {
+            Some((format!("`{path}` has no `{part}`"), format!("it is a list: write `{path}[0]`")))
+        }
+        _ => no_parts(path, inner),
+    }
+}
+
+fn keys<T>(map: &BTreeMap<String, T>) -> Vec<&str> {
+    map.keys().map(String::as_str).collect()
+}
+
+/// Message and help for a name that is none of the known ones.
+fn choose(name: &str, known: &[&str], message: &str) -> Wrong {
+    if known.contains(&name) {
+        return None;
+    }
+    let nearest = known
+        .iter()
+        .map(|other| {
+            let swapped = strsim::damerau_levenshtein(name, other) <= 1;
+            (strsim::jaro_winkler(name, other) + if swapped { 1.0 } else { 0.0 }, *other)
+        })
+        .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let help = match nearest {
+        Some((_, near)) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "there are none in this manifest".to_owned(),
+        None => format!("there is {}", listed(known)),
+    };
+    Some((message.replace("{}", name), help))
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The places where a name stands by itself, not as a part of a longer one.
+fn places<'t>(text: &'t str, name: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
+    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    text.match_indices(name)
+        .map(|(start, _)| start..start + name.len())
+        .filter(move |range| !text[..range.start].ends_with(part) && !text[range.end..].starts_with(part))
+}
+
+/// Where a name stands; none when it is not written in one piece.
+fn place(text: &str, name: &str) -> Option<Range<usize>> {
+    places(text, name).next().or_else(|| text.find(name).map(|start| start..start + name.len()))
+}
+
+/// Whether the template says what holds without a value: `| default(…)`, or it asks whether there is
+/// one.
+fn is_guarded(text: &str, name: &str) -> bool {
+    places(text, name).any(|range| {
+        let after = text[range.end..].trim_start();
+        let follows = |after: &str, word: &str| {
+            after
+                .strip_prefix(word)
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        let filter = after.strip_prefix('|').map(str::trim_start);
+        let test = after.strip_prefix("is ").map(str::trim_start);
+        let test = test.map(|test| test.strip_prefix("not ").map_or(test, str::trim_start));
+        filter.is_some_and(|filter| follows(filter, "default") || follows(filter, "d"))
+            || test.is_some_and(|test| follows(test, "defined") || follows(test, "undefined"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn flaws_in(text: &str, scope: &Scope<'_>, expected: &[&str]) {
+        let found: Vec<String> =
+            check(text, scope).into_iter().map(|flaw| format!("{} | {}", flaw.message, flaw.help)).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[track_caller]
+    fn flaws(text: &str, expected: &[&str]) {
+        let params = BTreeMap::from([
+            ("day".to_owned(), json!("monday")),
+            ("to".to_owned(), json!({"mail": "a@b.c", "list": [1]})),
+        ]);
+        let labels = BTreeMap::from([("team".to_owned(), "billing".to_owned())]);
+        let scope = Scope { params: &params, labels: &labels, steps: &["extract"], secrets: &[], open: &[] };
+        flaws_in(text, &scope, expected);
+    }
+
+    #[test]
+    fn names_table() {
+        flaws(
+            "{{ params.day }} {{ fire_time.date }} {{ job.labels.team }} {{ steps.extract.json.a.b }}",
+            &[],
+        );
+        flaws("{{ params.dya }}", &["the job has no parameter `dya` | did you mean `day`?"]);
+        flaws("{{ parms.day }}", &["templates know no `parms` | did you mean `params`?"]);
+        flaws("{{ fire_time.dat }}", &["`fire_time` has no `dat` | did you mean `date`?"]);
+        flaws(
+            "{{ steps.load.output }}",
+            &[
+                "the step `load` is not done before this one | add `load` to its `needs`; before it come `extract`",
+            ],
+        );
+        flaws(
+            "{{ secrets.X }}",
+            &[
+                "the secret `X` cannot be used here | secrets are environment variables of child processes; templates see them in `http` only",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_path_is_followed_to_its_end() {
+        flaws("{{ params.to.mail }} {{ params.to.list[0] }} {{ steps.extract.output }}", &[]);
+        flaws("{{ params.to.mial }}", &["`params.to` has no `mial` | did you mean `mail`?"]);
+        flaws("{{ params.day.x }}", &["`params.day` has no `x` | it is one value: write `{{ params.day }}`"]);
+        flaws(
+            "{{ params.to.list.x }}",
+            &["`params.to.list` has no `x` | it is a list: write `params.to.list[0]`"],
+        );
+        flaws("{{ job.name.foo }}", &["`job.name` has no `foo` | it is one value: write `{{ job.name }}`"]);
+        flaws("{{ job.labels.taem }}", &["the job has no label `taem` | did you mean `team`?"]);
+        flaws(
+            "{{ job.labels.team.x }}",
+            &["`job.labels.team` has no `x` | it is one value: write `{{ job.labels.team }}`"],
+        );
+        flaws(
+            "{{ fire_time.date.x }}",
+            &["`fire_time.date` has no `x` | it is one value: write `{{ fire_time.date }}`"],
+        );
+        flaws("{{ attempt.x }}", &["`attempt` has no `x` | it is one value: write `{{ attempt }}`"]);
+        flaws(
+            "{{ steps.extract.output.x }}",
+            &["`steps.extract.output` has no `x` | it is one value: write `{{ steps.extract.output }}`"],
+        );
+    }
+
+    #[test]
+    fn what_has_a_default_need_not_be_there() {
+        flaws(
+            "{{ params.nope | default('x') }}{{ params.to.nope|d(1) }}{{ job.labels.nope | default('') }}",
+            &[],
+        );
+        flaws("{% if params.nope is defined %}{{ params.nope }}{% endif %}", &[]);
+        flaws("{% if job.labels.nope is not undefined %}{{ job.labels.nope }}{% endif %}", &[]);
+        flaws(
+            "{{ params.nope.x | default('x') }}",
+            &["the job has no parameter `nope` | there is `day`, `to`"],
+        );
+        flaws(
+            "{{ params.nope | defaults('x') }}",
+            &[
+                "the job has no parameter `nope` | there is `day`, `to`",
+                "there is no filter `defaults` | did you mean `default`?",
+            ],
+        );
+    }
+
+    #[test]
+    fn filters_tests_and_functions_exist() {
+        flaws("{{ params.day | upper | trim }}{% if attempt is odd %}{% endif %}", &[]);
+        flaws("{% for i in range(3) %}{{ loop.index }}{{ i }}{% endfor %}", &[]);
+        flaws("{{ params.day | uper }}", &["there is no filter `uper` | did you mean `upper`?"]);
+        flaws("{% if attempt is evne %}{% endif %}", &["there is no test `evne` | did you mean `even`?"]);
+        flaws(
+            "{{ rnage(3) }}",
+            &[
+                "templates know no `rnage` | there is `job`, `fire_time`, `run_id`, `attempt`, `params`, `steps`, `secrets`",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_template_stands_by_itself() {
+        for text in ["{% include 'x' %}", "{% extends 'x' %}", "{% import 'x' as x %}", "{{ a"] {
+            let none = (BTreeMap::new(), BTreeMap::new());
+            let scope = Scope { params: &none.0, labels: &none.1, steps: &[], secrets: &[], open: &[] };
+            let flaws = check(text, &scope);
+            assert_eq!(flaws.iter().map(|flaw| flaw.kind).collect::<Vec<_>>(), [FlawKind::Syntax], "{text}");
+        }
+    }
+
+    #[test]
+    fn of_what_is_not_known_nothing_is_missed() {
+        let none = (BTreeMap::new(), BTreeMap::new());
+        let scope =
+            Scope { params: &none.0, labels: &none.1, steps: &[], secrets: &[], open: &["params", "job"] };
+        flaws_in("{{ params.a.b }}{{ job.labels.x }}", &scope, &[]);
+        flaws_in("{{ parms.a }}", &scope, &["templates know no `parms` | did you mean `params`?"]);
+    }
+
+    #[test]
+    fn what_is_suggested_exists() {
+        let environment = environment(Kind::Plain);
+        for (name, kind, text) in FILTERS
+            .iter()
+            .map(|name| (name, ErrorKind::UnknownFilter, format!("0|{name}")))
+            .chain(TESTS.iter().map(|name| (name, ErrorKind::UnknownTest, format!("0 is {name}"))))
+        {
+            let probed = environment.compile_expression(&text).and_then(|expression| expression.eval(()));
+            assert!(!probed.is_err_and(|error| error.kind() == kind), "{name}");
+        }
+    }
+}
