@@ -27,7 +27,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("backend",  &["manifest", "schedule", "plan", "run", "ledger", "execute"]),
     ("config",   &["manifest", "tier"]),
     ("engine",   &["manifest", "schedule", "tier", "load", "run", "plan", "source", "ledger", "execute", "backend", "config"]),
-    ("control",  &["manifest", "run", "ledger", "execute", "backend", "engine"]),
+    ("control",  &["manifest", "run", "plan", "ledger", "execute", "backend", "engine"]),
     ("cli",      &["manifest", "schedule", "tier", "load", "import", "run", "plan", "source", "ledger", "execute", "backend", "config", "engine", "control"]),
 ];
 

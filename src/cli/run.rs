@@ -97,7 +97,6 @@ impl Run {
         };
         // A terminal that takes no more output must not keep a signal from being seen: two threads.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        adopt_orphans();
         let executor = Executor::new(tree::environment(), settings.output_bytes_max);
         let ended = runtime.block_on(until_stopped(executor, first, &screen));
         runtime.shutdown_background();
@@ -121,6 +120,7 @@ impl Run {
 
 /// Makes the attempts of a run. The first signal stops it as a timeout does; the second one kills.
 async fn until_stopped(executor: Executor, first: Attempt, screen: &Screen) -> Result<Ended, Failure> {
+    adopt_orphans();
     let mut signals = Signals::new()?;
     let run_id = first.run_id;
     let (stop, stopped) = watch::channel(false);

@@ -103,7 +103,7 @@ fn unknown_keys_and_wrong_types_in_the_file_are_told() {
         &[],
         &[],
         &[
-            "tintal.yaml:1:1 `jobs` takes text, not a list (write text)",
+            "tintal.yaml:1:7 `jobs` takes text, not a list (write text)",
             "tintal.yaml:3:14 `keep_last` takes a whole number, not text (write a whole number)",
             "tintal.yaml:4:12 `max_age` takes text, not the number 30 (a duration has a unit, as in `30s` or `30m`)",
             "tintal.yaml:5:6 `log` takes a mapping, not text (write a mapping: `key: value` lines, indented)",

@@ -51,7 +51,7 @@ fn started() -> MutexGuard<'static, BTreeSet<i32>> {
 }
 
 /// Makes this process the one that inherits the orphans among its descendants, and sees to their
-/// end for as long as the runtime runs. May be called again.
+/// end for as long as the runtime runs, which has to run when this is called. May be called again.
 ///
 /// Where the system has no such thing, process 1 inherits them, and less is known of them.
 pub fn adopt_orphans() {

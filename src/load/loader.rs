@@ -1,7 +1,7 @@
 //! The loader: keeps what it knows of unchanged files.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{
     directory::{Directories, Directory, Flawed, Layer, Own, parent},
     document::{Doc, FileDocs, Naming, read},
-    memory::{Condition, Memory},
+    memory::Memory,
     own,
     suppress::{self, Used},
     tree::Tree,
@@ -280,49 +280,32 @@ impl Loader {
                 [] => {}
             }
         }
-        self.remember(manifests, tree);
+        for file in manifests {
+            if let Some(known) = self.files.get(&file.path) {
+                self.memory.learn(&file.path, &known.docs, tree);
+            }
+        }
         for mut of_file in doubles.into_values() {
             keep_first(&mut of_file);
             tree.problems.append(&mut of_file);
         }
-        for (path, reason) in input.unreadable {
-            let place = Place { source: source(input.prefix, path, ""), span: Span::default() };
-            let (what, way_out) = reason_and_way_out(reason);
-            tree.problems.push(
-                Problem::new(Code::Unreadable, place, format!("the directory cannot be read: {what}"))
-                    .label("this directory")
-                    .help(way_out),
-            );
-            tree.obscured.push(format!("{}{path}", input.prefix));
-        }
+        unreadable(input, tree);
         tree.obscured.sort();
         sort(&mut tree.problems);
     }
 }
 
-impl Loader {
-    /// Notes what each file holds. The jobs that a mistaken file stood for, and that are nowhere
-    /// else, are broken: they are not gone.
-    fn remember(&mut self, manifests: &[&Arc<ManifestFile>], tree: &mut Tree) {
-        for file in manifests {
-            let Some(known) = self.files.get(&file.path) else { continue };
-            let names = known.docs.docs.iter().filter_map(|doc| doc.name.clone());
-            let names: BTreeSet<JobName> = match known.docs.is_mistaken() {
-                // A name that is the file's says nothing of a document that cannot be used.
-                true => names.filter(|name| tree.jobs.contains_key(name)).collect(),
-                false => names.collect(),
-            };
-            let condition = if known.docs.is_mistaken() { Condition::Mistaken } else { Condition::Good };
-            self.memory.note(&file.path, names, condition);
-            if condition == Condition::Good {
-                continue;
-            }
-            for name in self.memory.of(&file.path).into_iter().flatten() {
-                if !tree.jobs.contains_key(name) && tree.broken.insert(name.clone()) {
-                    tree.suspects.insert(name.clone(), file.path.clone());
-                }
-            }
-        }
+/// Tells of the directories that could not be listed.
+fn unreadable(input: &Input<'_>, tree: &mut Tree) {
+    for (path, reason) in input.unreadable {
+        let place = Place { source: source(input.prefix, path, ""), span: Span::default() };
+        let (what, way_out) = reason_and_way_out(reason);
+        tree.problems.push(
+            Problem::new(Code::Unreadable, place, format!("the directory cannot be read: {what}"))
+                .label("this directory")
+                .help(way_out),
+        );
+        tree.obscured.push(format!("{}{path}", input.prefix));
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::{document::FileDocs, tree::Tree};
 use crate::manifest::name::JobName;
 
 /// The jobs of each file, by path.
@@ -13,7 +14,7 @@ pub(super) struct Memory(HashMap<String, BTreeSet<JobName>>);
 
 /// What a file is found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Condition {
+enum Condition {
     /// All of it can be used.
     Good,
     /// Something in it cannot.
@@ -21,9 +22,27 @@ pub(super) enum Condition {
 }
 
 impl Memory {
+    /// Learns what a file holds, of a tree in which every job is found. The jobs that a mistaken file
+    /// stood for, and that are nowhere else, are broken: they are not gone.
+    pub(super) fn learn(&mut self, path: &str, docs: &FileDocs, tree: &mut Tree) {
+        let condition = if docs.is_mistaken() { Condition::Mistaken } else { Condition::Good };
+        // A name that is the file's says nothing of a document that cannot be used.
+        let is_told = |name: &JobName| condition == Condition::Good || tree.jobs.contains_key(name);
+        let names = docs.docs.iter().filter_map(|doc| doc.name.clone()).filter(is_told).collect();
+        self.note(path, names, condition);
+        if condition == Condition::Good {
+            return;
+        }
+        for name in self.of(path).into_iter().flatten() {
+            if !tree.jobs.contains_key(name) && tree.broken.insert(name.clone()) {
+                tree.suspects.insert(name.clone(), path.to_owned());
+            }
+        }
+    }
+
     /// Notes what a file holds. A mistaken one goes on standing for all that it ever held since it
     /// was last good.
-    pub(super) fn note(&mut self, path: &str, names: BTreeSet<JobName>, condition: Condition) {
+    fn note(&mut self, path: &str, names: BTreeSet<JobName>, condition: Condition) {
         match (condition, self.0.get_mut(path)) {
             (Condition::Good, Some(held)) => *held = names,
             (Condition::Good, None) => {
