@@ -138,6 +138,12 @@ pub fn tiers() -> Vec<TierView> {
         .collect()
 }
 
+/// `GET /v1/source`.
+#[must_use]
+pub fn source_of(daemon: &Daemon) -> SourceView {
+    source(&daemon.parts().root, &daemon.tree(), clock::now())
+}
+
 fn source(root: &Path, tree: &TreeState, now: Timestamp) -> SourceView {
     let age = tree.scanned_at.map(|at| u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0));
     SourceView {

@@ -6,6 +6,7 @@
 //! | `GET /readyz` | 200 once the first pass is done, until the daemon stops |
 //! | `GET /healthz` | 200 when every manifest is live as written, else 503 with the names |
 //! | `GET /v1/status` | `StatusView` |
+//! | `GET /v1/source` | `SourceView`: of the status, what there is to know of the manifests |
 //! | `GET /v1/placements` | `PlacementsView`: what the tiers hold |
 //! | `GET /v1/runs?job=&limit=` | `RunsView` |
 //! | `GET /v1/runs/{run}` | `RunsView` of one run |
@@ -71,6 +72,7 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
         .route("/v1/status", get(status))
+        .route("/v1/source", get(source))
         .route("/v1/placements", get(placements))
         .route("/v1/runs", get(runs))
         .route("/v1/runs/{run}", get(run))
@@ -126,6 +128,10 @@ async fn health(State(daemon): State<Arc<Daemon>>) -> Response {
     let health: HealthView = render::health(&daemon);
     let status = if health.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health)).into_response()
+}
+
+async fn source(State(daemon): State<Arc<Daemon>>) -> Response {
+    Json(render::source_of(&daemon)).into_response()
 }
 
 async fn status(State(daemon): State<Arc<Daemon>>) -> Response {
