@@ -575,7 +575,7 @@ async fn an_answer_that_breaks_off_is_a_lost_connection() {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = [0; 1024];
-        stream.read(&mut request).await.unwrap();
+        assert!(stream.read(&mut request).await.unwrap() > 0);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
     });
     let ran = run(&format!("run: {{http: {{url: \"http://{address}/\"}}}}")).await;
