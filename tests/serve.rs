@@ -328,6 +328,48 @@ fn a_run_that_was_going_at_kill_9_is_abandoned_ended_and_tried_again() {
 }
 
 #[test]
+fn a_run_is_followed_live_through_its_attempts() {
+    // The second attempt prints, and waits for a file that is made once it was seen to.
+    let tree = Tree::new();
+    let go = tree.path("go");
+    let go = go.display();
+    tree.write(
+        "jobs.d/slow.yaml",
+        &format!(
+            "run:\n  shell: |\n    echo begun $TINTAL_ATTEMPT\n    [ $TINTAL_ATTEMPT = 2 ] || exit 1\n    until [ -e {go} ]; do sleep 0.02; done\n    echo over\npolicy: {{timeout: 60s, retry: {{max_attempts: 2, initial: 300ms}}}}\n"
+        ),
+    );
+    let _daemon = tree.serve(&[]);
+    let seen = tree.path("seen");
+    let out = fs::File::create(&seen).unwrap();
+    let mut trigger = tree.command(&["trigger", "slow", "-f"]).stdout(out).spawn().unwrap();
+    wait_for("the second attempt is seen while it goes on", || {
+        (fs::read_to_string(&seen).unwrap() == "begun 1\nbegun 2\n").then_some(())
+    });
+    let id = tree.runs("slow")[0]["run_id"].as_str().unwrap().to_owned();
+    // An attempt that is over is followed no further than its end.
+    let first = tree.run(&["logs", &id, "-f", "--attempt", "1"]);
+    assert_eq!((first.stdout.as_str(), first.code), ("begun 1\n", Some(1)));
+    fs::write(tree.path("go"), "").unwrap();
+    assert_eq!(trigger.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_to_string(&seen).unwrap(), "begun 1\nbegun 2\nover\n");
+    assert_eq!(tree.ok(&["logs", &id, "-f"]), "begun 2\nover\n");
+    assert_eq!(tree.ok(&["logs", &id, "-f", "--attempt", "2"]), "begun 2\nover\n");
+
+    let said = |arguments: &[&str]| {
+        let ran = tree.run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        ran.stderr
+    };
+    let no_attempt = format!("the run `{id}` has no attempt 9; its last is 2");
+    assert!(said(&["logs", &id, "--attempt", "9"]).contains(&no_attempt));
+    assert!(said(&["logs", &id, "-f", "--attempt", "9"]).contains(&no_attempt));
+    let nobody = "00000000-0000-5000-8000-000000000000";
+    assert!(said(&["logs", nobody]).contains("there is no run"));
+    assert!(said(&["logs", nobody, "-f", "--attempt", "1"]).contains("there is no run"));
+}
+
+#[test]
 fn the_state_directory_has_one_daemon() {
     let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("one"))]);
     let daemon = tree.serve(&[]);

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{
     Exit, Failure,
     console::{self, block_on},
+    logs,
 };
 use crate::{
     config::Settings,
@@ -94,8 +95,7 @@ impl Trigger {
             return Ok(Exit::Clean);
         }
         writeln!(std::io::stderr(), "run {}", answer.run_id)?;
-        let succeeded =
-            super::logs::follow(&Client::new(&settings.state)?, &answer.run_id, &mut std::io::stdout())?;
+        let succeeded = logs::follow(&client, &answer.run_id, logs::From::First, &mut std::io::stdout())?;
         Ok(if succeeded { Exit::Clean } else { Exit::Found })
     }
 }

@@ -3,10 +3,12 @@
 use std::{
     fs::File,
     io::{self, Read as _, Write},
+    time::Duration,
 };
 
 use clap::Args;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::{
     Exit, Failure,
@@ -20,7 +22,7 @@ use crate::{
     control::{
         client::{Client, ClientError},
         render,
-        view::{RunView, RunsView, VERSION},
+        view::{AttemptView, RunView, RunsView, VERSION},
     },
     engine::start::{LEDGER_FILE, OUTPUT_DIRECTORY},
     ledger::Ledger,
@@ -30,6 +32,9 @@ use crate::{
 
 /// Runs that are looked through for the newest one that is no skip.
 const LOOK_BACK: usize = 200;
+
+/// How often a run that the daemon does not hold is looked at.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Show what a run printed
 #[derive(Debug, Args)]
@@ -41,8 +46,8 @@ pub(super) struct Logs {
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
 
-    /// Follow the output until the run is over, and exit as it ended
-    #[arg(long, short = 'f', conflicts_with_all = ["attempt", "json"])]
+    /// Follow the output until the run is over (with --attempt: that attempt), and exit as it ended
+    #[arg(long, short = 'f', conflicts_with = "json")]
     follow: bool,
 
     /// Print JSON: the attempt with its output
@@ -59,16 +64,19 @@ impl Logs {
         };
         if self.follow {
             let client = Client::new(&settings.state)?;
-            let succeeded = follow(&client, &run_id, &mut std::io::stdout())?;
+            let mut out = io::stdout();
+            let succeeded = match self.attempt {
+                Some(attempt) => follow_one(&client, &run_id, attempt, &mut out)?,
+                None => follow(&client, &run_id, From::Last, &mut out)?,
+            };
             return Ok(if succeeded { Exit::Clean } else { Exit::Found });
         }
         let id = RunId(run_id.parse()?);
-        let run = run_with(settings, id)?;
-        let last = run.attempts.last().map_or(1, |attempt| attempt.n);
-        let n = self.attempt.unwrap_or(last);
-        if n == 0 || n > last {
-            return Err(format!("the run `{id}` has no attempt {n}; its last one is {last}").into());
-        }
+        let run = find(settings, id)?;
+        let n = match self.attempt {
+            Some(attempt) => made(&run, &run_id, attempt)?.n,
+            None => last(&run),
+        };
         let path = settings.state.join(OUTPUT_DIRECTORY).join(output_file(id, n));
         let file = match File::open(&path) {
             Ok(file) => Some(file),
@@ -115,8 +123,8 @@ fn newest(settings: &Settings, job: &JobName) -> Result<String, Failure> {
     Err(format!("`{job}` has not run yet").into())
 }
 
-/// The run with an id, from the daemon, or from the ledger when there is no daemon.
-fn run_with(settings: &Settings, id: RunId) -> Result<RunView, Failure> {
+/// A run, from the daemon, or from the ledger when there is no daemon.
+fn find(settings: &Settings, id: RunId) -> Result<RunView, Failure> {
     let asked = match Client::new(&settings.state) {
         Ok(client) => block_on(client.get::<RunsView>(&format!("/v1/runs/{id}")))?,
         Err(error) => Err(error),
@@ -129,27 +137,74 @@ fn run_with(settings: &Settings, id: RunId) -> Result<RunView, Failure> {
         }
         Err(error) => return Err(error.into()),
     };
-    runs.into_iter().next().ok_or_else(|| format!("there is no run `{id}`").into())
+    runs.into_iter().next().ok_or_else(|| Failure::from(format!("there is no run `{id}`")))
 }
 
-/// Follows a run through its attempts; gives whether it succeeded.
-pub(super) fn follow(client: &Client, run_id: &str, out: &mut dyn Write) -> Result<bool, Failure> {
-    let mut attempt = 1;
+fn last(run: &RunView) -> u32 {
+    run.attempts.last().map_or(1, |attempt| attempt.n)
+}
+
+/// An attempt that was made.
+fn made<'r>(run: &'r RunView, run_id: &str, attempt: u32) -> Result<&'r AttemptView, Failure> {
+    let found = run.attempts.iter().find(|made| made.n == attempt);
+    found.ok_or_else(|| {
+        Failure::from(format!("the run `{run_id}` has no attempt {attempt}; its last is {}", last(run)))
+    })
+}
+
+/// Where to begin to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// With the first attempt.
+    First,
+    /// With the last one so far.
+    Last,
+}
+
+/// Follows a run through its attempts, until it is over; gives whether it succeeded.
+pub(super) fn follow(
+    client: &Client,
+    run_id: &str,
+    from: From,
+    out: &mut dyn Write,
+) -> Result<bool, Failure> {
+    let mut attempt = match from {
+        From::First => 1,
+        From::Last => last(&seen(client, run_id)?),
+    };
     loop {
-        block_on(client.copy(&format!("/v1/runs/{run_id}/attempts/{attempt}/log?follow=true"), out))??;
-        let view = run_of(client, run_id)?;
-        let Some(run) = view.runs.into_iter().next() else { return Ok(false) };
-        let last = run.attempts.last().map_or(1, |attempt| attempt.n);
-        if last > attempt {
-            attempt += 1;
-            continue;
+        copy(client, run_id, attempt, out)?;
+        let run = seen(client, run_id)?;
+        if run.outcome.is_some() && last(&run) <= attempt {
+            return Ok(run.outcome.as_deref() == Some("success"));
         }
-        if run.outcome.is_some() {
-            return Ok(ended(&run));
+        if last(&run) >= attempt {
+            attempt += 1;
+        } else {
+            // The daemon has not taken the run up yet, or just lets go of it.
+            block_on(sleep(LOOK))?;
         }
     }
 }
 
-fn ended(run: &RunView) -> bool {
-    run.outcome.as_deref() == Some("success")
+/// Follows one attempt until it is over; gives whether it succeeded.
+fn follow_one(client: &Client, run_id: &str, attempt: u32, out: &mut dyn Write) -> Result<bool, Failure> {
+    copy(client, run_id, attempt, out)?;
+    loop {
+        let run = seen(client, run_id)?;
+        let made = made(&run, run_id, attempt)?;
+        if made.outcome.is_some() || run.outcome.is_some() {
+            return Ok(made.outcome.as_deref() == Some("success"));
+        }
+        block_on(sleep(LOOK))?;
+    }
+}
+
+fn copy(client: &Client, run_id: &str, attempt: u32, out: &mut dyn Write) -> Result<(), Failure> {
+    Ok(block_on(client.copy(&format!("/v1/runs/{run_id}/attempts/{attempt}/log?follow=true"), out))??)
+}
+
+fn seen(client: &Client, run_id: &str) -> Result<RunView, Failure> {
+    let view = run_of(client, run_id)?;
+    view.runs.into_iter().next().ok_or_else(|| Failure::from(format!("there is no run `{run_id}`")))
 }

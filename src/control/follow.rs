@@ -9,7 +9,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{backend::drive::output_file, engine::daemon::Daemon, run::RunId};
+use crate::{backend::drive::output_file, engine::daemon::Daemon, ledger::AttemptRow, run::RunId};
 
 /// Bytes of one chunk.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -22,16 +22,17 @@ const LOOK: Duration = Duration::from_millis(100);
 pub enum Until {
     /// To what is there now.
     EndOfFile,
-    /// Until the run is over.
-    RunEnds,
+    /// Until the attempt is over; one that has not begun is waited for while the run goes on.
+    AttemptEnds,
 }
 
 struct State {
     daemon: Arc<Daemon>,
     path: PathBuf,
     run: RunId,
+    attempt: u32,
     offset: u64,
-    /// Whether the run was seen to be over: what is in the file now is all.
+    /// Whether the attempt was seen to be over: what is in the file now is all.
     over: bool,
 }
 
@@ -43,7 +44,7 @@ pub fn output(
     until: Until,
 ) -> impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static {
     let path = daemon.parts().output.join(output_file(run, attempt));
-    let state = State { daemon, path, run, offset: 0, over: until == Until::EndOfFile };
+    let state = State { daemon, path, run, attempt, offset: 0, over: until == Until::EndOfFile };
     stream::unfold(state, |mut state| async move {
         let chunk = state.next().await?;
         if let Ok(chunk) = &chunk {
@@ -61,7 +62,10 @@ impl State {
                 Ok(_) if self.over => return None,
                 Ok(_) => {
                     // Looked at before the file is read once more, so that its end is not missed.
-                    self.over = !self.daemon.running().holds(self.run);
+                    match self.is_over().await {
+                        Ok(over) => self.over = over,
+                        Err(error) => return Some(Err(error)),
+                    }
                     if !self.over {
                         sleep(LOOK).await;
                     }
@@ -69,6 +73,18 @@ impl State {
                 Err(error) => return Some(Err(error)),
             }
         }
+    }
+
+    async fn is_over(&self) -> io::Result<bool> {
+        if !self.daemon.running().holds(self.run) {
+            return Ok(true);
+        }
+        let row = self.daemon.ledger().run(self.run).await.map_err(io::Error::other)?;
+        let attempts = row.map(|row| row.attempts).unwrap_or_default();
+        let is_behind = |attempt: &AttemptRow| {
+            attempt.n > self.attempt || attempt.n == self.attempt && attempt.ended_at.is_some()
+        };
+        Ok(attempts.iter().any(is_behind))
     }
 
     async fn read(&self) -> io::Result<Vec<u8>> {

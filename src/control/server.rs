@@ -10,7 +10,7 @@
 //! | `GET /v1/placements` | `PlacementsView`: what the tiers hold |
 //! | `GET /v1/runs?job=&limit=` | `RunsView` |
 //! | `GET /v1/runs/{run}` | `RunsView` of one run |
-//! | `GET /v1/runs/{run}/attempts/{n}/log?follow=` | the output, as it comes with `follow=true` |
+//! | `GET /v1/runs/{run}/attempts/{n}/log?follow=` | the output; with `follow=true` as it comes, until the attempt is over |
 //! | `POST /v1/jobs/{job}/trigger` | `TriggerView` |
 //! | `POST /v1/jobs/{job}/pause`, `/resume`, `/cancel` | `ChangeView` |
 //! | `POST /v1/runs/{run}/cancel` | `ChangeView` |
@@ -197,7 +197,12 @@ async fn log(
         Ok(id) => id,
         Err(response) => return *response,
     };
-    let follow = if request.follow { follow::Until::RunEnds } else { follow::Until::EndOfFile };
+    match daemon.ledger().run(id).await {
+        Ok(Some(_)) => {}
+        Ok(None) => return refuse(StatusCode::NOT_FOUND, format!("there is no run `{run}`")),
+        Err(error) => return broken(&error),
+    }
+    let follow = if request.follow { follow::Until::AttemptEnds } else { follow::Until::EndOfFile };
     Body::from_stream(follow::output(daemon, id, attempt, follow)).into_response()
 }
 

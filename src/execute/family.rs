@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, getpid, getsid, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, getpid, kill_process_group, test_kill_process_group};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::{
@@ -53,6 +53,7 @@ enum Trace {
 #[derive(Debug, Clone, Copy)]
 struct Own {
     pid: i32,
+    /// 0 when it was begun outside of the container.
     session: i32,
 }
 
@@ -67,11 +68,11 @@ impl Family {
         let (mark, pipe) = (self.mark.clone(), self.pipe);
         // Many small files are read.
         let seen = spawn_blocking(move || seen(&mark, pipe)).await.unwrap_or_default();
-        let own = Own {
-            pid: getpid().as_raw_nonzero().get(),
-            session: getsid(None).map_or(0, |session| session.as_raw_nonzero().get()),
-        };
-        self.grow(&seen, own);
+        let pid = getpid().as_raw_nonzero().get();
+        // Not asked of the system: in a container it may be the session of nobody that is seen.
+        let here = seen.iter().find(|(process, _)| process.pid == pid);
+        let session = here.map_or(0, |(process, _)| process.session);
+        self.grow(&seen, Own { pid, session });
     }
 
     /// Sends a signal to the group, and to the members outside of it.

@@ -149,10 +149,9 @@ impl Ways {
 fn written(kind: Kind, c: char) -> Vec<Vec<u8>> {
     let mut ways = vec![c.to_string()];
     match (kind, c) {
-        (Kind::Exact, _) => {}
         (Kind::Base64, '+') => ways.extend(["-", "%2B", "%2b"].map(str::to_owned)),
         (Kind::Base64, '/') => ways.extend(["_", "%2F", "%2f", "\\/"].map(str::to_owned)),
-        (Kind::Base64, _) => {}
+        (Kind::Exact | Kind::Base64, _) => {}
         (Kind::Escaped, ' ') => {
             ways.push("+".to_owned());
             " \t\n\r\u{b}\u{c}".chars().for_each(|blank| ways.extend(escaped(blank)));

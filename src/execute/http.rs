@@ -107,7 +107,7 @@ pub(super) async fn run(shared: &Shared, filled: &Filled, sink: &mut Sink<'_>) -
 /// The answer at the end of the redirects. A redirect that is expected is an answer.
 async fn answer(client: &Client, filled: &Filled, sink: &mut Sink<'_>) -> Result<Response, Outcome> {
     let Filled { request, shown } = filled;
-    let mut hop = first(request).map_err(|reason| not_started(reason, sink))?;
+    let mut hop = first(request).map_err(|reason| not_started(&reason, sink))?;
     let mut redirects = 0;
     loop {
         let sent = match build(client, &hop, request) {
@@ -180,7 +180,7 @@ fn judge(request: &HttpSpec, status: StatusCode, body: &[u8], sink: &mut Sink<'_
     }
 }
 
-fn not_started(reason: String, sink: &mut Sink<'_>) -> Outcome {
+fn not_started(reason: &str, sink: &mut Sink<'_>) -> Outcome {
     let reason = format!("the request cannot be made: {reason}");
     sink.say(&reason);
     Outcome::NotStarted { reason }
@@ -191,7 +191,7 @@ fn failed(shown: &str, error: reqwest::Error, sink: &mut Sink<'_>) -> Outcome {
     let error = error.without_url();
     let reason = chain(&error);
     if error.is_builder() {
-        return not_started(reason, sink);
+        return not_started(&reason, sink);
     }
     sink.say(&format!("{shown}: {reason}"));
     Outcome::Connect { reason }

@@ -155,7 +155,7 @@ async fn a_timeout_ends_the_whole_group_even_when_it_ignores_term() {
     let begin = Instant::now();
     let ran = bench
         .run(&format!(
-            "run:\n  shell: |\n    trap '' TERM\n    sh -c 'trap \"\" TERM; echo $$ >> {pids}; sleep 600' &\n    setsid sh -c 'echo $$ >> {pids}; sleep 600' &\n    echo $$ >> {pids}\n    while true; do sleep 1; done\npolicy: {{timeout: 1s, kill_grace: 200ms}}\n"
+            "run:\n  shell: |\n    trap '' TERM\n    sh -c 'trap \"\" TERM; echo $$ >> {pids}; sleep 60' &\n    setsid sh -c 'echo $$ >> {pids}; sleep 60' &\n    echo $$ >> {pids}\n    while true; do sleep 1; done\npolicy: {{timeout: 1s, kill_grace: 200ms}}\n"
         ))
         .await;
     assert_eq!(ran.outcome, Outcome::Timeout);
@@ -185,7 +185,7 @@ fn is_gone(pid: &str) -> bool {
 #[tokio::test]
 async fn term_is_enough_for_a_program_that_ends_on_it() {
     let begin = Instant::now();
-    let ran = run("run: {shell: \"trap 'echo bye; exit 0' TERM; echo begun; sleep 600 & wait\"}\npolicy: {timeout: 500ms, kill_grace: 30s}").await;
+    let ran = run("run: {shell: \"trap 'echo bye; exit 0' TERM; echo begun; sleep 60 & wait\"}\npolicy: {timeout: 500ms, kill_grace: 30s}").await;
     assert_eq!(ran.outcome, Outcome::Timeout);
     assert!(ran.output.contains("bye"), "{}", ran.output);
     assert!(begin.elapsed() < Duration::from_secs(10));
@@ -201,7 +201,7 @@ async fn a_timeout_reaches_processes_that_hid_from_it() {
     // and in a session of their own.
     let ran = bench
         .run(&format!(
-            "run:\n  shell: |\n    env -i setsid sh -c 'echo $$ >> {pids}; sleep 600' &\n    (env -i setsid sh -c 'echo $$ >> {pids}; sleep 600' &)\n    env -i setsid sh -c 'echo $$ >> {pids}; sleep 600 & wait' >/dev/null 2>&1 &\n    while true; do sleep 1; done\npolicy: {{timeout: 1s, kill_grace: 10s}}\n"
+            "run:\n  shell: |\n    env -i setsid sh -c 'echo $$ >> {pids}; sleep 60' &\n    (env -i setsid sh -c 'echo $$ >> {pids}; sleep 60' &)\n    env -i setsid sh -c 'echo $$ >> {pids}; sleep 60 & wait' >/dev/null 2>&1 &\n    while true; do sleep 1; done\npolicy: {{timeout: 1s, kill_grace: 10s}}\n"
         ))
         .await;
     assert_eq!(ran.outcome, Outcome::Timeout);
@@ -218,7 +218,7 @@ async fn what_has_ended_takes_no_grace_though_nobody_has_looked_at_it() {
     // As process 1 inherits it, and does not look at it at once.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let begin = Instant::now();
-    let ran = run("run: {shell: sleep 600 & sleep 600}\npolicy: {timeout: 300ms, kill_grace: 30s}").await;
+    let ran = run("run: {shell: sleep 60 & sleep 60}\npolicy: {timeout: 300ms, kill_grace: 30s}").await;
     assert_eq!(ran.outcome, Outcome::Timeout);
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
@@ -267,10 +267,10 @@ async fn processes_left_behind_are_let_be_and_told_of() {
 async fn a_person_stops_a_run() {
     let bench = Bench::new();
     bench.stop.send_replace(true);
-    assert_eq!(bench.run("run: {shell: sleep 600}").await.outcome, Outcome::Cancelled);
+    assert_eq!(bench.run("run: {shell: sleep 60}").await.outcome, Outcome::Cancelled);
     assert_eq!(
         bench
-            .run("run: {steps: [{id: a, shell: sleep 600}, {id: b, needs: [a], shell: echo no}]}")
+            .run("run: {steps: [{id: a, shell: sleep 60}, {id: b, needs: [a], shell: echo no}]}")
             .await
             .outcome,
         Outcome::Cancelled
@@ -311,11 +311,11 @@ async fn a_line_that_comes_in_parts_has_one_prefix() {
 
 #[tokio::test]
 async fn an_attempt_that_is_ended_says_so_in_its_output() {
-    let ran = run("run: {shell: printf abc; sleep 600}\npolicy: {timeout: 200ms}").await;
+    let ran = run("run: {shell: printf abc; sleep 60}\npolicy: {timeout: 200ms}").await;
     assert_eq!(ran.output, "abc\ntintal: timed out\n");
     let bench = Bench::new();
     bench.stop.send_replace(true);
-    assert_eq!(bench.run("run: {shell: sleep 600}").await.output, "tintal: cancelled\n");
+    assert_eq!(bench.run("run: {shell: sleep 60}").await.output, "tintal: cancelled\n");
 }
 
 #[tokio::test]
@@ -364,7 +364,7 @@ async fn a_step_has_a_timeout_and_a_retry_of_its_own() {
     let marker = bench.path("marker");
     let ran = bench
         .run(&format!(
-            "run:\n  steps:\n    - {{id: flaky, shell: '[ -e {marker} ] || {{ touch {marker}; exit 1; }}', retry: {{max_attempts: 2, initial: 1ms}}}}\n    - {{id: slow, shell: sleep 600, timeout: 200ms}}\npolicy: {{kill_grace: 100ms}}\n"
+            "run:\n  steps:\n    - {{id: flaky, shell: '[ -e {marker} ] || {{ touch {marker}; exit 1; }}', retry: {{max_attempts: 2, initial: 1ms}}}}\n    - {{id: slow, shell: sleep 60, timeout: 200ms}}\npolicy: {{kill_grace: 100ms}}\n"
         ))
         .await;
     let expected = Outcome::StepsFailed { failed: vec!["slow".to_owned()], skipped: Vec::new() };
@@ -383,7 +383,7 @@ async fn a_step_that_times_out_does_not_end_its_siblings() {
     let marker = bench.path("marker");
     let ran = bench
         .run(&format!(
-            "run:\n  steps:\n    - {{id: quick, shell: 'trap \"touch {marker}; exit\" TERM; sleep 600 & wait', timeout: 300ms}}\n    - {{id: other, shell: 'until [ -e {marker} ]; do sleep 0.01; done; sleep 0.5; echo lived'}}\n    - {{id: last, needs: [other], shell: echo on}}\npolicy: {{kill_grace: 100ms, timeout: 30s}}\n"
+            "run:\n  steps:\n    - {{id: quick, shell: 'trap \"touch {marker}; exit\" TERM; sleep 60 & wait', timeout: 300ms}}\n    - {{id: other, shell: 'until [ -e {marker} ]; do sleep 0.01; done; sleep 0.5; echo lived'}}\n    - {{id: last, needs: [other], shell: echo on}}\npolicy: {{kill_grace: 100ms, timeout: 30s}}\n"
         ))
         .await;
     let expected = Outcome::StepsFailed { failed: vec!["quick".to_owned()], skipped: Vec::new() };
@@ -397,7 +397,7 @@ async fn a_cancelled_attempt_ends_what_earlier_steps_left_behind() {
     let pid = bench.path("pid");
     let ran = bench
         .run(&format!(
-            "run:\n  steps:\n    - {{id: a, shell: 'setsid sleep 600 >/dev/null 2>&1 & echo $! > {pid}'}}\n    - {{id: b, needs: [a], shell: sleep 600}}\npolicy: {{timeout: 1s, kill_grace: 100ms}}\n"
+            "run:\n  steps:\n    - {{id: a, shell: 'setsid sleep 60 >/dev/null 2>&1 & echo $! > {pid}'}}\n    - {{id: b, needs: [a], shell: sleep 60}}\npolicy: {{timeout: 1s, kill_grace: 100ms}}\n"
         ))
         .await;
     assert_eq!(ran.outcome, Outcome::Timeout, "{}", ran.output);
@@ -580,7 +580,7 @@ async fn an_answer_that_breaks_off_is_a_lost_connection() {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = [0; 1024];
-        stream.read(&mut request).await.unwrap();
+        assert!(stream.read(&mut request).await.unwrap() > 0);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
     });
     let ran = run(&format!("run: {{http: {{url: \"http://{address}/\"}}}}")).await;
