@@ -104,11 +104,11 @@ fn a_bad_manifest_blocks_the_commit_and_a_good_one_passes() {
 #[test]
 fn defaults_that_break_jobs_block_a_commit_of_nothing_else() {
     let repository = Repository::system();
-    repository.tree.write("jobs.d/a.yaml", &format!("schedule: {{cron: \"@daily\"}}\n{GOOD}"));
+    repository.tree.write("jobs.d/_defaults.yaml", "kind: defaults\nparams: {day: monday}\n");
+    repository.tree.write("jobs.d/a.yaml", "run: {command: [echo, \"{{ params.day }}\"]}\n");
     repository.passes(&["."]);
-    let defaults = "kind: defaults\nschedule: {timezone: Europe/Berln}\n";
-    repository.tree.write("jobs.d/_defaults.yaml", defaults);
-    repository.is_blocked(&["jobs.d/_defaults.yaml"], "TIN032");
+    repository.tree.write("jobs.d/_defaults.yaml", "kind: defaults\nparams: {week: 1}\n");
+    repository.is_blocked(&["jobs.d/_defaults.yaml"], "the job has no parameter `day`");
 }
 
 #[test]
