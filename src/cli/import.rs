@@ -190,7 +190,7 @@ fn refuse(sources: &mut [Source], refused: &BTreeMap<JobName, String>) {
     for Source { imported, .. } in sources {
         for job in &imported.jobs {
             if let Some(reason) = refused.get(&job.name) {
-                imported.notes.push(Note { line: job.line, is_lost: true, text: reason.clone() });
+                imported.notes.push(Note::lost(job.line, reason.as_str()));
             }
         }
         imported.jobs.retain(|job| !refused.contains_key(&job.name));

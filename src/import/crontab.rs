@@ -66,6 +66,19 @@ pub struct Note {
     pub text: String,
 }
 
+impl Note {
+    /// Something that the manifest does otherwise than cron.
+    pub(super) fn told(line: usize, text: impl Into<String>) -> Self {
+        Self { line, is_lost: false, text: text.into() }
+    }
+
+    /// Something that is not in the manifest.
+    #[must_use]
+    pub fn lost(line: usize, text: impl Into<String>) -> Self {
+        Self { line, is_lost: true, text: text.into() }
+    }
+}
+
 /// What is said once, not at every line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Once {
@@ -123,7 +136,7 @@ impl Walk<'_> {
         }
         if line.is_damaged {
             let text = "a byte that is not UTF-8 became `\u{fffd}`; write in the manifest what is meant";
-            self.note(line.number, true, text.to_owned());
+            self.imported.notes.push(Note::lost(line.number, text));
         }
         if let Some(variable) = variable(text) {
             let note = self.settings.set(&variable, line.number);
@@ -135,7 +148,7 @@ impl Walk<'_> {
         }
         let added = entry(text, self.crontab.kind).and_then(|entry| self.add(&entry, line.number, comment));
         if let Err(reason) = added {
-            self.note(line.number, true, reason);
+            self.imported.notes.push(Note::lost(line.number, reason));
         }
     }
 
@@ -162,9 +175,7 @@ impl Walk<'_> {
         let read_in = zone.as_deref().filter(|_| entry.when != "@reboot").unwrap_or("UTC");
         let (when, note) = when(&entry.when, read_in)?;
         let name = self.names.give(&command.line);
-        if let Some(text) = note {
-            self.note(line, false, text);
-        }
+        self.imported.notes.extend(note.map(|text| Note::told(line, text)));
         self.tell(entry, &when, &command, line);
         let yaml = manifest(&Job {
             name: &name,
@@ -194,7 +205,7 @@ impl Walk<'_> {
             }
             Some(user) => {
                 let text = format!("the column says `{user}`; the job runs as the user of the daemon");
-                self.note(line, true, text);
+                self.imported.notes.push(Note::lost(line, text));
             }
         }
         if let (When::Cron { .. }, None) = (when, &self.settings.zone) {
@@ -215,7 +226,7 @@ impl Walk<'_> {
         }
         if command.was_doubled {
             let text = "`\\\\` in the command became `\\`, as in Debian's cron; cronie keeps both";
-            self.note(line, false, text.to_owned());
+            self.imported.notes.push(Note::told(line, text));
         }
         if self.settings.home.is_none() {
             self.once(
@@ -228,12 +239,8 @@ impl Walk<'_> {
 
     fn once(&mut self, what: Once, line: usize, text: &str) {
         if self.said.insert(what) {
-            self.note(line, false, text.to_owned());
+            self.imported.notes.push(Note::told(line, text));
         }
-    }
-
-    fn note(&mut self, line: usize, is_lost: bool, text: String) {
-        self.imported.notes.push(Note { line, is_lost, text });
     }
 }
 

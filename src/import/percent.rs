@@ -1,4 +1,4 @@
-//! `%` in a command, as cron takes it (`child_process` in do_command.c). Pure.
+//! `%` in a command, as cron takes it (`child_process` in `do_command.c`). Pure.
 
 /// What cron gives to the shell, and what the shell's command reads.
 #[derive(Debug, PartialEq, Eq)]

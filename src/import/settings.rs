@@ -25,31 +25,28 @@ impl Settings {
     /// Takes a variable in; gives what there is to know about it.
     pub(super) fn set(&mut self, variable: &Variable<'_>, line: usize) -> Option<Note> {
         let Variable { name, value } = *variable;
-        let note = |is_lost, text| Some(Note { line, is_lost, text });
+        let lost = |text: String| Some(Note::lost(line, text));
         if !is_name(name) {
-            return note(
-                true,
-                format!("no variable can have the name `{name}`: write letters, digits and `_`"),
-            );
+            return lost(format!("no variable can have the name `{name}`: write letters, digits and `_`"));
         }
         if name.starts_with("TINTAL_") {
-            return note(true, format!("`{name}`: names that begin with `TINTAL_` are taken"));
+            return lost(format!("`{name}`: names that begin with `TINTAL_` are taken"));
         }
         if value.contains('\0') {
-            return note(true, format!("the value of `{name}` holds a zero byte"));
+            return lost(format!("the value of `{name}` holds a zero byte"));
         }
         self.take(name, value, line)
     }
 
     fn take(&mut self, name: &str, value: &str, line: usize) -> Option<Note> {
-        let note = |is_lost, text: String| Some(Note { line, is_lost, text });
+        let lost = |text: String| Some(Note::lost(line, text));
         let given = Some(value.to_owned()).filter(|value| !value.is_empty());
         let mut is_own = true;
         let mut found = None;
         match name {
             "MAILTO" | "MAILFROM" if given.is_some() => {
                 let text = format!("{name}={value}: no mail is sent; `tintal logs` shows what a run printed");
-                found = note(true, text);
+                found = lost(text);
             }
             "MAILTO" | "MAILFROM" => {}
             "CRON_TZ" => {
@@ -58,14 +55,13 @@ impl Settings {
             }
             "SHELL" => self.shell = given.filter(|shell| shell != "/bin/sh"),
             "LOGNAME" => {
-                found = note(false, "cron sets `LOGNAME` itself, whatever the crontab says".to_owned());
-                return found;
+                return Some(Note::told(line, "cron sets `LOGNAME` itself, whatever the crontab says"));
             }
             "RANDOM_DELAY" => match value.parse::<u32>() {
                 Ok(minutes) => {
                     self.delay = Some(Duration::from_secs(60 * u64::from(minutes))).filter(|d| !d.is_zero());
                 }
-                Err(_) => found = note(true, format!("`RANDOM_DELAY={value}` is not a number of minutes")),
+                Err(_) => found = lost(format!("`RANDOM_DELAY={value}` is not a number of minutes")),
             },
             "HOME" => {
                 self.home = given;
@@ -76,9 +72,8 @@ impl Settings {
                 is_own = false;
             }
             "START_HOURS_RANGE" => {
-                let text =
-                    "`START_HOURS_RANGE` means something to anacron only; here commands see it".to_owned();
-                found = note(false, text);
+                let text = "`START_HOURS_RANGE` means something to anacron only; here commands see it";
+                found = Some(Note::told(line, text));
                 is_own = false;
             }
             _ => is_own = false,
