@@ -188,7 +188,7 @@ fn exit_codes_mean_one_thing() {
     let code = |arguments: &[&str]| tree.run(arguments).code;
     assert_eq!(code(&["validate"]), Some(0));
     assert_eq!(code(&["validate", "--no-such-flag"]), Some(2));
-    assert_eq!(code(&["validate", "nowhere.yaml"]), Some(1));
+    assert_eq!(code(&["validate", "nowhere.yaml"]), Some(2));
     assert_eq!(code(&["--jobs", "nowhere", "validate"]), Some(2));
     tree.write("jobs.d/warn.yaml", "schedule: {at: 2001-01-01T00:00:00Z}\nrun: {command: [echo, hi]}\n");
     assert_eq!(code(&["validate"]), Some(0));
