@@ -240,3 +240,12 @@ fn carets_are_under_the_part_that_is_meant_however_it_is_written() {
         assert_eq!((&problem["line"], &problem["column"]), (&line.into(), &column.into()), "{shell}: {json}");
     }
 }
+
+#[test]
+fn a_file_whose_ending_is_in_capitals_is_looked_at() {
+    let tree = Tree::with(&[("jobs.d/a.YAML", GOOD), ("jobs.d/UPPER.YML", GOOD)]);
+    let ran = concise(&tree, &[]);
+    assert_eq!(ran.code, Some(1), "{}", ran.shown());
+    assert!(ran.stdout.starts_with("jobs.d/UPPER.YML:1:1: error TIN021"), "{}", ran.shown());
+    assert!(ran.stderr.contains("2 files checked, 1 job ready"), "{}", ran.shown());
+}

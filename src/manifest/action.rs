@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{policy::Retry, text::DurationText};
 
 /// Most steps of one job: a DAG of this size can still be read and drawn.
 pub const STEPS_MAX: usize = 256;
+
+/// What the first item of a command is.
+fn program() -> Value {
+    json!({"type": "string", "maxLength": 131_072, "pattern": r"\S"})
+}
 
 /// What the job executes: exactly one action, and its surroundings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +25,7 @@ pub const STEPS_MAX: usize = 256;
 ]))]
 pub struct Run {
     /// A program and its arguments. No shell is involved.
-    #[schemars(length(min = 1, max = 1024), inner(length(max = 131_072)), extend("examples" = [["python3", "report.py"]]))]
+    #[schemars(length(min = 1, max = 1024), inner(length(max = 131_072)), extend("prefixItems" = [program()], "examples" = [["python3", "report.py"]]))]
     pub command: Option<Vec<String>>,
     /// A line for `sh -c`.
     #[schemars(length(min = 1, max = 131_072), extend("examples" = ["pg_dump app | zstd > app.zst"]))]
@@ -110,7 +115,7 @@ pub struct Step {
     #[schemars(length(max = 256), inner(length(min = 1, max = 63)))]
     pub needs: Option<Vec<String>>,
     /// A program and its arguments. No shell is involved.
-    #[schemars(length(min = 1, max = 1024), inner(length(max = 131_072)))]
+    #[schemars(length(min = 1, max = 1024), inner(length(max = 131_072)), extend("prefixItems" = [program()]))]
     pub command: Option<Vec<String>>,
     /// A line for `sh -c`.
     #[schemars(length(min = 1, max = 131_072))]

@@ -2,12 +2,13 @@
 //!
 //! Pure.
 
-/// Whether a file of this name is a manifest: it ends in `.yaml` or `.yml` and is not
-/// [ignored](is_ignored).
+/// Whether a file of this name is a manifest: it ends in `.yaml` or `.yml`, in letters of any
+/// case, and is not [ignored](is_ignored).
 #[must_use]
 pub fn is_manifest(name: &str) -> bool {
-    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
-    stem.is_some_and(|stem| !stem.is_empty()) && !is_ignored(name)
+    let ending = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, ending)| ending);
+    let is_yaml = |ending: &str| ["yaml", "yml"].iter().any(|yaml| ending.eq_ignore_ascii_case(yaml));
+    ending.is_some_and(is_yaml) && !is_ignored(name)
 }
 
 /// Whether the name is hidden, or is one that editors and file systems make for themselves.
@@ -32,7 +33,7 @@ mod tests {
 
     #[test]
     fn manifests_are_told_from_the_rest_by_name() {
-        for name in ["a.yaml", "a.yml", "a.b.yaml", "4913.yaml", "#a.yaml", "ä.yaml"] {
+        for name in ["a.yaml", "a.yml", "a.b.yaml", "a.YAML", "B.Yml", "4913.yaml", "#a.yaml", "ä.yaml"] {
             assert!(is_manifest(name), "{name}");
         }
         for name in [
@@ -44,7 +45,6 @@ mod tests {
             "4913",
             "..data",
             "a.json",
-            "a.YAML",
             "yaml",
             ".yaml",
             "a.yaml.bak",

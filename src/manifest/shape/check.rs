@@ -145,8 +145,9 @@ impl<'a> Walk<'a> {
         if let Some(problem) = leaf::count(keywords, items.len(), spot) {
             self.push(spot, problem);
         }
-        let Some(schema) = keywords.get("items") else { return };
+        let first = keywords.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for (index, item) in items.iter().enumerate() {
+            let Some(schema) = first.get(index).or(keywords.get("items")) else { continue };
             let inner = Spot {
                 node: item,
                 pointer: format!("{}/{index}", spot.pointer),

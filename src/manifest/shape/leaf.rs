@@ -163,6 +163,8 @@ fn form(keywords: &Map<String, Value>, pattern: &str, text: &str) -> Draft {
         ("a duration", help)
     } else if pattern.contains("[Tt ]") {
         ("a time", "write RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`".to_owned())
+    } else if pattern == r"\S" {
+        ("the name of a program", "the first item is the program, as in `[python3, report.py]`".to_owned())
     } else if pattern == NAME_PATTERN {
         ("a name of a job", name_help(text))
     } else {
