@@ -13,6 +13,7 @@ use crate::{
     control::{
         client::{Client, ClientError},
         render,
+        server::RUNS_MAX,
         view::{RunView, RunsView},
     },
     engine::start::LEDGER_FILE,
@@ -27,8 +28,8 @@ pub(super) struct Runs {
     job: Option<String>,
 
     /// As many at most
-    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
-    limit: usize,
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=i64::from(RUNS_MAX)))]
+    limit: u32,
 
     /// Print JSON
     #[arg(long)]
@@ -56,7 +57,7 @@ pub(super) fn look(settings: &Settings, job: Option<&JobName>, limit: usize) -> 
 impl Runs {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let job = self.job.as_deref().map(JobName::parse).transpose()?;
-        let view = look(settings, job.as_ref(), self.limit)?;
+        let view = look(settings, job.as_ref(), self.limit as usize)?;
         if self.json {
             console::json(&view)?;
             return Ok(Exit::Clean);
@@ -72,7 +73,9 @@ impl Runs {
 fn row(run: &RunView) -> [String; 7] {
     let skipped = run.decision == "skipped";
     let outcome = match (&run.detail, skipped) {
+        (_, true) if run.at_least => format!("skipped (at least {} times)", run.count),
         (_, true) if run.count > 1 => format!("skipped ({} times)", run.count),
+        (_, true) if run.count == 0 => "decided anew from here".to_owned(),
         (_, true) => "skipped".to_owned(),
         (Some(detail), false) => detail.clone(),
         (None, false) => "running".to_owned(),
