@@ -6,6 +6,8 @@ mod common;
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -52,6 +54,12 @@ fn lock_git(tree: &Tree) -> PathBuf {
     tree.path("jobs.d/.git/index.lock")
 }
 
+/// Makes what the ledger knows of this start of the machine be of one before it.
+fn new_start_of_the_machine(tree: &Tree) {
+    let sql = "UPDATE meta SET value = 'before'; UPDATE boot SET boot_id = 'before'";
+    ledger(tree).execute_batch(sql).unwrap();
+}
+
 fn lines(tree: &Tree, file: &str) -> usize {
     fs::read_to_string(tree.path(file)).unwrap_or_default().lines().count()
 }
@@ -79,23 +87,25 @@ fn a_daemon_that_is_stopped_before_its_first_pass_starts_nothing() {
         "echo x >> runs; [ $TINTAL_ATTEMPT != 1 ] || exec sleep 600",
         "retry: {max_attempts: 3, initial: 1ms}",
     );
-    let tree = Tree::with(&[("jobs.d/left.yaml", &left)]);
+    let boot = "schedule: {cron: \"@reboot\"}\nrun: {shell: \"echo x >> boots\"}\n";
+    let tree = Tree::with(&[("jobs.d/left.yaml", &left), ("jobs.d/boot.yaml", boot)]);
     let daemon = tree.serve(&[]);
     tree.ok(&["trigger", "left"]);
     wait_for_line(&tree, "runs");
+    tree.wait_for_runs("boot", 1);
     daemon.kill();
-    tree.write("jobs.d/boot.yaml", "schedule: {cron: \"@reboot\"}\nrun: {shell: \"echo x >> boots\"}\n");
+    new_start_of_the_machine(&tree);
     let lock = lock_git(&tree);
     let daemon = tree.start(&[]);
-    wait_for("the socket is there", || tree.path(".tintal/control.sock").exists().then_some(()));
+    wait_for("it answers", || tree.run(&["status"]).stdout.contains("running, process").then_some(()));
     assert_eq!(daemon.stop(), Some(0));
-    assert_eq!((lines(&tree, "runs"), lines(&tree, "boots")), (1, 0));
+    assert_eq!((lines(&tree, "runs"), lines(&tree, "boots")), (1, 1));
     // The next daemon sees to both.
     fs::remove_file(lock).unwrap();
     let _daemon = tree.serve(&[]);
-    wait_for_line(&tree, "boots");
+    tree.wait_for_runs("boot", 2);
     wait_for("the second attempt", || (outcomes(&tree, "left") == ["success"]).then_some(()));
-    assert_eq!(lines(&tree, "runs"), 2);
+    assert_eq!((lines(&tree, "runs"), lines(&tree, "boots")), (2, 2));
 }
 
 /// F5: the end of the last attempt is known, and what follows from it is done.
@@ -225,7 +235,7 @@ fn an_edit_loses_nothing_that_was_missed_before_it() {
 fn an_edit_loses_nothing_that_waits_for_its_jitter() {
     let job = |year: u32| {
         format!(
-            "schedule: {{every: 5s, jitter: 4s, end: \"{year}-01-01T00:00:00Z\"}}\nrun: {{shell: \"echo x >> runs\"}}\n"
+            "schedule: {{every: 3s, jitter: 2500ms, end: \"{year}-01-01T00:00:00Z\"}}\nrun: {{shell: \"echo x >> runs\"}}\n"
         )
     };
     let tree = Tree::with(&[("jobs.d/a.yaml", &job(2090))]);
@@ -245,7 +255,7 @@ fn an_edit_loses_nothing_that_waits_for_its_jitter() {
                 .unwrap();
             rows.contains(&year.to_string()).then_some(())
         });
-        if begin.elapsed() > Duration::from_secs(12) {
+        if begin.elapsed() > Duration::from_secs(7) {
             break;
         }
     }
@@ -256,7 +266,7 @@ fn an_edit_loses_nothing_that_waits_for_its_jitter() {
         .map(|run| run["fire_time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second())
         .collect();
     decided.sort_unstable();
-    assert!(decided.len() >= 2 && decided.windows(2).all(|pair| pair[1] - pair[0] == 5), "{decided:?}");
+    assert!(decided.len() >= 2 && decided.windows(2).all(|pair| pair[1] - pair[0] == 3), "{decided:?}");
 }
 
 /// F22: a ledger that cannot be written is said aloud, and does not keep the daemon from ending.
@@ -324,9 +334,7 @@ fn a_start_of_the_machine_is_decided_by_the_first_daemon_and_by_no_later_one() {
     // The next start of the machine finds one of them paused.
     tree.ok(&["pause", "a"]);
     assert_eq!(daemon.stop(), Some(0));
-    ledger(&tree)
-        .execute_batch("UPDATE meta SET value = 'before'; UPDATE boot SET boot_id = 'before'")
-        .unwrap();
+    new_start_of_the_machine(&tree);
     let daemon = tree.serve(&[]);
     wait_for_line(&tree, "late");
     wait_for("the skip", || (outcomes(&tree, "a")[0] == "paused").then_some(()));
@@ -334,7 +342,7 @@ fn a_start_of_the_machine_is_decided_by_the_first_daemon_and_by_no_later_one() {
     assert_eq!(daemon.stop(), Some(0));
     let daemon = tree.serve(&[]);
     tree.ok(&["trigger", "a"]);
-    tree.wait_for_runs("a", 4);
+    tree.wait_for_runs("a", 3);
     assert_eq!(outcomes(&tree, "a"), ["success", "paused", "success", "success"]);
     assert_eq!(daemon.stop(), Some(0));
 }
@@ -379,4 +387,79 @@ fn a_long_pause_is_one_row_and_leaves_the_runs_in_the_history() {
     });
     assert_eq!(tree.runs("a").iter().filter(|run| run["reason"] == "paused").count(), 1);
     assert!(skip["last_fire_time"].as_str() > skip["fire_time"].as_str(), "{skip}");
+}
+
+/// One request to the control socket, as no client of ours makes it; gives the status and the body.
+fn request(tree: &Tree, head: &str, body: &str) -> (u16, Value) {
+    let mut stream = UnixStream::connect(tree.path(".tintal/control.sock")).unwrap();
+    let length = body.len();
+    write!(stream, "{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("no document: {answer}")))
+}
+
+#[test]
+fn every_refusal_of_the_control_socket_is_a_document() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x", ""))]);
+    let _daemon = tree.serve(&[]);
+    for (head, body, status) in [
+        ("GET /nowhere HTTP/1.1", "", 404),
+        ("POST /v1/status HTTP/1.1", "", 405),
+        ("GET /v1/runs?limt=3 HTTP/1.1", "", 400),
+        ("GET /v1/runs?limit=many HTTP/1.1", "", 400),
+        ("GET /v1/runs?limit=10001 HTTP/1.1", "", 400),
+        ("GET /v1/runs/%ff HTTP/1.1", "", 400),
+        ("POST /v1/jobs/a/trigger HTTP/1.1", "{}", 415),
+        ("POST /v1/jobs/a/trigger HTTP/1.1\r\nContent-Type: application/json", "{", 400),
+        ("POST /v1/jobs/a/trigger HTTP/1.1\r\nContent-Type: application/json", "{\"x\": 1}", 422),
+    ] {
+        let (found, document) = request(&tree, head, body);
+        assert_eq!(found, status, "{head}: {document}");
+        assert!(document["v"] == 1 && !document["error"].as_str().unwrap().is_empty(), "{head}: {document}");
+    }
+    assert_eq!(tree.run(&["runs", "-n", "10001"]).code, Some(2));
+}
+
+/// F34.
+#[test]
+fn status_tells_the_commit_and_since_when_a_job_is_as_it_is() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x", ""))]);
+    let git = |arguments: &[&str]| {
+        let name = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
+        let ran =
+            std::process::Command::new("git").args(name).args(arguments).current_dir(tree.root()).output();
+        let ran = ran.unwrap();
+        assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "-q"]);
+    git(&["add", "jobs.d"]);
+    git(&["commit", "-qm", "one"]);
+    let first = git(&["rev-parse", "HEAD"]);
+    let daemon = tree.serve(&[]);
+    let is_at = |commit: &str, dirty: bool| {
+        let what = format!("the commit {commit}, dirty: {dirty}");
+        wait_for(&what, || {
+            let source = tree.json(&["status", "--json"])["source"].clone();
+            (source["commit"] == commit && source["dirty"] == dirty).then_some(())
+        });
+    };
+    is_at(&first, false);
+    let job = || tree.json(&["status", "--json"])["jobs"][0].clone();
+    let since = job()["conditions"][0]["since"].clone();
+    tree.write("jobs.d/a.yaml", &by_hand("echo y", ""));
+    is_at(&first, true);
+    wait_for("the job is another", || (job()["conditions"][0]["since"] != since).then_some(()));
+    git(&["commit", "-qam", "two"]);
+    daemon.signal("HUP");
+    is_at(&git(&["rev-parse", "HEAD"]), false);
+    // A manifest that breaks is still named with its place.
+    tree.write("jobs.d/a.yaml", "name: a\nrun: {comand: [x]}\n");
+    wait_for("it is degraded", || (job()["conditions"][0]["status"] == false).then_some(()));
+    assert_eq!((job()["file"].clone(), job()["line"].clone()), ("a.yaml".into(), 1.into()));
+    assert_eq!(daemon.stop(), Some(0));
 }

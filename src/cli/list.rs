@@ -106,7 +106,6 @@ fn from_manifests(settings: &Settings) -> Result<StatusView, Failure> {
 impl Status {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let answer = ask(settings)?;
-        let is_running = answer.is_some();
         let view = match answer {
             Some(view) => view,
             None => from_manifests(settings)?,
@@ -117,7 +116,8 @@ impl Status {
             say(&view)?;
         }
         let attention = view.jobs.iter().any(|job| job.conditions.iter().any(is_bad));
-        let clean = is_running && !attention && view.source.failure.is_none() && view.source.errors == 0;
+        let can_fire = view.daemon.as_ref().is_some_and(|daemon| daemon.ledger_failure.is_none());
+        let clean = can_fire && !attention && view.source.failure.is_none() && view.source.errors == 0;
         Ok(if clean { Exit::Clean } else { Exit::Found })
     }
 }
@@ -137,6 +137,12 @@ fn say(view: &StatusView) -> Result<(), Failure> {
                 daemon.pid, daemon.version, daemon.started_at
             )?;
             writeln!(out, "runs      {} going on", daemon.running)?;
+            if let Some(failure) = &daemon.ledger_failure {
+                writeln!(out, "ledger    cannot be written, so nothing fires: {failure}")?;
+            }
+            if let Some(jump) = &daemon.clock_jump {
+                writeln!(out, "clock     jumped by {} s at {}", jump.seconds, jump.at)?;
+            }
         }
         None => writeln!(out, "daemon    none is running; start one with `tintal serve`")?,
     }

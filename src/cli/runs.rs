@@ -14,6 +14,7 @@ use crate::{
     control::{
         client::{Client, ClientError},
         render,
+        server::RUNS_MAX,
         view::{RunView, RunsView},
     },
     engine::start::LEDGER_FILE,
@@ -28,8 +29,15 @@ pub(super) struct Runs {
     job: Option<String>,
 
     /// List this many at most
-    #[arg(long, short = 'n', alias = "limit", default_value_t = 20, value_name = "COUNT")]
-    count: usize,
+    #[arg(
+        long,
+        short = 'n',
+        alias = "limit",
+        default_value_t = 20,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(RUNS_MAX))
+    )]
+    count: u32,
 
     /// Print JSON
     #[arg(long)]
@@ -68,7 +76,7 @@ pub(super) fn must_exist(settings: &Settings, job: &JobName) -> Result<(), Failu
 impl Runs {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let job = self.job.as_deref().map(JobName::parse).transpose()?;
-        let view = look(settings, job.as_ref(), self.count)?;
+        let view = look(settings, job.as_ref(), self.count as usize)?;
         if let (Some(job), true) = (&job, view.runs.is_empty()) {
             must_exist(settings, job)?;
         }
@@ -87,7 +95,9 @@ impl Runs {
 fn row(run: &RunView) -> [String; 7] {
     let skipped = run.decision == "skipped";
     let outcome = match (&run.detail, skipped) {
+        (_, true) if run.at_least => format!("skipped (at least {} times)", run.count),
         (_, true) if run.count > 1 => format!("skipped ({} times)", run.count),
+        (_, true) if run.count == 0 => "decided anew from here".to_owned(),
         (_, true) => "skipped".to_owned(),
         (Some(detail), false) => detail.clone(),
         (None, false) => "running".to_owned(),

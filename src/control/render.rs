@@ -9,15 +9,16 @@ use std::{
 use jiff::Timestamp;
 
 use super::view::{
-    AttemptView, ConditionView, DaemonView, HealthView, HeldBackView, JobView, LastRunView, PassView,
-    PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView, TierView, VERSION,
+    AttemptView, ClockJumpView, ConditionView, DaemonView, HealthView, HeldBackView, JobView, LastRunView,
+    PassView, PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView, TierView, VERSION,
 };
 use crate::{
+    backend::in_process::LiveJob,
     engine::{
         clock,
         daemon::{Condition, Daemon, PassReply, TreeState},
     },
-    ledger::{AttemptRow, LastRun, LedgerError, RunRow},
+    ledger::{AttemptRow, Counted, LastRun, LedgerError, RunRow},
     manifest::{characteristics::Tier, name::JobName},
     plan::diff::{Held, Live, Placement},
     run::{Cause, Outcome},
@@ -33,12 +34,15 @@ pub fn health(daemon: &Daemon) -> HealthView {
     let names = |conditions: &BTreeMap<JobName, Condition>| {
         conditions.keys().map(ToString::to_string).collect::<Vec<_>>()
     };
+    let ledger_failure = daemon.ledger().trouble();
+    let is_live = tree.failure.is_none() && tree.errors == 0 && tree.held.is_empty();
     HealthView {
         v: VERSION,
-        healthy: tree.failure.is_none() && tree.errors == 0 && tree.held.is_empty(),
+        healthy: is_live && ledger_failure.is_none(),
         degraded: names(&tree.degraded),
         held: names(&tree.held),
         failure: tree.failure,
+        ledger_failure,
     }
 }
 
@@ -51,8 +55,8 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
     let tree = daemon.tree();
     let last_runs = daemon.ledger().last_runs().await?;
     let next_fires = daemon.next_fires().lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let live: BTreeMap<JobName, bool> =
-        daemon.in_process().jobs().iter().map(|job| (job.spec.name.clone(), job.spec.enabled)).collect();
+    let live: BTreeMap<JobName, Arc<LiveJob>> =
+        daemon.in_process().jobs().into_iter().map(|job| (job.spec.name.clone(), job)).collect();
     let names: BTreeSet<&JobName> =
         live.keys().chain(tree.origins.keys()).chain(tree.degraded.keys()).collect();
     let jobs = names
@@ -63,9 +67,9 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
             JobView {
                 job: name.to_string(),
                 tier: live.contains_key(name).then(|| Tier::InProcess.to_string()),
-                enabled: live.get(name).copied().unwrap_or(false),
+                enabled: live.get(name).is_some_and(|job| job.spec.enabled),
                 paused: paused.is_some(),
-                conditions: conditions(name, &tree, live.contains_key(name), daemon.started_at()),
+                conditions: conditions(name, &tree, live.get(name), daemon.started_at()),
                 last_run: last_runs.get(name).map(last_run),
                 next_fire: next_fires.get(name).copied().filter(|_| paused.is_none()),
                 file: origin.map(|origin| origin.path.to_string()),
@@ -79,6 +83,8 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
         started_at: daemon.started_at(),
         running: daemon.running().len(),
         draining: daemon.is_draining(),
+        ledger_failure: daemon.ledger().trouble(),
+        clock_jump: daemon.jump().map(|jump| ClockJumpView { at: jump.at, seconds: jump.by.as_secs() }),
     };
     Ok(StatusView {
         v: VERSION,
@@ -89,7 +95,12 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
     })
 }
 
-fn conditions(name: &JobName, tree: &TreeState, is_live: bool, started_at: Timestamp) -> Vec<ConditionView> {
+fn conditions(
+    name: &JobName,
+    tree: &TreeState,
+    live: Option<&Arc<LiveJob>>,
+    started_at: Timestamp,
+) -> Vec<ConditionView> {
     let view = |kind: &str, status: bool, condition: &Condition| ConditionView {
         kind: kind.to_owned(),
         status,
@@ -104,12 +115,13 @@ fn conditions(name: &JobName, tree: &TreeState, is_live: bool, started_at: Times
     if let Some(condition) = tree.held.get(name) {
         out.push(view("Held", true, condition));
     }
-    let (status, reason, message) = match (is_live, out.is_empty()) {
-        (true, true) => (true, "Applied", "live as its manifest says"),
-        (true, false) => (false, "LastGood", "its last good version is live"),
-        (false, _) => (false, "NotApplied", "not live"),
+    let since_bad = out.iter().map(|condition| condition.since).min();
+    let (status, reason, message, since) = match (live, since_bad) {
+        (Some(job), None) => (true, "Applied", "live as its manifest says", job.applied_at),
+        (Some(_), Some(bad)) => (false, "LastGood", "its last good version is live", bad),
+        (None, bad) => (false, "NotApplied", "not live", bad.unwrap_or(started_at)),
     };
-    let ready = Condition { reason: reason.to_owned(), message: message.to_owned(), since: started_at };
+    let ready = Condition { reason: reason.to_owned(), message: message.to_owned(), since };
     out.insert(0, view("Ready", status, &ready));
     out
 }
@@ -148,8 +160,8 @@ fn source(root: &Path, tree: &TreeState, now: Timestamp) -> SourceView {
     let age = tree.scanned_at.map(|at| u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0));
     SourceView {
         directory: root.display().to_string(),
-        commit: None,
-        dirty: None,
+        commit: tree.commit.as_ref().map(|commit| commit.id.clone()),
+        dirty: tree.commit.as_ref().map(|commit| commit.dirty),
         age_seconds: age,
         watch: Some(tree.watch.clone()).filter(|watch| !watch.is_empty()),
         errors: tree.errors,
@@ -205,11 +217,13 @@ fn run(row: &RunRow) -> RunView {
         run_id: (!is_skip).then(|| row.id.to_string()),
         job: row.job.to_string(),
         fire_time: row.fire_time,
+        last_fire_time: row.last_fire_time,
         tier: Tier::InProcess.to_string(),
         backend: IN_PROCESS.to_owned(),
         decision: if is_skip { "skipped" } else { "run" }.to_owned(),
         reason: Some(row.skipped.clone().unwrap_or_else(|| cause.to_owned())),
         count: row.count,
+        at_least: row.counted == Counted::AtLeast,
         outcome: row.outcome.as_ref().map(|outcome| outcome.as_str().to_owned()),
         detail: row.outcome.as_ref().map(ToString::to_string),
         attempts: row.attempts.iter().map(attempt).collect(),

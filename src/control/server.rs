@@ -20,9 +20,10 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    body::Body,
+    body::{Body, to_bytes},
     extract::{DefaultBodyLimit, Path, Query, State},
-    http::StatusCode,
+    http::{StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -55,7 +56,10 @@ const REQUEST_BYTES_MAX: usize = 256 * 1024 * 1024;
 const RUNS_DEFAULT: usize = 50;
 
 /// Most runs that one answer gives.
-const RUNS_MAX: usize = 10_000;
+pub const RUNS_MAX: u32 = 10_000;
+
+/// Most bytes of a refusal that is not ours.
+const REFUSAL_BYTES_MAX: usize = 4096;
 
 /// Serves the control socket until `stop` says so.
 ///
@@ -84,6 +88,7 @@ pub async fn serve(
         .route("/v1/jobs/{job}/cancel", post(cancel_job))
         .route("/v1/reconcile", post(make_pass))
         .fallback(async || refuse(StatusCode::NOT_FOUND, "the control socket has no such path"))
+        .layer(middleware::map_response(refuse_in_words))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(daemon);
     axum::serve(listener, router)
@@ -95,6 +100,25 @@ pub async fn serve(
 
 fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(ErrorView { v: VERSION, error: error.into() })).into_response()
+}
+
+/// Gives what was refused before it came to us (a query or a body that cannot be read, another method)
+/// the shape of every other refusal.
+async fn refuse_in_words(response: Response) -> Response {
+    let status = response.status();
+    let is_ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let body = to_bytes(response.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    let said = String::from_utf8_lossy(&body).trim().to_owned();
+    let reason = status.canonical_reason().unwrap_or("refused");
+    let mut response = refuse(status, if said.is_empty() { reason.to_lowercase() } else { said });
+    if let Some(allow) = allow {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
 }
 
 fn broken(error: &dyn std::error::Error) -> Response {
@@ -160,8 +184,12 @@ async fn runs(State(daemon): State<Arc<Daemon>>, Query(request): Query<RunsReque
         Ok(job) => job,
         Err(response) => return *response,
     };
-    let query =
-        RunQuery { job, before: request.before, limit: request.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX) };
+    let limit = request.limit.unwrap_or(RUNS_DEFAULT);
+    if limit > RUNS_MAX as usize {
+        let text = format!("`limit` is at most {RUNS_MAX}; `before` with a fire time gives older runs");
+        return refuse(StatusCode::BAD_REQUEST, text);
+    }
+    let query = RunQuery { job, before: request.before, limit };
     match daemon.ledger().runs(query).await {
         Ok(rows) => Json(render::runs(&rows)).into_response(),
         Err(error) => broken(&error),

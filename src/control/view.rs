@@ -44,6 +44,19 @@ pub struct DaemonView {
     pub running: usize,
     /// Whether it is stopping: no job fires any more.
     pub draining: bool,
+    /// Why the ledger cannot be written, while that is so: nothing fires then.
+    pub ledger_failure: Option<String>,
+    /// The last jump of the wall clock since the start.
+    pub clock_jump: Option<ClockJumpView>,
+}
+
+/// A jump of the wall clock.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClockJumpView {
+    /// What the clock showed then.
+    pub at: Timestamp,
+    /// How far it jumped; below zero when it went back.
+    pub seconds: i64,
 }
 
 /// One job.
@@ -65,7 +78,8 @@ pub struct JobView {
     pub next_fire: Option<Timestamp>,
     /// The manifest's file, relative to the root of the tree.
     pub file: Option<String>,
-    /// The line its document starts at, from 1.
+    /// The line its document starts at, from 1; of one that cannot be used, where it started last, or
+    /// what is wrong.
     pub line: Option<u32>,
 }
 
@@ -116,7 +130,7 @@ pub struct SourceView {
     pub commit: Option<String>,
     /// Whether it differs from that commit.
     pub dirty: Option<bool>,
-    /// Age of the newest scan that was used.
+    /// Age of the newest scan.
     pub age_seconds: Option<u64>,
     /// How changes are noticed.
     pub watch: Option<String>,
@@ -152,6 +166,8 @@ pub struct RunView {
     pub job: String,
     /// The fire time; the first one of a range.
     pub fire_time: Timestamp,
+    /// The last fire time of a range; else the same.
+    pub last_fire_time: Timestamp,
     /// Where it runs.
     pub tier: String,
     /// What runs it.
@@ -160,8 +176,10 @@ pub struct RunView {
     pub decision: String,
     /// Why it was skipped, or what asked for it.
     pub reason: Option<String>,
-    /// Occurrences that the row stands for.
+    /// Occurrences that the row stands for; none for one that says that the clock went back.
     pub count: u64,
+    /// Whether there are more than `count`.
+    pub at_least: bool,
     /// How it ended; absent while it goes on.
     pub outcome: Option<String>,
     /// One line about the end.
@@ -296,7 +314,7 @@ pub struct ChangeView {
 pub struct HealthView {
     /// [`VERSION`].
     pub v: u32,
-    /// Whether every manifest is live as it is written.
+    /// Whether every manifest is live as it is written, and jobs can fire.
     pub healthy: bool,
     /// Jobs whose manifest cannot be used; their last good version runs.
     pub degraded: Vec<String>,
@@ -304,6 +322,8 @@ pub struct HealthView {
     pub held: Vec<String>,
     /// Why the tree cannot be read at all.
     pub failure: Option<String>,
+    /// Why the ledger cannot be written: nothing fires then.
+    pub ledger_failure: Option<String>,
 }
 
 /// An error of the control socket.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    clock::Jumps,
+    clock::{Jump, Jumps},
     decide::Decider,
     fire::NextFires,
     pauses::Pauses,
@@ -26,6 +26,7 @@ use crate::{
     load::Origin,
     manifest::name::JobName,
     plan::guard::HeldBack,
+    source::commit::Commit,
 };
 
 /// How long a run may take to record its end.
@@ -99,7 +100,7 @@ pub struct Condition {
 /// The tree as the newest scan found it.
 #[derive(Debug, Clone, Default)]
 pub struct TreeState {
-    /// When the newest scan that was used was made.
+    /// When the newest scan was made.
     pub scanned_at: Option<Timestamp>,
     /// Its digest.
     pub digest: Option<[u8; 32]>,
@@ -121,6 +122,8 @@ pub struct TreeState {
     pub parsed: u64,
     /// How changes are noticed.
     pub watch: String,
+    /// The commit it is at, when it is in a git work tree.
+    pub commit: Option<Commit>,
 }
 
 impl PassReport {
@@ -180,6 +183,12 @@ impl Daemon {
             draining: AtomicBool::new(false),
             started_at,
         }
+    }
+
+    /// The last jump of the clock that was seen.
+    #[must_use]
+    pub fn jump(&self) -> Option<Jump> {
+        *self.parts.jumps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The parts.

@@ -4,7 +4,7 @@
 //! load, plan, apply. Which file changed is not asked.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     backend::Backend,
-    load::{Input, Loader, Tree},
+    load::{Input, Loader, Origin, Tree},
     manifest::{
         name::JobName,
         problem::{Problem, Severity},
@@ -34,6 +34,7 @@ use crate::{
         guard::Allowance,
     },
     source::{
+        commit::{self, Stamp},
         scan::{Scan, Scanner},
         settle::{Settler, Verdict},
         watch::{Mode, Watcher, rescan_after},
@@ -66,6 +67,8 @@ pub struct Follow {
     logged: BTreeSet<String>,
     /// Whether it was said that there are no events.
     is_polling: bool,
+    /// What git had written, and the tree in use, when it was asked last.
+    asked_git: Option<(Stamp, Option<[u8; 32]>)>,
 }
 
 impl Follow {
@@ -88,6 +91,7 @@ impl Follow {
             scan_cost: Duration::ZERO,
             logged: BTreeSet::new(),
             is_polling: false,
+            asked_git: None,
         }
     }
 
@@ -217,8 +221,35 @@ impl Follow {
                 self.is_polling = true;
                 warn!(%reason, "changes cannot be watched; the directory is looked at every second");
             }
+            self.daemon.update_tree(|state| {
+                state.watch = mode.to_string();
+                if scan.is_ok() {
+                    state.scanned_at = Some(clock::now());
+                }
+            });
+            self.ask_git();
             scan
         })
+    }
+
+    /// Asks for the commit when git has written since it was asked last.
+    fn ask_git(&mut self) {
+        let root = self.daemon.parts().root.clone();
+        let stamp = Some((commit::stamp(&root), self.parsed_tree()));
+        if self.asked_git == stamp {
+            return;
+        }
+        self.asked_git = stamp;
+        let daemon = Arc::clone(&self.daemon);
+        // Not waited for: in a large work tree it takes a while.
+        tokio::task::spawn_blocking(move || {
+            let commit = commit::commit(&root);
+            daemon.update_tree(|state| state.commit = commit);
+        });
+    }
+
+    fn parsed_tree(&self) -> Option<[u8; 32]> {
+        self.desired.as_ref().map(|desired| desired.scan.tree)
     }
 
     /// The tree cannot be seen: nothing is planned, and everything goes on as it is.
@@ -249,20 +280,37 @@ impl Follow {
         let tree = tokio::task::block_in_place(|| loader.load(&input));
         self.log(&tree);
         let degraded = self.degraded(&tree);
-        let watch = self.watcher.mode().to_string();
         let errors = tree.errors();
+        let origins = self.origins(&tree);
         self.daemon.update_tree(|state| {
-            state.scanned_at = Some(clock::now());
             state.digest = Some(scan.tree_hash);
             state.errors = errors;
             state.warnings = tree.problems.len() - errors;
             state.failure = None;
             state.degraded = degraded;
-            state.origins = tree.jobs.iter().map(|(name, job)| (name.clone(), job.origin.clone())).collect();
+            state.origins = origins;
             state.parsed += tree.parsed as u64;
-            state.watch = watch;
         });
         self.desired = Some(desired(&tree, Scanned { tree: scan.tree_hash, rest }));
+        self.ask_git();
+    }
+
+    /// Where each job's manifest is; of one that cannot be used, where it was, or what is wrong.
+    fn origins(&self, tree: &Tree) -> BTreeMap<JobName, Origin> {
+        let before = self.daemon.tree().origins;
+        let of_problem = |name: &JobName| {
+            let problem = tree.problems.iter().find(|problem| problem.job.as_ref() == Some(name))?;
+            let path = &problem.primary.place.source.path;
+            let path = path.strip_prefix(&self.prefix).unwrap_or(path);
+            let line = u32::try_from(problem.start().line).unwrap_or(u32::MAX);
+            Some(Origin { path: path.into(), line, document: 0, name: problem.primary.place.span })
+        };
+        let broken = tree
+            .broken
+            .iter()
+            .filter_map(|name| Some((name.clone(), before.get(name).cloned().or_else(|| of_problem(name))?)));
+        let sound = tree.jobs.iter().map(|(name, job)| (name.clone(), job.origin.clone()));
+        broken.chain(sound).collect()
     }
 
     /// Says what is wrong, once for each problem.

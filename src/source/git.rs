@@ -17,7 +17,7 @@ pub(super) fn is_busy(dot_git: &Path) -> bool {
 
 /// The directory of the repository: `.git` itself, or what it names in a linked work tree or a
 /// submodule.
-fn repository(dot_git: &Path) -> Option<PathBuf> {
+pub(super) fn repository(dot_git: &Path) -> Option<PathBuf> {
     let metadata = fs::metadata(dot_git).ok()?;
     if metadata.is_dir() {
         return Some(dot_git.to_owned());

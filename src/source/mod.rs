@@ -4,6 +4,7 @@
 //! acted on, [`watch`] says when to scan again. What a nudge was about is never asked: every scan
 //! is of the whole tree, so a missed event costs time and nothing else.
 
+pub mod commit;
 mod content;
 mod git;
 pub mod given;
