@@ -602,7 +602,7 @@ fn a_job_that_nobody_knows_is_told_and_one_that_is_gone_keeps_its_runs() {
     assert_eq!((json["attempt"]["n"].clone(), json["attempt"]["exit_code"].clone()), (1.into(), 0.into()));
     let beyond = tree.run(&["logs", "report", "--attempt", "2"]);
     assert!(
-        beyond.code == Some(2) && beyond.stderr.contains("has no attempt 2; its last one is 1"),
+        beyond.code == Some(2) && beyond.stderr.contains("has no attempt 2; its last is 1"),
         "{}",
         beyond.stderr
     );
