@@ -67,6 +67,7 @@ pub fn end_leftovers(mark: &Mark) -> usize {
 
 /// Kills every process of some runs, and the groups that they are in; gives how many of each run
 /// had its mark. Looks through the processes of the machine once. May be called again.
+#[must_use]
 pub fn end_leftovers_of(runs: &BTreeSet<RunId>) -> BTreeMap<RunId, usize> {
     let all = census::all();
     let own = i32::try_from(std::process::id()).unwrap_or_default();

@@ -122,7 +122,7 @@ pub(super) enum Judged {
     /// It asks for a job, and there is a tier for it.
     Placed {
         /// The job.
-        spec: Spec,
+        spec: Box<Spec>,
         /// Its triggers, compiled.
         schedule: Schedule,
         /// What the classifier read.
@@ -183,7 +183,7 @@ impl Reading<'_> {
                 let warnings = past::warnings(&spec, form(&parsed.node)).into_iter();
                 doc.past =
                     warnings.map(|(time, fault)| (time, written.problem(fault, Some(&spec.name)))).collect();
-                let (spec, digest) = (Arc::new(spec), OnceLock::new());
+                let (spec, digest) = (Arc::new(*spec), OnceLock::new());
                 doc.job = Some(Arc::new(Loaded { spec, schedule, origin, traits, classified, digest }));
             }
             Judged::Refused(Refusal { rules_choose, considered, .. }) => {
@@ -240,7 +240,7 @@ impl Reading<'_> {
         match placed {
             Some((.., Err(refusal))) => Judged::Refused(refusal),
             Some((traits, schedule, Ok(classified))) if stand_ins.is_empty() => {
-                Judged::Placed { spec, schedule, traits, classified }
+                Judged::Placed { spec: Box::new(spec), schedule, traits, classified }
             }
             _ => Judged::Meaningless,
         }

@@ -1,7 +1,7 @@
 //! What each file held when it was last read without a mistake.
 //!
 //! A mistake may stand on the very line that names the job, and a file that is cut to nothing names
-//! none. Which jobs such a file stands for is only known from before (FAILURE_MODES F6, F12).
+//! none. Which jobs such a file stands for is only known from before (`FAILURE_MODES` F6, F12).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
