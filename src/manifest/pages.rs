@@ -175,12 +175,12 @@ pub fn page(code: Code) -> Page {
             "run:\n  steps:\n    - {id: a, command: [echo, hi]}\n    - {id: b, command: [echo, hi]}\n",
         ),
         Code::TemplateSyntax => (
-            "The template cannot be read. Text that only looks like a template stands between `{% raw %}` and `{% endraw %}`.",
+            "The template cannot be read. Text that only looks like a template stands between `{% raw %}` and `{% endraw %}`. A template stands by itself: it cannot include another.",
             "run: {command: [echo, \"{{ fire_time\"]}\n",
             "run: {command: [echo, \"{{ fire_time }}\"]}\n",
         ),
         Code::TemplateName => (
-            "The template uses a name that does not exist. Templates know `job`, `fire_time`, `run_id`, `attempt`, `params`, in a step the `steps` that it needs, and in `http` the `secrets`.",
+            "The template uses a name that does not exist. Templates know `job`, `fire_time`, `run_id`, `attempt`, `params`, in a step the `steps` that it needs, and in `http` the `secrets`. Filters and tests are those of Jinja. A parameter or label that need not be there has a `| default(…)`.",
             "run: {command: [echo, \"{{ params.day }}\"]}\n",
             "run: {command: [echo, \"{{ params.day }}\"]}\nparams: {day: monday}\n",
         ),
@@ -190,7 +190,7 @@ pub fn page(code: Code) -> Page {
             "run: {command: [echo, hi], secrets: {TOKEN: {file: /run/secrets/token}}}\n",
         ),
         Code::Url => (
-            "The URL cannot be requested: it is not `http` or `https`, or has no host.",
+            "The URL cannot be requested: it is not `http` or `https`, has no host, or has a host or port that cannot be.",
             "run: {http: {url: example.com/health}}\n",
             "run: {http: {url: \"https://example.com/health\"}}\n",
         ),
@@ -279,7 +279,8 @@ pub fn markdown() -> String {
          # Diagnostics\n\n\
          Every problem has a stable code. `tintal explain TIN036` prints the page of one. A warning that is\n\
          known and meant is suppressed by a comment with a reason, at the end of its line or on the line\n\
-         before the key that it is about:\n\n\
+         before the key or item that it is about; in `_defaults.yaml`, for all jobs that take the value\n\
+         over. Errors cannot be suppressed:\n\n\
          ```yaml\nschedule:\n  cron: \"0 9 1 * MON\" # tintal: ignore TIN036 -- both are meant\n```\n",
     );
     for code in Code::ALL {
