@@ -15,6 +15,9 @@ use super::{
 };
 use crate::{config::Settings, manifest::problem::Severity};
 
+/// Most other places that are shown of a problem: broken defaults concern every job under them.
+const RELATED_MAX: usize = 5;
+
 /// Check manifests: all problems of all files in one run
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 no errors, 1 errors, 2 it could not be told")]
@@ -58,7 +61,8 @@ enum Format {
 
 impl Validate {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
-        let findings = self.findings(settings)?;
+        let mut findings = self.findings(settings)?;
+        findings.problems.iter_mut().for_each(|problem| problem.shorten(RELATED_MAX));
         if findings.files == 0 {
             let places: Vec<String> = self.paths.iter().map(|path| format!("`{}`", path.display())).collect();
             let place =

@@ -95,16 +95,9 @@ pub(super) struct Reading<'a> {
 
 /// What came of a manifest with the right shape. All that is wrong with it is told beside it.
 pub(super) enum Judged {
-    /// It asks for a job, and there is a tier for it.
-    Placed {
-        /// The job.
-        spec: Spec,
-        /// What the classifier read.
-        traits: Traits,
-        /// The tier.
-        classified: Classified,
-    },
-    /// It asks for a job that no tier can take.
+    /// There is a tier for the job.
+    Placed(Traits, Classified),
+    /// No tier can take the job.
     Refused(Refusal),
     /// A part of it has no meaning.
     Meaningless,
@@ -145,12 +138,12 @@ impl Reading<'_> {
             return broken(Some(name));
         }
         let mut faults = Vec::new();
-        let judged = self.judge(&name, manifest, &parsed.node, &[], &mut faults);
+        let (spec, judged) = self.judge(&name, manifest, &parsed.node, &[], &mut faults);
         let is_good = faults.iter().all(|fault| fault.code.severity() == Severity::Warning);
         problems.extend(faults.into_iter().map(|fault| written.problem(fault, Some(&name))));
         let mut doc = broken(Some(name));
         match judged {
-            Judged::Placed { spec, traits, classified } if is_good => {
+            Judged::Placed(traits, classified) if is_good => {
                 doc.past = Self::past(&spec, &written, form(&parsed.node));
                 let digest = Digest::of(&spec);
                 let spec = Arc::new(spec);
@@ -159,7 +152,7 @@ impl Reading<'_> {
             Judged::Refused(Refusal { rules_choose, considered, .. }) => {
                 doc.refused = Some(Arc::new(Refused { origin, rules_choose, considered }));
             }
-            Judged::Placed { .. } => {}
+            Judged::Placed(..) => {}
             Judged::Meaningless => debug_assert!(!is_good, "what has no meaning has an error"),
         }
         doc
@@ -185,7 +178,7 @@ impl Reading<'_> {
         node: &Node,
         open: &[&str],
         faults: &mut Vec<Fault>,
-    ) -> Judged {
+    ) -> (Spec, Judged) {
         let form = form(node);
         let (spec, mut first) = fill(name, manifest, &self.directory.merged, form);
         // Where a part has no meaning something stands in for it, so that the others are checked too.
@@ -205,13 +198,12 @@ impl Reading<'_> {
         }
         faults.retain(|fault| !rest::follows(fault, &fault.pointer, &stand_ins));
         faults.append(&mut first);
-        match placed {
+        let judged = match placed {
             Some((_, Err(refusal))) => Judged::Refused(refusal),
-            Some((traits, Ok(classified))) if stand_ins.is_empty() => {
-                Judged::Placed { spec, traits, classified }
-            }
+            Some((traits, Ok(classified))) if stand_ins.is_empty() => Judged::Placed(traits, classified),
             _ => Judged::Meaningless,
-        }
+        };
+        (spec, judged)
     }
 
     fn no_name(&self, alone: bool) -> Fault {
