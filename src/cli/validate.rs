@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Most other places that are shown of a problem: broken defaults concern every job under them.
+const RELATED_MAX: usize = 5;
+
 /// Check manifests: all problems of all files in one run
 #[derive(Debug, Args)]
 pub(super) struct Validate {
@@ -69,6 +72,7 @@ impl Validate {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         self.usage()?;
         let mut findings = self.findings(settings)?;
+        findings.problems.iter_mut().for_each(|problem| problem.shorten(RELATED_MAX));
         if findings.files == 0 && findings.problems.is_empty() {
             let places: Vec<String> = self.paths.iter().map(|path| format!("`{}`", path.display())).collect();
             let place =

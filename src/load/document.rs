@@ -119,18 +119,9 @@ pub(super) struct Reading<'a> {
 
 /// What came of a manifest with the right shape. All that is wrong with it is told beside it.
 pub(super) enum Judged {
-    /// It asks for a job, and there is a tier for it.
-    Placed {
-        /// The job.
-        spec: Box<Spec>,
-        /// Its triggers, compiled.
-        schedule: Schedule,
-        /// What the classifier read.
-        traits: Traits,
-        /// The tier.
-        classified: Classified,
-    },
-    /// It asks for a job that no tier can take.
+    /// There is a tier for the job.
+    Placed(Traits, Schedule, Classified),
+    /// No tier can take the job.
     Refused(Refusal),
     /// A part of it has no meaning.
     Meaningless,
@@ -172,24 +163,24 @@ impl Reading<'_> {
             return broken(Some(name));
         }
         let mut faults = Vec::new();
-        let judged = self.judge(&name, manifest, &parsed.node, &[], &mut faults);
+        let (spec, judged) = self.judge(&name, manifest, &parsed.node, &[], &mut faults);
         let is_good = faults.iter().all(|fault| fault.code.severity() == Severity::Warning);
         for (count, fault) in faults.into_iter().enumerate() {
             problems.push(written.problem(placed_roughly(count, fault), Some(&name)));
         }
         let mut doc = broken(Some(name));
         match judged {
-            Judged::Placed { spec, schedule, traits, classified } if is_good => {
+            Judged::Placed(traits, schedule, classified) if is_good => {
                 let warnings = past::warnings(&spec, form(&parsed.node)).into_iter();
                 doc.past =
                     warnings.map(|(time, fault)| (time, written.problem(fault, Some(&spec.name)))).collect();
-                let (spec, digest) = (Arc::new(*spec), OnceLock::new());
+                let (spec, digest) = (Arc::new(spec), OnceLock::new());
                 doc.job = Some(Arc::new(Loaded { spec, schedule, origin, traits, classified, digest }));
             }
             Judged::Refused(Refusal { rules_choose, considered, .. }) => {
                 doc.refused = Some(Arc::new(Refused { origin, rules_choose, considered }));
             }
-            Judged::Placed { .. } => {}
+            Judged::Placed(..) => {}
             Judged::Meaningless => debug_assert!(!is_good, "what has no meaning has an error"),
         }
         doc
@@ -215,7 +206,7 @@ impl Reading<'_> {
         node: &Node,
         open: &[&str],
         faults: &mut Vec<Fault>,
-    ) -> Judged {
+    ) -> (Spec, Judged) {
         let form = form(node);
         let (spec, mut first) = fill(name, manifest, &self.directory.merged, form);
         // Where a part has no meaning something stands in for it, so that the others are checked too.
@@ -237,13 +228,14 @@ impl Reading<'_> {
         }
         faults.retain(|fault| !rest::follows(fault, &fault.pointer, &stand_ins));
         faults.append(&mut first);
-        match placed {
+        let judged = match placed {
             Some((.., Err(refusal))) => Judged::Refused(refusal),
             Some((traits, schedule, Ok(classified))) if stand_ins.is_empty() => {
-                Judged::Placed { spec: Box::new(spec), schedule, traits, classified }
+                Judged::Placed(traits, schedule, classified)
             }
             _ => Judged::Meaningless,
-        }
+        };
+        (spec, judged)
     }
 
     fn no_name(&self, alone: bool) -> Fault {

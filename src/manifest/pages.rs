@@ -205,13 +205,13 @@ const PAGES: &[(Code, &str, &str, &str)] = &[
     ),
     (
         Code::TemplateSyntax,
-        "The template cannot be read. Text that only looks like a template stands between `{% raw %}` and `{% endraw %}`.",
+        "The template cannot be read. Text that only looks like a template stands between `{% raw %}` and `{% endraw %}`. A template stands by itself: it cannot include another.",
         "run: {command: [echo, \"{{ fire_time\"]}\n",
         "run: {command: [echo, \"{{ fire_time }}\"]}\n",
     ),
     (
         Code::TemplateName,
-        "The template uses a name that does not exist. Templates know `job`, `fire_time`, `run_id`, `attempt`, `params`, in a step the `steps` that it needs, and in `http` the `secrets`.",
+        "The template uses a name that does not exist. Templates know `job`, `fire_time`, `run_id`, `attempt`, `params`, in a step the `steps` that it needs, and in `http` the `secrets`. Filters and tests are those of Jinja. A parameter or label that need not be there has a `| default(...)`.",
         "run: {command: [echo, \"{{ params.day }}\"]}\n",
         "run: {command: [echo, \"{{ params.day }}\"]}\nparams: {day: monday}\n",
     ),
@@ -223,7 +223,7 @@ const PAGES: &[(Code, &str, &str, &str)] = &[
     ),
     (
         Code::Url,
-        "The URL cannot be requested: it is not `http` or `https`, or has no host.",
+        "The URL cannot be requested: it is not `http` or `https`, has no host, or has a host or port that cannot be.",
         "run: {http: {url: example.com/health}}\n",
         "run: {http: {url: \"https://example.com/health\"}}\n",
     ),
@@ -338,7 +338,8 @@ pub fn markdown() -> String {
          # Diagnostics\n\n\
          Every problem has a stable code. `tintal explain TIN036` prints the page of one. A warning that is\n\
          known and meant is suppressed by a comment with a reason, at the end of its line or on the line\n\
-         before the key that it is about:\n\n\
+         before the key or item that it is about; in `_defaults.yaml`, for all jobs that take the value\n\
+         over. Errors cannot be suppressed:\n\n\
          ```yaml\nschedule:\n  cron: \"0 9 1 * MON\" # tintal: ignore TIN036 -- both are meant\n```\n",
     );
     for code in Code::ALL {

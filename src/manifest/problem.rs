@@ -286,6 +286,15 @@ impl Problem {
         self.related.extend(new);
     }
 
+    /// Keeps at most `places` other places, at least one, and says how many more there are.
+    pub fn shorten(&mut self, places: usize) {
+        let more = self.related.len().saturating_sub(places.max(1));
+        self.related.truncate(places.max(1));
+        if let Some(last) = self.related.last_mut().filter(|_| more > 0) {
+            last.text = format!("{}; and {more} more like it", last.text);
+        }
+    }
+
     /// Line and column of the first byte, counted from 1; columns in characters.
     #[must_use]
     pub fn start(&self) -> LineColumn {

@@ -10,7 +10,10 @@ use crate::{
         directory::{merge, unshadowed},
         effective::effective,
     },
-    manifest::defaults::{Defaults, RunDefaults},
+    manifest::{
+        defaults::{Defaults, RunDefaults},
+        name::JobName,
+    },
 };
 
 fn defaults(value: &Value) -> Defaults {
@@ -137,11 +140,25 @@ fn a_problem_that_jobs_take_over_names_all_of_them() {
         ("c.yaml", "run: {command: [a]}\n"),
     ]);
     let [problem] = tree.problems.as_slice() else { panic!("{:?}", told(&tree)) };
-    let concerned: Vec<&str> = problem.job.iter().chain(&problem.also).map(|job| job.as_str()).collect();
+    let concerned: Vec<&str> = problem.job.iter().chain(&problem.also).map(JobName::as_str).collect();
     assert_eq!(concerned, ["a", "b"]);
     let places: Vec<&str> = problem.related.iter().map(|label| label.place.source.path.as_str()).collect();
     assert_eq!(places, ["a.yaml", "b.yaml"]);
-    assert_eq!(tree.jobs.keys().map(|job| job.as_str()).collect::<Vec<_>>(), ["c"]);
+    assert_eq!(tree.jobs.keys().map(JobName::as_str).collect::<Vec<_>>(), ["c"]);
+}
+
+#[test]
+fn of_many_places_a_few_are_shown() {
+    let jobs: Vec<String> = (0..9).map(|index| format!("job-{index}.yaml")).collect();
+    let mut files = vec![("_defaults.yaml", "kind: defaults\nx: 1\n")];
+    files.extend(jobs.iter().map(|path| (path.as_str(), "run: {command: [a]}\n")));
+    let mut tree = load(&files);
+    let [problem] = tree.problems.as_mut_slice() else { panic!("{:?}", told(&tree)) };
+    assert_eq!(problem.related.len(), 9);
+    problem.shorten(3);
+    let texts: Vec<&str> = problem.related.iter().map(|label| label.text.as_str()).collect();
+    let takes = "this job takes its defaults from there";
+    assert_eq!(texts, [takes, takes, &format!("{takes}; and 6 more like it")]);
 }
 
 #[test]

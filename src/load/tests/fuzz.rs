@@ -72,7 +72,7 @@ fn mutated(seed: &str, edits: &[(u16, u16, usize, u8)]) -> String {
         match kind {
             0 => text.insert_str(start, PIECES[*piece]),
             1 => drop(text.drain(start..end)),
-            2 => text.insert_str(end, &text[start..end].to_owned()),
+            2 => text = format!("{}{}", &text[..end], &text[start..]),
             _ => text.replace_range(start..end, PIECES[*piece]),
         }
     }

@@ -3,6 +3,7 @@
 
 mod defaults;
 mod documents;
+mod files;
 mod fuzz;
 mod meaning;
 mod names;

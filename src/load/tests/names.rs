@@ -1,6 +1,7 @@
 //! Names that are given twice.
 
 use super::{load, told};
+use crate::manifest::name::JobName;
 
 /// F26: none of the places is taken for the right one.
 #[test]
@@ -17,8 +18,8 @@ fn a_name_is_told_at_every_place_but_the_first_and_belongs_to_none() {
         let [first] = problem.related.as_slice() else { panic!("{problem:?}") };
         assert_eq!((first.place.source.path.as_str(), first.place.span.start), ("a.yaml", 6));
     }
-    assert_eq!(tree.jobs.keys().map(|job| job.as_str()).collect::<Vec<_>>(), ["y"]);
-    assert_eq!(tree.broken.iter().map(|job| job.as_str()).collect::<Vec<_>>(), ["x"]);
+    assert_eq!(tree.jobs.keys().map(JobName::as_str).collect::<Vec<_>>(), ["y"]);
+    assert_eq!(tree.broken.iter().map(JobName::as_str).collect::<Vec<_>>(), ["x"]);
 }
 
 /// A broken copy is a copy: which of the two is meant cannot be told.

@@ -121,12 +121,11 @@ fn name(name: &str, range: Range<usize>, before: Before, found: &mut Vec<Word>) 
             found.push(Word { kind: WordKind::Filter, range });
             Before::Other
         }
-        (Before::Is, "not") => Before::Is,
+        (Before::Is, "not") | (Before::Other, "is") => Before::Is,
         (Before::Is, _) => {
             found.push(Word { kind: WordKind::Test, range });
             Before::Other
         }
-        (Before::Other, "is") => Before::Is,
         (Before::Other, _) => Before::Other,
     }
 }
