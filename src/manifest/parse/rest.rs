@@ -46,7 +46,7 @@ pub(super) fn of(node: &Node, shape: &Shape, source: &Arc<SourceText>) -> Option
             }
         }
         left.mend(&gone, &renamed);
-        removed.extend(gone.into_iter().map(|pointer| with_names(pointer, &renamed)));
+        removed.extend(gone.into_iter().map(|pointer| with_names(&pointer, &renamed)));
     }
     let mut json = whole_numbers(left.to_json());
     let map = json.as_object_mut()?;
@@ -59,7 +59,7 @@ pub(super) fn of(node: &Node, shape: &Shape, source: &Arc<SourceText>) -> Option
 }
 
 /// A pointer as it is once keys have other names.
-fn with_names(pointer: String, renamed: &BTreeMap<String, String>) -> String {
+fn with_names(pointer: &str, renamed: &BTreeMap<String, String>) -> String {
     let mut parts: Vec<&str> = pointer.split('/').collect();
     for (at, name) in renamed {
         let is_inside = pointer.strip_prefix(at.as_str()).is_some_and(|rest| rest.starts_with('/'));
