@@ -34,6 +34,9 @@ fn codes(text: &str, ledger: LedgerKind) -> BTreeSet<Code> {
     let tree = load(text, ledger);
     for problem in &tree.problems {
         assert!(!problem.message.is_empty() && problem.help.is_some(), "{text}: {problem:?}");
+        // A terminal may have nothing but ASCII, and these texts hold nothing else.
+        let words = [Some(&problem.message), Some(&problem.primary.text), problem.help.as_ref()];
+        assert!(!text.is_ascii() || words.into_iter().flatten().all(|words| words.is_ascii()), "{problem:?}");
     }
     tree.problems.into_iter().map(|problem| problem.code).collect()
 }
@@ -73,6 +76,10 @@ fn a_file_of_nothing_but_mistakes_is_read_in_one_go() {
         ("wrong types", lines("run: {shell: a}\nlabels:\n", many, |i| format!("  k{i}: 1"))),
         ("wrong items", lines("run:\n  command:\n", 90_000, |_| "  - 1".to_owned())),
         ("on one line", format!("run: {{shell: a}}\nlabels: {{{}}}\n", "a: 1, ".repeat(many))),
+        (
+            "unknown fields on one line",
+            format!("{{{}}}\n", lines("", many, |i| format!("k{i}: 1,")).replace('\n', " ")),
+        ),
         ("keys given twice", lines("run: {shell: a}\n", many, |_| "a: 1".to_owned())),
         ("unknown aliases", format!("run: {{command: [{}]}}\n", "*a, ".repeat(90_000))),
         ("keys that are no text", format!("run: {{command: [{}]}}\n", "{[]: 1}, ".repeat(20_000))),

@@ -47,14 +47,14 @@ fn what_was_named_and_cannot_be_read_could_not_be_told() {
 fn a_directory_that_cannot_be_listed_is_told_as_that() {
     let tree = Tree::with(&[("jobs.d/ok.yaml", GOOD), ("jobs.d/locked/a.yaml", GOOD)]);
     let locked = tree.path("jobs.d/locked");
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
     // Root lists it all the same.
     let is_closed = fs::read_dir(&locked).is_err();
     let ran = concise(&tree, &["jobs.d/locked"]);
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).unwrap();
     if is_closed {
         assert_eq!(ran.code, Some(2), "{}", ran.shown());
-        assert!(ran.stdout.contains("TIN005") && ran.stdout.contains("ermission denied"), "{}", ran.shown());
+        assert!(ran.stdout.contains("TIN005") && ran.stdout.contains("permission denied"), "{}", ran.shown());
     }
 }
 

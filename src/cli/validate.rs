@@ -89,7 +89,8 @@ impl Validate {
         }
         self.write(&findings)?;
         let found = findings.problems.iter().any(|problem| problem.severity == Severity::Error);
-        Ok(match (findings.untold, found) {
+        let untold = findings.untold || findings.files == 0;
+        Ok(match (untold, found) {
             (true, _) => Exit::Trouble,
             (false, true) => Exit::Found,
             (false, false) => Exit::Clean,

@@ -189,9 +189,10 @@ impl<'a> Fields<'a, '_> {
                 let keys: Vec<&str> = given.iter().map(|entry| entry.key.as_str()).collect();
                 let (all, keys) = (listed(&names, "and"), listed(&keys, "and"));
                 let message = format!("{subject} takes exactly one of {all}, not {keys}");
-                let help = match names.contains(&"shell") {
-                    true => "keep one of them; for several actions in a row use `steps`",
-                    false => "keep one of them",
+                let help = if names.contains(&"shell") {
+                    "keep one of them; for several actions in a row use `steps`"
+                } else {
+                    "keep one of them"
                 };
                 let mut draft = Draft::new(Code::ExactlyOne, message, "and this one", help);
                 draft.related.push((first.key_span, "this one".to_owned()));
