@@ -82,7 +82,7 @@ fn a_broken_edit_keeps_the_job_and_is_named() {
     assert_eq!(tree.run(&["status"]).code, Some(0));
 }
 
-/// FAILURE_MODES F6, F12: whatever is wrong with its file, a live job goes on, and is named.
+/// `FAILURE_MODES` F6, F12: whatever is wrong with its file, a live job goes on, and is named.
 #[test]
 fn a_job_whose_file_no_longer_names_it_goes_on() {
     let good = |name: &str| format!("name: {name}\nschedule: {{every: 1h}}\nrun: {{shell: 'true'}}\n");

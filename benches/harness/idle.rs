@@ -66,7 +66,7 @@ fn watch(lines: &Lines, goal: &str, daemon: &Daemon, jobs: &str) {
     let into_minute = Duration::new(now.as_secs() % 60, now.subsec_nanos());
     // The fires of this minute are over, those of the next one are not due before the end.
     let wait = if into_minute > Duration::from_secs(10) { 70 } else { 10 };
-    thread::sleep(Duration::from_secs(wait) - into_minute);
+    thread::sleep(Duration::from_secs(wait).saturating_sub(into_minute));
     let before = cpu::usage(daemon.pid());
     thread::sleep(WATCH);
     let after = cpu::usage(daemon.pid());

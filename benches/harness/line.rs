@@ -29,7 +29,8 @@ impl Lines {
 
     /// A figure that could not be taken, with the reason.
     pub fn skipped(&self, goal: &str, what: &str, who: &str, why: &str) {
-        println!("{}", json!({"goal": goal, "what": what, "who": who, "skipped": why}));
+        let round = self.round.get();
+        println!("{}", json!({"goal": goal, "what": what, "who": who, "round": round, "skipped": why}));
     }
 }
 
