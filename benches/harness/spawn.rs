@@ -66,7 +66,7 @@ pub fn run(lines: &Lines, rounds: usize) {
         }
         match peer::program("BENCH_STAMP") {
             None => {
-                lines.skipped("G8", "last start", "ours", "the program that writes its start is not built")
+                lines.skipped("G8", "last start", "ours", "the program that writes its start is not built");
             }
             Some(stamp) => {
                 herd(lines, &stamp);
@@ -173,7 +173,7 @@ fn bare_herd(lines: &Lines, stamp: &Path) {
     let fire_time = fire::coming().next().unwrap();
     let before = cpu::children();
     probe::herd(arguments[0], arguments[1], HERD, AT_ONCE, fire_time);
-    let spent = (cpu::children() - before).as_secs_f64();
+    let spent = cpu::children().saturating_sub(before).as_secs_f64();
     last_start(lines, "probe", &stamps, fire_time);
     #[expect(clippy::cast_precision_loss)]
     lines.figure("G9", "CPU of one run", "probe", spent / HERD as f64 * 1e3, "ms");
