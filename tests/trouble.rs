@@ -448,3 +448,22 @@ fn status_tells_the_commit_and_since_when_a_job_is_as_it_is() {
     assert_eq!((job()["file"].clone(), job()["line"].clone()), ("a.yaml".into(), 1.into()));
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn output_whose_run_is_gone_is_swept_at_the_start_and_no_other() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x", ""))]);
+    let daemon = tree.serve(&[]);
+    let gone = tree.ok(&["trigger", "a"]).trim().to_owned();
+    tree.wait_for_runs("a", 1);
+    let kept = tree.ok(&["trigger", "a"]).trim().to_owned();
+    tree.wait_for_runs("a", 2);
+    daemon.kill();
+    let file = |run: &str| tree.path(&format!(".tintal/output/{}/{run}.1.log", &run[..2]));
+    let first = "DELETE FROM run WHERE seq = (SELECT min(seq) FROM run)";
+    ledger(&tree).execute_batch(&format!("PRAGMA foreign_keys = true; {first}")).unwrap();
+    tree.write(".tintal/output/note.txt", "not ours");
+    assert!(file(&gone).exists() && file(&kept).exists());
+    let _daemon = tree.serve(&[]);
+    wait_for("it is swept", || (!file(&gone).exists()).then_some(()));
+    assert!(file(&kept).exists() && tree.path(".tintal/output/note.txt").exists());
+}
