@@ -16,7 +16,7 @@ use crate::{
         file::{Content, ManifestFile},
         name::JobName,
     },
-    source::{given::read_paths, scan::Scanner},
+    source::{given::read_paths, scan::{ScanError, Scanner}},
     tier::Tiers,
 };
 
@@ -29,6 +29,8 @@ pub(super) struct View {
     pub(super) prefix: String,
     /// Digest of the tree as it was found.
     pub(super) tree_hash: [u8; 32],
+    /// Why nothing may be planned from it.
+    pub(super) refused: Option<ScanError>,
 }
 
 /// The tiers that can take jobs in this version.
@@ -65,7 +67,7 @@ pub(super) fn load_with(
 ) -> Result<View, Failure> {
     let now = clock::now();
     let scan = Scanner::new(root.to_owned()).scan(now)?;
-    let tree_hash = scan.tree_hash;
+    let (tree_hash, refused) = (scan.tree_hash, scan.refused(root));
     let mut files = scan.files;
     if let Some(file) = replaced {
         files.retain(|other| other.path != file.path);
@@ -77,7 +79,7 @@ pub(super) fn load_with(
     let unreadable: Vec<(String, String)> =
         scan.unreadable.into_iter().map(|one| (one.path, one.reason)).collect();
     let tree = loader.load(&Input { files: &files, unreadable: &unreadable, prefix: &prefix, now });
-    Ok(View { tree, files, loader, prefix, tree_hash })
+    Ok(View { tree, files, loader, prefix, tree_hash, refused })
 }
 
 /// Loads single files outside of the tree, each with the defaults of its own directory.
@@ -95,7 +97,7 @@ pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<M
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut loader = loader(settings);
     let tree = loader.load(&Input { files: &files, unreadable: &[], prefix: "", now: clock::now() });
-    View { tree, files, loader, prefix: String::new(), tree_hash: [0; 32] }
+    View { tree, files, loader, prefix: String::new(), tree_hash: [0; 32], refused: None }
 }
 
 /// Reads files by name; what is not there is a file that cannot be read.

@@ -209,7 +209,9 @@ impl Follow {
     /// Scans, and watches where the tree was found to be.
     fn scan(&mut self) -> Result<Scan, String> {
         tokio::task::block_in_place(|| {
-            let scan = self.scanner.scan(clock::now()).map_err(|error| error.to_string());
+            let root = &self.daemon.parts().root;
+            let scan = self.scanner.scan(clock::now()).and_then(|scan| scan.refused(root).map_or(Ok(scan), Err));
+            let scan = scan.map_err(|error| error.to_string());
             self.watcher.follow(self.scanner.places());
             let mode = self.watcher.mode();
             if let (false, Mode::Polling { reason }) = (self.is_polling, &mode) {
