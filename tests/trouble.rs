@@ -463,3 +463,56 @@ fn status_tells_the_commit_and_since_when_a_job_is_as_it_is() {
     assert_eq!((job()["file"].clone(), job()["line"].clone()), ("a.yaml".into(), 1.into()));
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn output_whose_run_is_gone_is_swept_at_the_start_and_no_other() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x", ""))]);
+    let daemon = tree.serve(&[]);
+    let gone = tree.ok(&["trigger", "a"]).trim().to_owned();
+    tree.wait_for_runs("a", 1);
+    let kept = tree.ok(&["trigger", "a"]).trim().to_owned();
+    tree.wait_for_runs("a", 2);
+    daemon.kill();
+    let file = |run: &str| tree.path(&format!(".tintal/output/{}/{run}.1.log", &run[..2]));
+    let first = "DELETE FROM run WHERE seq = (SELECT min(seq) FROM run)";
+    ledger(&tree).execute_batch(&format!("PRAGMA foreign_keys = true; {first}")).unwrap();
+    tree.write(".tintal/output/note.txt", "not ours");
+    assert!(file(&gone).exists() && file(&kept).exists());
+    let _daemon = tree.serve(&[]);
+    wait_for("it is swept", || (!file(&gone).exists()).then_some(()));
+    assert!(file(&kept).exists() && tree.path(".tintal/output/note.txt").exists());
+}
+
+/// Makes a directory that nobody can list, the owner of the machine neither: its path is longer than
+/// the system takes.
+fn unlistable(tree: &Tree, under: &str) {
+    use rustix::fs::{Mode, OFlags, mkdirat, openat};
+    let name = "d".repeat(250);
+    let mut above = fs::File::open(tree.path(under)).unwrap();
+    for _ in 0..18 {
+        mkdirat(&above, &name, Mode::RWXU).unwrap();
+        above =
+            fs::File::from(openat(&above, &name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap());
+    }
+}
+
+/// F12: what is in it may be anything.
+#[test]
+fn a_directory_that_cannot_be_listed_gives_no_plan_at_all_and_is_told() {
+    let tree =
+        Tree::with(&[("jobs.d/a.yaml", &by_hand("echo one", "")), ("jobs.d/b.yaml", &by_hand("echo b", ""))]);
+    let daemon = tree.serve(&[]);
+    unlistable(&tree, "jobs.d");
+    tree.write("jobs.d/a.yaml", &by_hand("echo two", ""));
+    fs::remove_file(tree.path("jobs.d/b.yaml")).unwrap();
+    wait_for("it is told", || tree.run(&["status"]).stdout.contains("in it cannot be listed").then_some(()));
+    assert!(daemon.log().contains("in it cannot be listed"));
+    assert_eq!(tree.run(&["trigger", "a", "--follow"]).stdout, "one\n", "nothing is changed");
+    assert_eq!(tree.run(&["trigger", "b", "--follow"]).stdout, "b\n", "nothing is removed");
+    let plan = tree.run(&["plan"]);
+    assert!(plan.code == Some(2) && plan.stderr.contains("in it cannot be listed"), "{}", plan.stderr);
+    fs::remove_dir_all(tree.path(&format!("jobs.d/{}", "d".repeat(250)))).unwrap();
+    wait_for("the edit is live", || {
+        (tree.run(&["trigger", "a", "--follow"]).stdout == "two\n").then_some(())
+    });
+}

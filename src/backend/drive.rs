@@ -12,6 +12,7 @@ use super::{Submission, running::Running};
 use crate::{
     execute::{self, Executor, OutputSize, Report},
     ledger::{AttemptEnd, AttemptStart, Ledger, LedgerError, Then},
+    manifest::spec::{Action, BuiltinTask},
     run::{self, Next, Outcome, RunId},
 };
 
@@ -61,6 +62,14 @@ impl Driver {
             .instrument(span),
         );
     }
+}
+
+/// The run that a file of output belongs to, by the name that [`output_file`] gave it.
+#[must_use]
+pub fn run_of_output(file_name: &str) -> Option<RunId> {
+    let (run, attempt) = file_name.strip_suffix(".log")?.split_once('.')?;
+    attempt.parse::<u32>().ok()?;
+    run.parse().ok().map(RunId)
 }
 
 /// Path of an attempt's output, relative to the output directory.
@@ -127,13 +136,7 @@ impl Shared {
     ) -> AttemptEnd {
         let file = output_file(id, attempt);
         let start = AttemptStart { run_id: id, n: attempt, started_at: (self.now)(), output: file.clone() };
-        let mut asked = stop.clone();
-        let is_recorded = tokio::select! {
-            biased;
-            () = self.record("the start of the attempt", || self.ledger.attempt_started(start.clone())) => true,
-            () = async { drop(asked.wait_for(|stop| *stop).await) } => false,
-        };
-        let report = if is_recorded {
+        let report = if self.begin(start, &submission.spec.run.action, stop.clone()).await {
             let request = execute::Attempt {
                 spec: Arc::clone(&submission.spec),
                 run_id: id,
@@ -155,6 +158,27 @@ impl Shared {
             bytes_seen: report.output.seen,
             bytes_kept: report.output.kept,
             then: Then::RunEnds,
+        }
+    }
+
+    /// Records that an attempt begins; `false` when the run was told to stop before that was done.
+    async fn begin(&self, start: AttemptStart, action: &Action, mut stop: watch::Receiver<bool>) -> bool {
+        let recorded = self.ledger.attempt_started(start.clone());
+        if let Action::Builtin(BuiltinTask::Noop) = action {
+            // What has no effect may begin a second time after a crash: it need not wait. The writer
+            // keeps the order.
+            drop(recorded);
+            return true;
+        }
+        let record = async {
+            if recorded.await.is_err() {
+                self.record("the start of the attempt", || self.ledger.attempt_started(start.clone())).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = record => true,
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => false,
         }
     }
 

@@ -70,7 +70,10 @@ enum Format {
 
 impl PlanCommand {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
-        let view = tree::load(settings)?;
+        let mut view = tree::load(settings)?;
+        if let Some(refused) = view.refused.take() {
+            return Err(refused.into());
+        }
         let live = live(settings)?;
         let allowance = self.allow_prune.map_or(Allowance::Guarded, Allowance::UpTo);
         let plan = plan(&view, &live, allowance, clock::now());

@@ -18,7 +18,10 @@ use crate::{
         file::{Content, ManifestFile},
         name::JobName,
     },
-    source::{given::read_paths, scan::Scanner},
+    source::{
+        given::read_paths,
+        scan::{ScanError, Scanner},
+    },
     tier::Tiers,
 };
 
@@ -37,6 +40,8 @@ pub(super) struct View {
     pub(super) prefix: String,
     /// Digest of the tree as it was found.
     pub(super) tree_hash: [u8; 32],
+    /// Why nothing may be planned from it.
+    pub(super) refused: Option<ScanError>,
 }
 
 /// The tiers that can take jobs in this version.
@@ -73,7 +78,7 @@ pub(super) fn load_with(
 ) -> Result<View, Failure> {
     let now = clock::now();
     let scan = Scanner::new(root.to_owned()).scan(now)?;
-    let tree_hash = scan.tree_hash;
+    let (tree_hash, refused) = (scan.tree_hash, scan.refused(root));
     let mut files = scan.files;
     if let Some(file) = replaced {
         files.retain(|other| other.path != file.path);
@@ -89,7 +94,7 @@ pub(super) fn load_with(
     let above = read_files(&above);
     let input = Input { files: &files, above: &above, unreadable: &unreadable, prefix: &prefix, now };
     let tree = loader.load(&input);
-    Ok(View { tree, files, loader, prefix, tree_hash })
+    Ok(View { tree, files, loader, prefix, tree_hash, refused })
 }
 
 /// Loads single files outside of the tree, each with the defaults that hold for it; what is wrong
@@ -118,7 +123,7 @@ pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<M
         all.broken.extend(tree.broken);
         all.files += tree.files;
     }
-    View { tree: all, files, loader, prefix: String::new(), tree_hash: [0; 32] }
+    View { tree: all, files, loader, prefix: String::new(), tree_hash: [0; 32], refused: None }
 }
 
 /// What a path is about: a file of defaults that is there governs its directory, anything else

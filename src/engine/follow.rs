@@ -213,8 +213,11 @@ impl Follow {
     fn scan(&mut self) -> Result<Scan, String> {
         tokio::task::block_in_place(|| {
             let begun = Instant::now();
-            let scan = self.scanner.scan(clock::now()).map_err(|error| error.to_string());
+            let scan = self.scanner.scan(clock::now());
             self.scan_cost = begun.elapsed();
+            let root = &self.daemon.parts().root;
+            let scan = scan.and_then(|scan| scan.refused(root).map_or(Ok(scan), Err));
+            let scan = scan.map_err(|error| error.to_string());
             self.watcher.follow(self.scanner.places());
             let mode = self.watcher.mode();
             if let (false, Mode::Polling { reason }) = (self.is_polling, &mode) {

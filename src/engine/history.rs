@@ -1,18 +1,26 @@
 //! Drops history past its limits, now and then.
 
-use std::{fs, io, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
 use super::{clock, daemon::Daemon};
-use crate::ledger::HistoryLimits;
+use crate::{backend::drive::run_of_output, ledger::HistoryLimits, run::RunId};
 
 /// Time between two looks. Rows of a minute past the limit do no harm.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Drops what is past the limits until `stop` says so.
+/// Drops what is past the limits until `stop` says so; first, output whose run was dropped by a
+/// daemon that ended before it had removed the file.
 pub async fn run(daemon: Arc<Daemon>, limits: HistoryLimits, mut stop: watch::Receiver<bool>) {
+    sweep(&daemon).await;
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
@@ -24,14 +32,7 @@ pub async fn run(daemon: Arc<Daemon>, limits: HistoryLimits, mut stop: watch::Re
                 Ok(pruned) if pruned.rows == 0 => break,
                 Ok(pruned) => {
                     rows += pruned.rows;
-                    for file in pruned.files {
-                        match fs::remove_file(daemon.parts().output.join(&file)) {
-                            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                                warn!(file, %error, "the output cannot be removed");
-                            }
-                            _ => {}
-                        }
-                    }
+                    pruned.files.iter().for_each(|file| remove(&daemon.parts().output.join(file)));
                 }
                 Err(error) => {
                     warn!(error = &error as &dyn std::error::Error, "history cannot be dropped");
@@ -42,5 +43,43 @@ pub async fn run(daemon: Arc<Daemon>, limits: HistoryLimits, mut stop: watch::Re
         if rows > 0 {
             info!(rows, "dropped history past its limits");
         }
+    }
+}
+
+/// Removes the output of runs that there is no row of. A run has its row before its output.
+async fn sweep(daemon: &Daemon) {
+    let mut removed = 0;
+    for directory in entries(&daemon.parts().output) {
+        let files: Vec<(PathBuf, RunId)> = entries(&directory)
+            .into_iter()
+            .filter_map(|path| {
+                let run = run_of_output(path.file_name()?.to_str()?)?;
+                Some((path, run))
+            })
+            .collect();
+        let runs: BTreeSet<RunId> = files.iter().map(|(_, run)| *run).collect();
+        // What cannot be told now is told by the next daemon.
+        let Ok(known) = daemon.ledger().known(runs).await else { return };
+        for (path, _) in files.iter().filter(|(_, run)| !known.contains(run)) {
+            remove(path);
+            removed += 1;
+        }
+    }
+    if removed > 0 {
+        info!(files = removed, "removed output without a run");
+    }
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect()
+}
+
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            warn!(path = %path.display(), %error, "the output cannot be removed");
+        }
+        _ => {}
     }
 }

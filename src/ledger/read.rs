@@ -1,6 +1,9 @@
 //! What each look reads.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
@@ -111,6 +114,18 @@ pub(super) fn ranges_past(connection: &Connection, job: &JobName, at: Timestamp)
         Ok(Range { id: id(row, 0)?, first: time(row, 1)? })
     })?;
     rows.collect()
+}
+
+/// Those of these runs that there is a row of.
+pub(super) fn known(connection: &Connection, runs: &BTreeSet<RunId>) -> Result<BTreeSet<RunId>> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM run WHERE id = ?1")?;
+    let mut known = BTreeSet::new();
+    for run in runs {
+        if statement.exists([run.0.as_bytes()])? {
+            known.insert(*run);
+        }
+    }
+    Ok(known)
 }
 
 /// The start of the machine that every job has decided on.

@@ -1,7 +1,7 @@
 //! The ledger's handle: opens the database, hands work to the writer and reads.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -306,6 +306,15 @@ impl Ledger {
     /// When the ledger cannot be read.
     pub async fn run(&self, id: RunId) -> Result<Option<RunRow>, LedgerError> {
         self.read(move |connection| read::run(connection, id)).await
+    }
+
+    /// Those of these runs that there is a row of.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn known(&self, runs: BTreeSet<RunId>) -> Result<BTreeSet<RunId>, LedgerError> {
+        self.read(move |connection| read::known(connection, &runs)).await
     }
 
     /// The newest run of each job that is no skip.

@@ -13,7 +13,7 @@ use super::{
     listing::{self, Found},
     places::Places,
     reason,
-    scan::Unreadable,
+    scan::{Behind, Unreadable},
 };
 use crate::manifest::file::{Content, ManifestFile};
 
@@ -49,7 +49,7 @@ fn read_path(typed: &Path, given: &mut Given, seen: &mut BTreeSet<String>) {
                 let is_missing = typed.symlink_metadata().is_err_and(|error| reason::is_gone(&error));
                 let missing = || "there is no such file or directory: check the path".to_owned();
                 let reason = if is_missing { missing() } else { error.reason };
-                given.unreadable.push(Unreadable { path, reason });
+                given.unreadable.push(Unreadable { path, reason, behind: Behind::Nothing });
             }
             return;
         }
@@ -77,10 +77,10 @@ fn read_path(typed: &Path, given: &mut Given, seen: &mut BTreeSet<String>) {
         }
     }
     listing.unreadable.sort_unstable();
-    for Unreadable { path, reason } in listing.unreadable {
-        let path = spelled(&path);
+    for unreadable in listing.unreadable {
+        let path = spelled(&unreadable.path);
         if seen.insert(path.clone()) {
-            given.unreadable.push(Unreadable { path, reason });
+            given.unreadable.push(Unreadable { path, ..unreadable });
         }
     }
 }

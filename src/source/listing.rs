@@ -10,7 +10,7 @@ use super::{
     content, names,
     places::Places,
     reason,
-    scan::{ScanError, Unreadable},
+    scan::{Behind, ScanError, Unreadable},
     stat::{Identity, Stat},
 };
 
@@ -133,7 +133,7 @@ impl Walk<'_> {
             match entry {
                 Ok(entry) => self.entry(path, real, &entry)?,
                 Err(error) => {
-                    self.unreadable(path.to_owned(), reason::of_error(&error));
+                    self.unreadable(path.to_owned(), reason::of_error(&error), Behind::Unknown);
                     break;
                 }
             }
@@ -200,7 +200,7 @@ impl Walk<'_> {
         if names::is_manifest(path.rsplit('/').next().unwrap_or_default()) {
             return self.push(path, real, Found::Broken(reason));
         }
-        self.unreadable(path, reason);
+        self.unreadable(path, reason, Behind::Nothing);
         Ok(())
     }
 
@@ -210,7 +210,8 @@ impl Walk<'_> {
             return Ok(());
         }
         if self.ancestors.len() > DEPTH_MAX {
-            self.unreadable(path, format!("it is nested more than {DEPTH_MAX} directories deep"));
+            let reason = format!("it is nested more than {DEPTH_MAX} directories deep");
+            self.unreadable(path, reason, Behind::Nothing);
             return Ok(());
         }
         let opened = fs::canonicalize(real).and_then(|real| Ok((fs::read_dir(&real)?, real)));
@@ -218,7 +219,7 @@ impl Walk<'_> {
             Ok((entries, real)) => self.directory(&path, &real, identity, entries),
             Err(error) if reason::is_gone(&error) => Ok(()),
             Err(error) => {
-                self.unreadable(path, reason::of_error(&error));
+                self.unreadable(path, reason::of_error(&error), Behind::Unknown);
                 Ok(())
             }
         }
@@ -243,7 +244,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn unreadable(&mut self, path: String, reason: String) {
-        self.listing.unreadable.push(Unreadable { path, reason });
+    fn unreadable(&mut self, path: String, reason: String, behind: Behind) {
+        self.listing.unreadable.push(Unreadable { path, reason, behind });
     }
 }

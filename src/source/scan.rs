@@ -52,6 +52,28 @@ pub struct Unreadable {
     pub path: String,
     /// What the system said, as a fragment that follows the path.
     pub reason: String,
+    /// Whether there is something behind it.
+    pub behind: Behind,
+}
+
+/// What is known of a directory that could not be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Behind {
+    /// It is there, and the system refuses to list it: what is in it may be anything.
+    Unknown,
+    /// A link that leads nowhere, or a directory that is nested too deep to be looked at.
+    Nothing,
+}
+
+impl Scan {
+    /// Why nothing may be planned from this scan: a directory is there and cannot be listed. `root`
+    /// is the one that was scanned.
+    #[must_use]
+    pub fn refused(&self, root: &Path) -> Option<ScanError> {
+        let unknown = self.unreadable.iter().find(|one| one.behind == Behind::Unknown)?;
+        let Unreadable { path, reason, .. } = unknown;
+        Some(ScanError::of_reason(root, format!("`{path}` in it cannot be listed: {reason}")))
+    }
 }
 
 /// The tree cannot be read at all. What is in it is unknown, so nothing follows from it.
@@ -205,7 +227,7 @@ fn tree_hash(files: &[Arc<ManifestFile>], unreadable: &[Unreadable]) -> [u8; 32]
     let mut text = |tag: u8, text: &str| {
         hasher.update(&[tag]).update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
     };
-    for Unreadable { path, reason } in unreadable {
+    for Unreadable { path, reason, .. } in unreadable {
         text(0, path);
         text(1, reason);
     }
