@@ -83,7 +83,10 @@ fn outcomes(tree: &Tree, job: &str) -> Vec<String> {
 /// F23: neither what was left of the daemon before nor `@reboot` begins once the end is asked for.
 #[test]
 fn a_daemon_that_is_stopped_before_its_first_pass_starts_nothing() {
-    let left = by_hand("echo x >> runs; [ $TINTAL_ATTEMPT != 1 ] || exec sleep 600", "retry: {max_attempts: 3, initial: 1ms}");
+    let left = by_hand(
+        "echo x >> runs; [ $TINTAL_ATTEMPT != 1 ] || exec sleep 600",
+        "retry: {max_attempts: 3, initial: 1ms}",
+    );
     let boot = "schedule: {cron: \"@reboot\"}\nrun: {shell: \"echo x >> boots\"}\n";
     let tree = Tree::with(&[("jobs.d/left.yaml", &left), ("jobs.d/boot.yaml", boot)]);
     let daemon = tree.serve(&[]);
@@ -111,7 +114,10 @@ fn a_run_whose_last_attempt_had_ended_is_not_run_again_after_a_crash() {
     let tree = Tree::with(&[
         ("jobs.d/good.yaml", &by_hand("echo x >> good", "retry: {max_attempts: 3, initial: 1ms}")),
         ("jobs.d/bad.yaml", &by_hand("echo x >> bad; exit 1", "retry: {max_attempts: 2, initial: 1ms}")),
-        ("jobs.d/long.yaml", &by_hand("echo x >> long; exec sleep 600", "retry: {max_attempts: 3, initial: 1ms}")),
+        (
+            "jobs.d/long.yaml",
+            &by_hand("echo x >> long; exec sleep 600", "retry: {max_attempts: 3, initial: 1ms}"),
+        ),
     ]);
     let daemon = tree.serve(&[]);
     for job in ["good", "bad", "long"] {
@@ -201,8 +207,7 @@ fn a_daemon_that_is_stopped_while_it_fires_leaves_nothing_behind() {
     }
     let open: i64 =
         ledger(&tree).query_row("SELECT count(*) FROM run WHERE open = 1", [], |row| row.get(0)).unwrap();
-    let started: i64 =
-        ledger(&tree).query_row("SELECT count(*) FROM attempt", [], |row| row.get(0)).unwrap();
+    let started: i64 = ledger(&tree).query_row("SELECT count(*) FROM attempt", [], |row| row.get(0)).unwrap();
     assert_eq!((open, usize::try_from(started).unwrap()), (0, lines(&tree, "runs")));
 }
 
@@ -217,7 +222,8 @@ fn an_edit_loses_nothing_that_was_missed_before_it() {
     let daemon = tree.serve(&[]);
     wait_for_line(&tree, "runs");
     let runs = tree.wait_for_runs("a", 1);
-    let reasons: Vec<&str> = tree.runs("a").iter().map(|run| if run["decision"] == "run" { "run" } else { "missed" }).collect();
+    let reasons: Vec<&str> =
+        tree.runs("a").iter().map(|run| if run["decision"] == "run" { "run" } else { "missed" }).collect();
     assert_eq!((runs.len(), reasons), (1, vec!["run", "missed"]));
     assert_eq!(tree.runs("a")[1]["count"], 2);
     assert_eq!(daemon.stop(), Some(0));
@@ -268,7 +274,10 @@ fn an_edit_loses_nothing_that_waits_for_its_jitter() {
 fn a_ledger_that_cannot_be_written_is_told_and_does_not_hold_up_the_end() {
     let tree = Tree::with(&[
         ("jobs.d/tick.yaml", "schedule: {every: 1s}\nrun: {command: [\"true\"]}\n"),
-        ("jobs.d/slow.yaml", &by_hand("echo x >> slow; while [ -e hold ]; do sleep 0.05; done", "kill_grace: 1s")),
+        (
+            "jobs.d/slow.yaml",
+            &by_hand("echo x >> slow; while [ -e hold ]; do sleep 0.05; done", "kill_grace: 1s"),
+        ),
     ]);
     tree.write("hold", "");
     let daemon = tree.serve(&[]);
@@ -289,7 +298,10 @@ fn a_ledger_that_cannot_be_written_is_told_and_does_not_hold_up_the_end() {
     // Space is back: the run ends with its attempt, and jobs fire.
     allow_writes(&tree);
     let runs = tree.wait_for_runs("slow", 1);
-    assert_eq!((&runs[0]["outcome"], &runs[0]["attempts"][0]["outcome"]), (&"success".into(), &"success".into()));
+    assert_eq!(
+        (&runs[0]["outcome"], &runs[0]["attempts"][0]["outcome"]),
+        (&"success".into(), &"success".into())
+    );
     wait_for("status is clean", || (tree.run(&["status"]).code == Some(0)).then_some(()));
     // Full again, and the end is asked for.
     tree.write("hold", "");
@@ -307,7 +319,8 @@ fn a_ledger_that_cannot_be_written_is_told_and_does_not_hold_up_the_end() {
 /// F20.
 #[test]
 fn a_start_of_the_machine_is_decided_by_the_first_daemon_and_by_no_later_one() {
-    let at_boot = |file: &str| format!("schedule: {{cron: \"@reboot\"}}\nrun: {{shell: \"echo x >> {file}\"}}\n");
+    let at_boot =
+        |file: &str| format!("schedule: {{cron: \"@reboot\"}}\nrun: {{shell: \"echo x >> {file}\"}}\n");
     let tree = Tree::with(&[("jobs.d/a.yaml", &at_boot("a"))]);
     let daemon = tree.serve(&[]);
     wait_for_line(&tree, "a");
@@ -380,7 +393,8 @@ fn a_long_pause_is_one_row_and_leaves_the_runs_in_the_history() {
 fn request(tree: &Tree, head: &str, body: &str) -> (u16, Value) {
     let mut stream = UnixStream::connect(tree.path(".tintal/control.sock")).unwrap();
     let length = body.len();
-    write!(stream, "{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    write!(stream, "{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
@@ -416,7 +430,8 @@ fn status_tells_the_commit_and_since_when_a_job_is_as_it_is() {
     let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x", ""))]);
     let git = |arguments: &[&str]| {
         let name = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
-        let ran = std::process::Command::new("git").args(name).args(arguments).current_dir(tree.root()).output();
+        let ran =
+            std::process::Command::new("git").args(name).args(arguments).current_dir(tree.root()).output();
         let ran = ran.unwrap();
         assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
         String::from_utf8(ran.stdout).unwrap().trim().to_owned()
@@ -434,6 +449,11 @@ fn status_tells_the_commit_and_since_when_a_job_is_as_it_is() {
         });
     };
     is_at(&first, false);
+    // A scan that finds nothing new is a look all the same.
+    let age = || tree.json(&["status", "--json"])["source"]["age_seconds"].as_u64();
+    wait_for("it was a while ago", || (age() >= Some(2)).then_some(()));
+    daemon.signal("HUP");
+    wait_for("it is looked at", || (age() <= Some(1)).then_some(()));
     let job = || tree.json(&["status", "--json"])["jobs"][0].clone();
     let since = job()["conditions"][0]["since"].clone();
     tree.write("jobs.d/a.yaml", &by_hand("echo y", ""));
@@ -476,14 +496,16 @@ fn unlistable(tree: &Tree, under: &str) {
     let mut above = fs::File::open(tree.path(under)).unwrap();
     for _ in 0..18 {
         mkdirat(&above, &name, Mode::RWXU).unwrap();
-        above = fs::File::from(openat(&above, &name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap());
+        above =
+            fs::File::from(openat(&above, &name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap());
     }
 }
 
 /// F12: what is in it may be anything.
 #[test]
 fn a_directory_that_cannot_be_listed_gives_no_plan_at_all_and_is_told() {
-    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo one", "")), ("jobs.d/b.yaml", &by_hand("echo b", ""))]);
+    let tree =
+        Tree::with(&[("jobs.d/a.yaml", &by_hand("echo one", "")), ("jobs.d/b.yaml", &by_hand("echo b", ""))]);
     let daemon = tree.serve(&[]);
     unlistable(&tree, "jobs.d");
     tree.write("jobs.d/a.yaml", &by_hand("echo two", ""));

@@ -98,12 +98,8 @@ impl Running {
     pub fn close(&self) {
         let mut state = self.lock();
         self.closed.send_replace(true);
-        let held: Vec<RunId> = state
-            .runs
-            .iter()
-            .filter(|(_, entry)| entry.stage == Stage::Held)
-            .map(|(id, _)| *id)
-            .collect();
+        let held: Vec<RunId> =
+            state.runs.iter().filter(|(_, entry)| entry.stage == Stage::Held).map(|(id, _)| *id).collect();
         held.into_iter().for_each(|id| self.remove(&mut state, id));
     }
 

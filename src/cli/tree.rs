@@ -16,7 +16,10 @@ use crate::{
         file::{Content, ManifestFile},
         name::JobName,
     },
-    source::{given::read_paths, scan::{ScanError, Scanner}},
+    source::{
+        given::read_paths,
+        scan::{ScanError, Scanner},
+    },
     tier::Tiers,
 };
 

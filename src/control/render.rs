@@ -9,8 +9,8 @@ use std::{
 use jiff::Timestamp;
 
 use super::view::{
-    AttemptView, ClockJumpView, ConditionView, DaemonView, HealthView, HeldBackView, JobView, LastRunView, PassView,
-    PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView, TierView, VERSION,
+    AttemptView, ClockJumpView, ConditionView, DaemonView, HealthView, HeldBackView, JobView, LastRunView,
+    PassView, PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView, TierView, VERSION,
 };
 use crate::{
     backend::in_process::LiveJob,

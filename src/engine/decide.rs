@@ -16,7 +16,7 @@ use super::{
 use crate::{
     backend::{
         Submission,
-        in_process::{LiveJob, Settle},
+        in_process::{Decide, LiveJob},
         running::{Place, Running},
     },
     ledger::{Counted, Decided, Ledger, LedgerError, NewDecision, Skip, Verdict},
@@ -80,13 +80,7 @@ impl Decider {
         found.into_iter().filter_map(|found| self.candidate(job, found, now, missed)).collect()
     }
 
-    fn candidate(
-        &self,
-        job: &Arc<LiveJob>,
-        found: Found,
-        now: Timestamp,
-        missed: Skip,
-    ) -> Option<Candidate> {
+    fn candidate(&self, job: &Arc<LiveJob>, found: Found, now: Timestamp, missed: Skip) -> Option<Candidate> {
         let name = &job.spec.name;
         let skip = match found {
             Found::Fire(fire_time) => return self.fire(job, fire_time, now),
@@ -178,8 +172,8 @@ impl Candidate {
 }
 
 #[async_trait]
-impl Settle for Decider {
-    async fn settle(
+impl Decide for Decider {
+    async fn decide_before_edit(
         &self,
         before: &Arc<LiveJob>,
         after: &Spec,

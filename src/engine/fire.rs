@@ -445,7 +445,8 @@ mod tests {
                 last = None;
             }
             for at in span.clone().step_by(30).map(second) {
-                let jump = last.map(|last: Timestamp| at.duration_since(last) - SignedDuration::from_secs(30));
+                let jump =
+                    last.map(|last: Timestamp| at.duration_since(last) - SignedDuration::from_secs(30));
                 state.wake(at, jump.filter(|jump| !jump.is_zero())).await.unwrap();
                 fake.ended(&state.with.decider.running);
                 last = Some(at);
@@ -466,7 +467,12 @@ mod tests {
             .rev()
             .filter_map(|row| Some((row, row.skipped.as_deref()?)))
             .map(|(row, why)| {
-                format!("{why} {}..{} ({})", of_second(row.fire_time), of_second(row.last_fire_time), row.count)
+                format!(
+                    "{why} {}..{} ({})",
+                    of_second(row.fire_time),
+                    of_second(row.last_fire_time),
+                    row.count
+                )
             })
             .collect()
     }

@@ -210,7 +210,8 @@ impl Follow {
     fn scan(&mut self) -> Result<Scan, String> {
         tokio::task::block_in_place(|| {
             let root = &self.daemon.parts().root;
-            let scan = self.scanner.scan(clock::now()).and_then(|scan| scan.refused(root).map_or(Ok(scan), Err));
+            let scan =
+                self.scanner.scan(clock::now()).and_then(|scan| scan.refused(root).map_or(Ok(scan), Err));
             let scan = scan.map_err(|error| error.to_string());
             self.watcher.follow(self.scanner.places());
             let mode = self.watcher.mode();
@@ -297,9 +298,10 @@ impl Follow {
             let line = u32::try_from(problem.start().line).unwrap_or(u32::MAX);
             Some(Origin { path: path.into(), line, document: 0, name: problem.primary.place.span })
         };
-        let broken = tree.broken.iter().filter_map(|name| {
-            Some((name.clone(), before.get(name).cloned().or_else(|| of_problem(name))?))
-        });
+        let broken = tree
+            .broken
+            .iter()
+            .filter_map(|name| Some((name.clone(), before.get(name).cloned().or_else(|| of_problem(name))?)));
         let sound = tree.jobs.iter().map(|(name, job)| (name.clone(), job.origin.clone()));
         broken.chain(sound).collect()
     }

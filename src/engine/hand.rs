@@ -99,7 +99,8 @@ impl Daemon {
             self.running().leave(id);
             return Err(error.into());
         }
-        let submission = Submission { key, spec: Arc::clone(&job.spec), params, attempt: 1, wait: Duration::ZERO };
+        let submission =
+            Submission { key, spec: Arc::clone(&job.spec), params, attempt: 1, wait: Duration::ZERO };
         if let Err(error) = self.in_process().submit(submission).await {
             self.running().leave(id);
             return Err(error.into());

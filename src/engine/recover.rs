@@ -81,8 +81,15 @@ impl Daemon {
             warn!(%job, run_id = %id, attempt, killed, "the run was abandoned when the daemon ended");
             let then = if let Resume::End(_) = next { Then::RunEnds } else { Then::Again };
             let (outcome, ended_at) = (Outcome::Abandoned, now);
-            let end =
-                AttemptEnd { run_id: *id, n: *attempt, ended_at, outcome, bytes_seen: 0, bytes_kept: 0, then };
+            let end = AttemptEnd {
+                run_id: *id,
+                n: *attempt,
+                ended_at,
+                outcome,
+                bytes_seen: 0,
+                bytes_kept: 0,
+                then,
+            };
             self.ledger().attempt_ended(end).await?;
         }
         let (held, attempt, wait) = match (held, next) {

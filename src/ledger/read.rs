@@ -10,9 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::record::{
-    AttemptRow, Counted, LastRun, OpenRun, PauseRow, PlacementRow, Range, RunQuery, RunRow,
-};
+use super::record::{AttemptRow, Counted, LastRun, OpenRun, PauseRow, PlacementRow, Range, RunQuery, RunRow};
 use crate::{
     manifest::{characteristics::Tier, digest::Digest, name::JobName},
     run::{Cause, Outcome, Reached, RunId},

@@ -189,17 +189,15 @@ async fn a_cursor_that_goes_back_keeps_what_ran_decided() {
     assert_eq!(ledger.cursor(job("a")).await.unwrap(), Some(at(7)));
     let decided = ledger.decide(vec![run("a", 7), run("a", 8), run("a", 100)]).await.unwrap();
     assert_eq!(decided, [Decided::Already, Decided::New, Decided::Already]);
-    assert_eq!(
-        rows(&ledger).await,
-        ["1-7 7 clock-jump", "100-100 1 run", "7-100 0 clock-jump", "8-8 1 run"]
-    );
+    assert_eq!(rows(&ledger).await, ["1-7 7 clock-jump", "100-100 1 run", "7-100 0 clock-jump", "8-8 1 run"]);
 }
 
 /// F20: what happens at a start of the machine is decided once, with its row.
 #[tokio::test]
 async fn a_start_of_the_machine_is_decided_once_for_each_job() {
     let ledger = Ledger::open(&Location::Memory).unwrap();
-    let at_boot = |name: &str, second| NewDecision { cause: Cause::Reboot, cursor: Move::Stay, ..run(name, second) };
+    let at_boot =
+        |name: &str, second| NewDecision { cause: Cause::Reboot, cursor: Move::Stay, ..run(name, second) };
     let decide = async |decision, boot: &str| ledger.decide_at_boot(decision, boot.to_owned()).await.unwrap();
     assert_eq!(decide(at_boot("a", 1), "one").await, Decided::New);
     assert_eq!(decide(at_boot("a", 2), "one").await, Decided::Already);

@@ -256,7 +256,11 @@ pub(super) fn resume(session: &mut Session, name: &JobName) -> Result<()> {
 }
 
 /// Decides what a job does at this start of the machine, once.
-pub(super) fn decide_at_boot(session: &mut Session, decision: &NewDecision, boot_id: &str) -> Result<Decided> {
+pub(super) fn decide_at_boot(
+    session: &mut Session,
+    decision: &NewDecision,
+    boot_id: &str,
+) -> Result<Decided> {
     let job = session.job(&decision.job)?;
     session
         .connection
@@ -276,7 +280,9 @@ pub(super) fn decide_at_boot(session: &mut Session, decision: &NewDecision, boot
 pub(super) fn boot_decided(session: &Session, boot_id: &str) -> Result<()> {
     session
         .connection
-        .prepare_cached("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2")?
+        .prepare_cached(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+        )?
         .execute(params![BOOT_KEY, boot_id])?;
     Ok(())
 }
