@@ -191,7 +191,7 @@ fn add(entry: &Entry<'_>, settings: &Settings, comment: &str, line: usize, impor
             return;
         }
     };
-    if settings.timezone.is_none() && !entry.schedule.starts_with("@reboot") && imported.jobs.is_empty() {
+    if settings.timezone.is_none() && !is_reboot(entry) && imported.jobs.is_empty() {
         let text =
             "cron follows the machine's time zone; the jobs say `UTC` until you write another `timezone`";
         imported.notes.push(Note { line, is_lost: false, text: text.to_owned() });
@@ -212,7 +212,7 @@ fn manifest(
         let _ = writeln!(out, "description: {}", scalar(comment));
     }
     let _ = writeln!(out, "schedule:\n  cron: {}", quoted(&entry.schedule));
-    if let Some(timezone) = &settings.timezone {
+    if let Some(timezone) = settings.timezone.as_ref().filter(|_| !is_reboot(entry)) {
         let _ = writeln!(out, "  timezone: {}", scalar(timezone));
     }
     if on_either_day {
@@ -234,6 +234,11 @@ fn manifest(
         }
     }
     out
+}
+
+/// Whether the clock, and so the zone, has nothing to do with it.
+fn is_reboot(entry: &Entry<'_>) -> bool {
+    entry.schedule.starts_with("@reboot")
 }
 
 /// The command as the shell gets it: `\%` is a `%`, and the first `%` alone ends the command and
@@ -377,7 +382,6 @@ CRON_TZ=Europe/Berlin
             name: warm-up
             schedule:
               cron: "@reboot"
-              timezone: Europe/Berlin
             run:
               shell: "/opt/warm-up"
               env:

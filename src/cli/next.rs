@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 
@@ -14,6 +14,10 @@ use crate::{
     schedule::{DstNote, Fire, Schedule},
 };
 
+/// Most fires that are shown: all of them are held before the first is printed, and nobody reads
+/// more.
+const COUNT_MAX: u64 = 100_000;
+
 /// Show when a job fires next
 #[derive(Debug, Args)]
 pub(super) struct Next {
@@ -24,9 +28,9 @@ pub(super) struct Next {
     #[arg(long, value_name = "TIME")]
     after: Option<Timestamp>,
 
-    /// How many
-    #[arg(long, short = 'n', default_value_t = 10, value_name = "COUNT")]
-    count: usize,
+    /// How many, at most 100000
+    #[arg(long, short = 'n', default_value_t = 10, value_name = "COUNT", value_parser = value_parser!(u64).range(1..=COUNT_MAX))]
+    count: u64,
 
     /// Print JSON
     #[arg(long)]
@@ -68,7 +72,8 @@ impl Next {
         let spec = &view.job(&self.job)?.spec;
         let schedule = compiled(spec)?;
         let after = self.after.unwrap_or_else(clock::now);
-        let fires: Vec<Fire> = schedule.fires_after(after).take(self.count).collect();
+        let fires: Vec<Fire> =
+            schedule.fires_after(after).take(usize::try_from(self.count).unwrap_or(usize::MAX)).collect();
         let (name, zone) = zone(spec);
         if self.json {
             let fires: Vec<_> = fires
@@ -81,7 +86,10 @@ impl Next {
                     json!({"fire_time": told(fire.time, &zone), "dst": dst})
                 })
                 .collect();
-            console::json(&json!({"v": 1, "job": spec.name, "timezone": name, "fires": fires}))?;
+            console::json(&json!({
+                "v": 1, "job": spec.name, "timezone": name, "fires": fires,
+                "enabled": spec.enabled, "reboot": schedule.has_reboot(),
+            }))?;
             return Ok(Exit::Clean);
         }
         let mut out = console::out();
@@ -99,12 +107,13 @@ impl Next {
         let mut err = std::io::stderr();
         if schedule.is_empty() {
             writeln!(err, "`{}` has no schedule: it runs by hand only (`tintal trigger {0}`)", spec.name)?;
-        } else if fires.is_empty() && schedule.has_reboot() {
+        } else if schedule.has_reboot() {
             writeln!(err, "`{}` fires once per start of the machine", spec.name)?;
         } else if fires.is_empty() {
             writeln!(err, "`{}` does not fire after {}", spec.name, told(after, &zone))?;
-        } else if !spec.enabled {
-            writeln!(err, "`{}` is disabled: it would fire then", spec.name)?;
+        }
+        if !spec.enabled && !schedule.is_empty() {
+            writeln!(err, "`{}` is disabled: it does not fire", spec.name)?;
         }
         Ok(Exit::Clean)
     }

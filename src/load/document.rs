@@ -8,7 +8,7 @@ use super::{
     directory::Directory,
     fault::{Fault, Written, first_line},
     fill::{Form, fill},
-    meaning, placing, suppress,
+    meaning, past, placing, suppress,
     tree::{Loaded, Origin},
 };
 use crate::{
@@ -19,7 +19,6 @@ use crate::{
         name::JobName,
         parse::{Document, Parsed, Rest, Shapes, parse},
         problem::{LineColumn, Problem, Severity, SourceText, Span},
-        spec::{Spec, TriggerSpec},
         yaml::{Node, NodeValue},
     },
     tier::Tiers,
@@ -114,15 +113,18 @@ impl Reading<'_> {
             return broken(Some(name));
         }
         let (job, faults) = self.job(&name, manifest, &parsed.node, &origin);
-        let mut past = Vec::new();
+        let mut passing = Vec::new();
         for fault in faults {
             let problem = written.problem(fault, Some(&name));
             problems.push(problem);
         }
         if let Some(job) = &job {
-            past = Self::past(&job.spec, &written, form(&parsed.node));
+            let warnings = past::warnings(&job.spec, form(&parsed.node));
+            passing.extend(
+                warnings.into_iter().map(|(time, fault)| (time, written.problem(fault, Some(&name)))),
+            );
         }
-        Doc { name: Some(name), origin, job, past }
+        Doc { name: Some(name), origin, job, past: passing }
     }
 
     fn job(
@@ -188,24 +190,6 @@ impl Reading<'_> {
             ),
         };
         Fault::new(Code::NoName, "", message).label("no `name` in this document").help(help)
-    }
-
-    /// The warnings about one-off times, for when they have passed.
-    fn past(spec: &Spec, written: &Written<'_>, form: Form) -> Vec<(Timestamp, Problem)> {
-        let entries = spec.schedule.iter().enumerate();
-        entries
-            .filter_map(|(index, entry)| {
-                let TriggerSpec::At(time) = entry.trigger else { return None };
-                let fault = Fault::new(
-                    Code::AtInThePast,
-                    format!("{}/at", form.pointer(index)),
-                    format!("{time} has passed: the job does not fire then"),
-                )
-                .label("in the past")
-                .help("give a later time, or take the entry out");
-                Some((time, written.problem(fault, Some(&spec.name))))
-            })
-            .collect()
     }
 }
 

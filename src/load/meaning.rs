@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
+    effect,
     fault::Fault,
     fill::{Form, derived_complexity},
     steps, templates,
@@ -15,7 +16,7 @@ use crate::{
         job::Manifest,
         policy::Overlap,
         schedule::DayMatch,
-        spec::{Spec, TriggerSpec},
+        spec::{ScheduleSpec, Spec, TriggerSpec},
         text::format_duration,
     },
     schedule::{
@@ -38,6 +39,7 @@ pub(super) fn check(spec: &Spec, manifest: &Manifest, form: Form, faults: &mut V
         }
     };
     day_fields(spec, manifest, &schedule, form, faults);
+    effect::check(spec, manifest, form, faults);
     if let Some(interval) = schedule.min_interval() {
         spread(spec, interval, form, faults);
         timeout(spec, interval, faults);
@@ -133,11 +135,12 @@ fn timeout(spec: &Spec, interval: Duration, faults: &mut Vec<Fault>) {
     if spec.policy.overlap == Overlap::Allow {
         return;
     }
-    let message = format!(
-        "a run may take {}, and the job fires every {}",
-        format_duration(timeout),
-        format_duration(interval)
-    );
+    let interval = format_duration(interval);
+    let fires = match spec.schedule.as_slice() {
+        [ScheduleSpec { trigger: TriggerSpec::Every(_), .. }] => format!("the job fires every {interval}"),
+        _ => format!("two of its fires are {interval} apart"),
+    };
+    let message = format!("a run may take {}, and {fires}", format_duration(timeout));
     faults.push(
         Fault::new(Code::TimeoutTooLong, "/policy/timeout", message)
             .label("longer than the interval")

@@ -19,12 +19,11 @@ pub(super) fn duration(
     text?
         .parse()
         .map_err(|error| {
-            let label = if matches!(error, TextError::TooLong(_)) { "too long" } else { "not a duration" };
-            faults.push(
-                Fault::new(Code::Duration, pointer, error.to_string())
-                    .label(label)
-                    .help("write numbers with units, as in `30s`, `6h30m` or `7d`"),
-            );
+            let (label, help) = match error {
+                TextError::TooLong(_) => ("too long", "write ten years (`3660d`) or less"),
+                _ => ("not a duration", "write numbers with units, as in `30s`, `6h30m` or `7d`"),
+            };
+            faults.push(Fault::new(Code::Duration, pointer, error.to_string()).label(label).help(help));
         })
         .ok()
 }

@@ -125,7 +125,7 @@ pub fn page(code: Code) -> Page {
             "schedule: {at: 2030-02-28T00:00:00Z}\nrun: {command: [echo, hi]}\n",
         ),
         Code::AtInThePast => (
-            "A one-off time has passed. The job does not fire then.",
+            "A one-off time, or the last fire of an entry with `end` or years, has passed. The entry does not fire again.",
             "schedule: {at: 2001-01-01T00:00:00Z}\nrun: {command: [echo, hi]}\n",
             "schedule: {at: 2101-01-01T00:00:00Z}\nrun: {command: [echo, hi]}\n",
         ),

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::{
     DstNote, Fire, SkippedGap,
     expression::{DayRule, Expression},
-    field::Flaw,
+    field::{Flaw, YEAR_MAX, YEAR_MIN},
     pattern::{Backward, Forward, Pattern},
     pool::Pool,
     zone::{SECOND_MAX, SECOND_MIN, Stretch, Wall, Zone},
@@ -80,7 +80,7 @@ impl Cron {
     ///
     /// # Errors
     ///
-    /// When it never fires.
+    /// When it never fires: no day matches, or the zone's clock shows none of the times.
     pub(super) fn shared(
         expression: &Expression,
         days: DayMatch,
@@ -93,8 +93,43 @@ impl Cron {
         let key = Key { fields, years, zone: zone.name().to_owned(), clock };
         CRONS.get_or_make(&key, || {
             let pattern = Pattern::new(expression, rule, &key.fields, &key.years)?;
-            Ok(Self { key: key.clone(), pattern, zone: Arc::clone(zone), rule, spacing: OnceLock::new() })
+            let zone = Arc::clone(zone);
+            let cron = Self { key: key.clone(), pattern, zone, rule, spacing: OnceLock::new() };
+            match cron.next_after(Timestamp::MIN) {
+                Some(_) => Ok(cron),
+                None => Err(cron.never()),
+            }
         })
+    }
+
+    /// What to say of an expression that matches times on the wall, none of which this zone's
+    /// clock shows in the years that are looked at.
+    fn never(&self) -> Flaw {
+        let zone = self.zone.name();
+        let mut stretches = (1..).map_while(|index| self.zone.stretch(index));
+        let jumped_over = stretches.find_map(|stretch| {
+            let walls = missing_walls(&stretch)?;
+            Forward::new(&self.pattern).first_in(walls.start, walls.end)?.civil()
+        });
+        let (message, help) = match (jumped_over, self.key.clock) {
+            (Some(first), Clock::Fixed(_)) => (
+                format!(
+                    "the expression never fires: the clock of {zone} jumps over {first}, and `gap: skip` drops it"
+                ),
+                "write `dst: {gap: run-after}` or `dst: {gap: shift}`, or choose another time",
+            ),
+            (Some(first), Clock::Elapsed) => (
+                format!("the expression never fires: the clock of {zone} jumps over {first}"),
+                "choose another day, or name the hours: then `dst` says what becomes of them",
+            ),
+            (None, _) => (
+                format!(
+                    "the expression never fires: in {zone} its times lie before {YEAR_MIN} or after {YEAR_MAX} UTC"
+                ),
+                "change the year",
+            ),
+        };
+        Flaw::new(None, message).help(help)
     }
 
     /// The first fire strictly after a time.

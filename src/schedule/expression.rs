@@ -77,6 +77,9 @@ impl Expression {
                 expansion => fields(&split(expansion), FIVE.as_slice(), job),
             };
         }
+        if let Some(flaw) = assignment(first, words[0].1) {
+            return Err(vec![flaw]);
+        }
         match words.len() {
             5 => fields(&words, &FIVE, job),
             6 => fields(&words, &SIX, job),
@@ -195,13 +198,15 @@ impl Expression {
     }
 }
 
+/// What to say of a first word that sets a variable, as in a crontab: `CRON_TZ=Europe/Berlin`.
+fn assignment(first: &str, at: usize) -> Option<Flaw> {
+    let (name, zone) = first.split_once('=')?;
+    let flaw = Flaw::new(at..at + first.len(), format!("`{name}=` is not part of a cron expression"));
+    Some(flaw.help(format!("write `timezone: {zone}` beside `cron`")))
+}
+
 /// What to say of a text that has neither 5 nor 6 nor 7 fields.
 fn wrong_count(text: &str, words: &[(&str, usize)]) -> Flaw {
-    let (first, at) = words[0];
-    if let Some((name, zone)) = first.split_once('=') {
-        let flaw = Flaw::new(at..at + first.len(), format!("`{name}=` is not part of a cron expression"));
-        return flaw.help(format!("write `timezone: {zone}` beside `cron`"));
-    }
     let count = words.len();
     let plural = if count == 1 { "field" } else { "fields" };
     let message = format!("the expression has {count} {plural}, not 5, 6 or 7");

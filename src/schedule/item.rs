@@ -175,16 +175,12 @@ impl Item<'_> {
         match self.unit {
             Unit::Day => self.special_day(lower),
             Unit::Weekday => self.special_weekday(lower),
-            _ => match lower.chars().find(|&c| matches!(c, 'l' | 'w' | '#')) {
-                Some(c) if lower.len() <= 2 || lower.bytes().any(|byte| byte.is_ascii_digit()) => {
-                    let message = format!(
-                        "`{}` has no meaning in the {} field",
-                        c.to_ascii_uppercase(),
-                        self.unit.word()
-                    );
+            _ => match misplaced_special(lower) {
+                Some(special) => {
+                    let message = format!("`{special}` has no meaning in the {} field", self.unit.word());
                     Err(self.flaw(message).help("`L`, `W` and `#` belong in the day fields"))
                 }
-                _ => Ok(None),
+                None => Ok(None),
             },
         }
     }
@@ -318,6 +314,16 @@ impl Item<'_> {
     fn flaw(self, message: impl Into<String>) -> Flaw {
         Flaw::new(self.at..self.at + self.text.len(), message)
     }
+}
+
+/// The letter that would make a text a special in a day field: `L` and `W` where they stand
+/// alone, and not in a name such as `jul`.
+fn misplaced_special(lower: &str) -> Option<char> {
+    let stands_alone = |word: &str| matches!(word, "l" | "w" | "lw" | "wl");
+    let word = lower.split(|c: char| !c.is_ascii_alphabetic()).find(|word| stands_alone(word));
+    word.and_then(|word| word.chars().next())
+        .or_else(|| lower.contains('#').then_some('#'))
+        .map(|letter| letter.to_ascii_uppercase())
 }
 
 fn similarity(a: &str, b: &str) -> f64 {

@@ -6,6 +6,7 @@
 
 pub mod compile;
 pub mod due;
+pub mod effect;
 pub mod expectation;
 pub mod spacing;
 pub mod spread;

@@ -11,7 +11,7 @@ use super::{
     Schedule,
     pattern::Pattern,
     trigger::{Entry, Trigger},
-    zone::Wall,
+    zone::{SECOND_MIN, Wall},
 };
 use crate::manifest::characteristics::Frequency;
 
@@ -28,7 +28,7 @@ const DAY: i64 = 86_400;
 
 impl Schedule {
     /// The smallest distance between two fires, clock changes left out; none when there are not
-    /// two: by hand, once, or at the start of the machine. One-off `at` entries do not count.
+    /// two: by hand, once, or at the start of the machine. Entries that fire once do not count.
     ///
     /// Exact for one entry, save where days are so far apart that only a sample of them can be
     /// looked at; for several, the distance between them is that of a sample.
@@ -58,11 +58,31 @@ impl Schedule {
 impl Entry {
     /// Whether it can fire more than once by the clock.
     fn recurs(&self) -> bool {
-        matches!(self.trigger, Trigger::Cron(_) | Trigger::Every(_))
+        self.spacing().is_some()
     }
 
     /// The smallest distance between two fires of this entry alone.
     fn spacing(&self) -> Option<Duration> {
+        match self.spacing_in_window() {
+            Some(spacing) => spacing,
+            None => self.spacing_without_window(),
+        }
+    }
+
+    /// The smallest distance between two fires, where a window leaves so few that all can be
+    /// looked at; none where it does not.
+    #[expect(clippy::option_option, reason = "few fires, and no two of them, is an answer too")]
+    fn spacing_in_window(&self) -> Option<Option<Duration>> {
+        self.window.as_deref().and_then(|window| window.end)?;
+        let first = self.next_on_even_clock(Timestamp::MIN);
+        let fires: Vec<Timestamp> =
+            std::iter::successors(first, |&fire| self.next_on_even_clock(fire)).take(SAMPLES + 1).collect();
+        let is_all = fires.len() <= SAMPLES;
+        is_all.then(|| fires.windows(2).map(|pair| pair[1].duration_since(pair[0]).unsigned_abs()).min())
+    }
+
+    /// The smallest distance between two fires, were there no window.
+    fn spacing_without_window(&self) -> Option<Duration> {
         match &self.trigger {
             Trigger::Cron(cron) => *cron.spacing.get_or_init(|| of_pattern(cron.pattern())),
             Trigger::Every(interval) => Some(*interval),
@@ -80,7 +100,7 @@ impl Entry {
         let next = match &self.trigger {
             Trigger::Cron(cron) => {
                 let offset = cron.zone().offset_at(sample_from().as_second());
-                let from = Wall::at(after.as_second() + 1, offset);
+                let from = Wall::at(after.as_second().max(SECOND_MIN - 1) + 1, offset);
                 let second = cron.pattern().at_or_after(from)?.second(offset);
                 Timestamp::from_second(second).ok()?
             }

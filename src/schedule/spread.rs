@@ -52,6 +52,15 @@ impl Schedule {
         }
         jitter_delay(job, fire_time, jitter, self.next_after(fire_time).map(|fire| fire.time))
     }
+
+    /// How long after this time the job starts, when it fires for a start of the machine: the
+    /// share of the least `jitter` of the `@reboot` entries whose window is open.
+    #[must_use]
+    pub fn boot_delay(&self, job: &JobName, now: Timestamp) -> Duration {
+        let open = self.entries.iter().filter(|entry| entry.fires_at_boot(now));
+        let jitter = open.map(|entry| entry.jitter).min().unwrap_or_default();
+        jitter_delay(job, now, jitter, None)
+    }
 }
 
 fn hash(job: &JobName, fire_time: Timestamp) -> u64 {

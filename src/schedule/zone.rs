@@ -21,6 +21,12 @@ pub(super) const SECOND_MIN: i64 = 0;
 /// Last second that is looked at: 2199-12-31T23:59:59Z.
 pub(super) const SECOND_MAX: i64 = 7_258_118_399;
 
+/// Names that a tz database may hold and that mean another clock on another machine.
+const LOCAL: [&str; 3] = ["localtime", "posixrules", "Factory"];
+/// Folders of a system's tz database with copies of it, which not every machine has; the second
+/// counts leap seconds.
+const COPIES: [&str; 2] = ["posix/", "right/"];
+
 /// How much like a name a text must be to be suggested for it, 0 to 1.
 const SIMILAR_MIN: f64 = 0.85;
 
@@ -126,8 +132,16 @@ impl Zone {
     ///
     /// # Errors
     ///
-    /// When the tz database has no zone of exactly this name.
+    /// When the tz database has no zone of exactly this name, or one that differs by machine.
     pub(super) fn named(name: &str) -> Result<Arc<Self>, Flaw> {
+        if LOCAL.contains(&name) {
+            let flaw = Flaw::new(None, format!("`{name}` means another clock on another machine"));
+            return Err(flaw.help("write a name of the IANA tz database, as in `Europe/Berlin` or `UTC`"));
+        }
+        if let Some(plain) = COPIES.iter().find_map(|folder| name.strip_prefix(folder)) {
+            let flaw = Flaw::new(None, format!("not every machine has the time zone `{name}`"));
+            return Err(flaw.help(format!("write `{plain}`")));
+        }
         ZONES.get_or_make(&name.to_owned(), || match TimeZone::get(name) {
             Ok(zone) if zone.iana_name() == Some(name) => Ok(Self::read(name, &zone)),
             _ => Err(unknown(name)),
@@ -150,6 +164,11 @@ impl Zone {
     /// The name in the tz database.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether its clock shows one offset for all of the time that is looked at.
+    pub(super) fn never_changes(&self) -> bool {
+        self.changes.is_empty()
     }
 
     /// The index of the stretch that this second lies in.
@@ -234,7 +253,7 @@ fn nearest(lower: &str) -> Option<String> {
     jiff::tz::db()
         .available()
         .map(|name| name.as_str().to_owned())
-        .filter(|name| !name.starts_with("posix/") && !name.starts_with("right/"))
+        .filter(|name| !LOCAL.contains(&name.as_str()) && !COPIES.iter().any(|copy| name.starts_with(copy)))
         .map(|name| (likeness(&name), name))
         .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
         .max_by(|(a, x), (b, y)| a.total_cmp(b).then_with(|| Reverse(x).cmp(&Reverse(y))))

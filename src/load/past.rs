@@ -1,0 +1,56 @@
+//! Entries of a schedule that fire no more once a time has passed.
+//!
+//! Pure: nothing here knows what time it is. `document` keeps the warnings with their times, and
+//! the loader shows those whose time has come.
+
+use jiff::Timestamp;
+
+use super::{fault::Fault, fill::Form};
+use crate::{
+    manifest::{
+        code::Code,
+        spec::{ScheduleSpec, Spec, TriggerSpec},
+    },
+    schedule::Schedule,
+};
+
+/// Fields of an expression that names years.
+const FIELDS_WITH_YEAR: usize = 7;
+
+/// A warning for each entry that has a last fire, with the time from which it holds.
+pub(super) fn warnings(spec: &Spec, form: Form) -> Vec<(Timestamp, Fault)> {
+    let entries = spec.schedule.iter().enumerate();
+    entries.filter_map(|(index, entry)| warning(spec, entry, &form.pointer(index))).collect()
+}
+
+fn warning(spec: &Spec, entry: &ScheduleSpec, pointer: &str) -> Option<(Timestamp, Fault)> {
+    let fault = |key: &str, message: String| {
+        Fault::new(Code::AtInThePast, format!("{pointer}/{key}"), message).label("in the past")
+    };
+    let key = match (&entry.trigger, entry.end) {
+        (TriggerSpec::At(time), _) => {
+            let message = format!("{time} has passed: the job does not fire then");
+            return Some((*time, fault("at", message).help("give a later time, or take the entry out")));
+        }
+        (_, Some(_)) => "end",
+        (TriggerSpec::Cron(cron), None) if cron.expression.split_whitespace().count() == FIELDS_WITH_YEAR => {
+            "cron"
+        }
+        _ => return None,
+    };
+    let schedule = Schedule::compile(&spec.name, std::slice::from_ref(entry)).ok()?;
+    let last = schedule.latest_at_or_before(Timestamp::MAX).map(|fire| fire.time);
+    let (time, message) = match (last, entry.end) {
+        (Some(last), _) => (last, format!("the last fire was at {last}: the entry does not fire again")),
+        // `@reboot` has no fire times.
+        (None, end) => {
+            let end = end?;
+            (end, format!("the window has ended at {end}: the entry does not fire again"))
+        }
+    };
+    let help = match key {
+        "end" => "give a later `end`, or take the entry out",
+        _ => "give a later year, or take the entry out",
+    };
+    Some((time, fault(key, message).help(help)))
+}
