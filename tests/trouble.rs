@@ -449,6 +449,11 @@ fn status_tells_the_commit_and_since_when_a_job_is_as_it_is() {
         });
     };
     is_at(&first, false);
+    // A scan that finds nothing new is a look all the same.
+    let age = || tree.json(&["status", "--json"])["source"]["age_seconds"].as_u64();
+    wait_for("it was a while ago", || (age() >= Some(2)).then_some(()));
+    daemon.signal("HUP");
+    wait_for("it is looked at", || (age() <= Some(1)).then_some(()));
     let job = || tree.json(&["status", "--json"])["jobs"][0].clone();
     let since = job()["conditions"][0]["since"].clone();
     tree.write("jobs.d/a.yaml", &by_hand("echo y", ""));

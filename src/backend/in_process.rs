@@ -51,7 +51,7 @@ pub enum JobChange {
 
 /// What stands above the tier, and decides what is due.
 #[async_trait]
-pub trait Settle: std::fmt::Debug + Send + Sync {
+pub trait Decide: std::fmt::Debug + Send + Sync {
     /// Decides what is due of a job up to an instant at which another schedule, or none, takes the
     /// place of its own; gives the runs to start. Safe to repeat: what is decided is not decided
     /// again.
@@ -59,7 +59,7 @@ pub trait Settle: std::fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// When the ledger cannot be used; the job must stay as it is then.
-    async fn settle(
+    async fn decide_before_edit(
         &self,
         before: &Arc<LiveJob>,
         after: &Spec,
@@ -71,7 +71,7 @@ pub trait Settle: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct InProcess {
     jobs: RwLock<BTreeMap<JobName, Arc<LiveJob>>>,
-    above: Arc<dyn Settle>,
+    above: Arc<dyn Decide>,
     changes: mpsc::UnboundedSender<JobChange>,
     ledger: Ledger,
     driver: Driver,
@@ -84,7 +84,7 @@ impl InProcess {
     pub fn new(
         ledger: Ledger,
         driver: Driver,
-        above: Arc<dyn Settle>,
+        above: Arc<dyn Decide>,
         changes: mpsc::UnboundedSender<JobChange>,
         now: fn() -> Timestamp,
     ) -> Self {
@@ -132,7 +132,7 @@ impl InProcess {
         });
         // What was due under the old times is decided under them, before the new ones count.
         if let Some(before) = before.filter(|before| !same_times && before.spec.enabled) {
-            let due = self.above.settle(&before, spec, now).await.map_err(unreachable_ledger)?;
+            let due = self.above.decide_before_edit(&before, spec, now).await.map_err(unreachable_ledger)?;
             due.into_iter().for_each(|submission| self.driver.start(submission));
         }
         let restart = if same_times { Restart::Keep } else { Restart::From(now) };

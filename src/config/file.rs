@@ -72,7 +72,7 @@ pub struct LogFile {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryFile {
-    /// Runs and skips of each job, at most. Default: 1000.
+    /// Runs of each job, at most, and as many skips. Default: 1000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub keep_last: Option<u32>,
     /// Runs and skips older than this are dropped, with their output. Default: `30d`.

@@ -19,7 +19,8 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Daemon {
-    /// Fires the jobs that fire once per start of the machine, by the first daemon of that start.
+    /// Fires the jobs that fire once per start of the machine, by the first daemon of that start;
+    /// each waits for its share of the jitter once it is decided.
     /// Called once, after the first pass: a job that is added later waits for the next start of the
     /// machine, whatever becomes of the daemon. Returns early when the daemon stops; the next one
     /// fires the rest.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     backend::{
         Submission,
-        in_process::{LiveJob, Settle},
+        in_process::{Decide, LiveJob},
         running::{Place, Running},
     },
     ledger::{Counted, Decided, Ledger, LedgerError, NewDecision, Skip, Verdict},
@@ -172,8 +172,8 @@ impl Candidate {
 }
 
 #[async_trait]
-impl Settle for Decider {
-    async fn settle(
+impl Decide for Decider {
+    async fn decide_before_edit(
         &self,
         before: &Arc<LiveJob>,
         after: &Spec,

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     backend::{
         drive::Driver,
-        in_process::{InProcess, JobChange, Settle},
+        in_process::{Decide, InProcess, JobChange},
         running::Running,
     },
     config::Settings,
@@ -83,7 +83,7 @@ pub async fn start(
     let (tell, changes) = mpsc::unbounded_channel();
     let pauses = Arc::new(Pauses::default());
     let decider = Arc::new(Decider::new(ledger.clone(), Arc::clone(&running), Arc::clone(&pauses)));
-    let above = Arc::clone(&decider) as Arc<dyn Settle>;
+    let above = Arc::clone(&decider) as Arc<dyn Decide>;
     let in_process = Arc::new(InProcess::new(ledger.clone(), driver, above, tell, clock::now));
     restore(&ledger, &in_process, &pauses, &running).await?;
     let (ask, requests) = mpsc::channel(REQUESTS_MAX);
