@@ -219,7 +219,7 @@ async fn drain(
         }
     }
     // Now that they have ended, the runs record it; a ledger that cannot be written holds them up.
-    tokio::task::block_in_place(|| end_leftovers_of(&running.ids()));
+    let _ = tokio::task::block_in_place(|| end_leftovers_of(&running.ids()));
     let _ = timeout(RECORD_MAX, running.drained()).await;
     running.len()
 }

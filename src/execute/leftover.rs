@@ -27,6 +27,7 @@ pub fn end_leftovers(run_id: RunId) -> usize {
 
 /// Kills every process of some runs, and the groups that they are in; gives how many each run had.
 /// Looks through the processes of the machine once. May be called again.
+#[must_use]
 pub fn end_leftovers_of(runs: &BTreeSet<RunId>) -> BTreeMap<RunId, usize> {
     let own_group = getpgid(None).ok();
     let mut killed = BTreeMap::new();
