@@ -4,7 +4,7 @@
 
 use std::{fmt, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -231,7 +231,7 @@ pub fn next(attempt: u32, outcome: &Outcome, retry: &RetrySpec, chance: f64) -> 
 pub enum Reached {
     /// It was decided. An attempt is recorded before anything starts, so nothing did.
     Decided {
-        /// When.
+        /// When it was to start: then, or later by its share of the jitter.
         at: Timestamp,
     },
     /// Its last attempt was begun, and has no end.
@@ -261,7 +261,7 @@ pub enum Resume {
 
 /// Decides what becomes of a run whose daemon ended before it. `retry` is the policy of its job;
 /// none when the job is gone. A run that nothing was started of is not begun later than `late_max`
-/// after its decision.
+/// after it was to start.
 #[must_use]
 pub fn resume(reached: &Reached, retry: Option<&RetrySpec>, now: Timestamp, late_max: Duration) -> Resume {
     let since = |at: Timestamp| Duration::try_from(now.duration_since(at)).unwrap_or(Duration::ZERO);
@@ -273,7 +273,10 @@ pub fn resume(reached: &Reached, retry: Option<&RetrySpec>, now: Timestamp, late
                 Some(_) if since(*at) > late_max => {
                     not_started("the daemon ended before it was started, and then it was too late")
                 }
-                Some(_) => Resume::Attempt(1, Duration::ZERO),
+                Some(_) => {
+                    let wait = at.duration_since(now).max(SignedDuration::ZERO).unsigned_abs();
+                    Resume::Attempt(1, wait)
+                }
             };
         }
         Reached::Begun { attempt } => (*attempt, &Outcome::Abandoned, Duration::ZERO),
@@ -364,6 +367,7 @@ mod tests {
         //            reached        secs ago  policy               becomes
         check_resume("decided",      5,        Some(&[]),           "attempt 1 in 0 s");
         check_resume("decided",      3_601,    Some(&[]),           "not-started");
+        check_resume("decided",      -50,      Some(&[]),           "attempt 1 in 50 s");
         check_resume("decided",      5,        None,                "not-started");
         check_resume("1 begun",      5,        Some(&[]),           "abandoned");
         check_resume("1 begun",      5,        Some(all),           "attempt 2 in 10 s");

@@ -105,9 +105,7 @@ fn a_reboot_job_is_spread_by_its_jitter_and_fires_once_for_a_start_of_the_machin
     let daemon = tree.serve(&[]);
     assert_eq!(tree.wait_for_runs("at-once", 1)[0]["outcome"], "success");
     assert_eq!(tree.wait_for_runs("spread", 1)[0]["outcome"], "success");
-    // One that waits for its share of the jitter is decided, and seen.
-    let waits = tree.runs("waits");
-    assert_eq!((waits.len(), waits[0]["outcome"].is_null()), (1, true));
+    assert_eq!(tree.runs("waits").len(), 0);
     assert_eq!(daemon.stop(), Some(0));
     let daemon = tree.serve(&[]);
     // By hand, so that the daemon has had its turn with the others.

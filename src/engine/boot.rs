@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
-use tracing::{error, info, warn};
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
 
 use super::{clock, daemon::Daemon};
 use crate::{
     backend::{Backend as _, Submission, in_process::LiveJob, running::Place},
     ledger::{Decided, LedgerError, NewDecision, Skip},
+    manifest::name::JobName,
     run::{Cause, RunKey},
 };
 
@@ -19,11 +21,10 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Daemon {
-    /// Fires the jobs that fire once per start of the machine, by the first daemon of that start;
-    /// each waits for its share of the jitter once it is decided.
-    /// Called once, after the first pass: a job that is added later waits for the next start of the
-    /// machine, whatever becomes of the daemon. Returns early when the daemon stops; the next one
-    /// fires the rest.
+    /// Fires the jobs that fire once per start of the machine. Which they are is settled once, by the
+    /// first daemon of that start after its first pass: a job that is added later waits for the next,
+    /// whatever becomes of the daemon. Each is decided when its share of the jitter is over, as it
+    /// then is. Returns early when the daemon stops; the next one fires the rest.
     pub async fn fire_at_boot(&self) {
         let boot = match fs::read_to_string(BOOT_ID) {
             Ok(boot) => boot.trim().to_owned(),
@@ -32,29 +33,59 @@ impl Daemon {
                 return;
             }
         };
-        if self.ledger().boot_decided().await.is_ok_and(|decided| decided.as_ref() == Some(&boot)) {
-            return;
-        }
+        let Some(waiting) = self.retried(|| self.waiting_at_boot(&boot)).await else { return };
         let now = clock::now();
-        let mut due: Vec<Arc<LiveJob>> = self.in_process().jobs();
-        due.retain(|job| job.spec.enabled && job.schedule.fires_at_boot(now));
+        let mut delays: Vec<(Duration, JobName)> = waiting
+            .into_iter()
+            .filter_map(|name| Some((self.at_boot(&name, now)?.schedule.boot_delay(&name, now), name)))
+            .collect();
+        delays.sort();
+        let begin = Instant::now();
+        let mut closed = self.running().closed();
+        for (delay, name) in delays {
+            tokio::select! {
+                biased;
+                _ = closed.wait_for(|closed| *closed) => return,
+                () = sleep_until(begin + delay) => {}
+            }
+            let Some(job) = self.at_boot(&name, clock::now()) else { continue };
+            if self.retried(|| self.boot(&job, &boot)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// The jobs that have not decided on this start of the machine yet.
+    async fn waiting_at_boot(&self, boot: &str) -> Result<Vec<JobName>, LedgerError> {
+        if self.ledger().boot().await?.as_deref() != Some(boot) {
+            let now = clock::now();
+            let jobs = self.in_process().jobs().into_iter().map(|job| job.spec.name.clone());
+            let due = jobs.filter(|name| self.at_boot(name, now).is_some()).collect();
+            self.ledger().record_boot(boot.to_owned(), due).await?;
+        }
+        self.ledger().waiting_at_boot(boot.to_owned()).await
+    }
+
+    /// The job, if it fires for a start of the machine.
+    fn at_boot(&self, name: &JobName, now: Timestamp) -> Option<Arc<LiveJob>> {
+        self.in_process().job(name).filter(|job| job.spec.enabled && job.schedule.fires_at_boot(now))
+    }
+
+    /// Does something until the ledger takes it; none when the daemon stops before.
+    async fn retried<T, F>(&self, work: impl Fn() -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, LedgerError>>,
+    {
         while !self.is_draining() {
-            let mut failed = Vec::new();
-            for job in due {
-                if let Err(error) = self.boot(&job, &boot).await {
-                    error!(job = %job.spec.name, error = &error as &dyn std::error::Error, "`@reboot` cannot be decided yet");
-                    failed.push(job);
+            match work().await {
+                Ok(done) => return Some(done),
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "`@reboot` cannot be decided yet");
                 }
-            }
-            due = failed;
-            if self.is_draining() {
-                return;
-            }
-            if due.is_empty() && self.ledger().record_boot_decided(boot.clone()).await.is_ok() {
-                return;
             }
             sleep(RETRY).await;
         }
+        None
     }
 
     async fn boot(&self, job: &Arc<LiveJob>, boot: &str) -> Result<(), LedgerError> {
@@ -82,14 +113,12 @@ impl Daemon {
             return decided.map(drop);
         }
         info!(job = %name, "fires for this start of the machine");
-        let wait = job.schedule.boot_delay(&name, now);
         let submission = Submission {
             key,
             spec: Arc::clone(&job.spec),
             params: BTreeMap::new(),
             attempt: 1,
-            // Its share of the jitter: a run that waits is seen, and survives a restart.
-            wait,
+            wait: Duration::ZERO,
         };
         if let Err(error) = self.in_process().submit(submission).await {
             warn!(job = %name, %error, "the run could not be handed over");

@@ -178,7 +178,7 @@ impl Loop {
     }
 
     /// Takes cursors back that are so far ahead of the clock that it must have gone back: their jobs
-    /// would not fire until it comes there again (`FAILURE_MODES` F2).
+    /// would not fire until it comes there again (F2).
     async fn compare(&mut self, now: Timestamp) -> Result<(), LedgerError> {
         let ahead: Vec<(JobName, Arc<LiveJob>, Timestamp)> = std::mem::take(&mut self.unchecked)
             .into_iter()

@@ -11,10 +11,10 @@ use tracing::{error, info, warn};
 
 use super::{clock, daemon::Daemon};
 use crate::{
-    backend::{Backend as _, Submission},
+    backend::{Backend as _, Submission, in_process::LiveJob},
     execute::leftover::end_leftovers_of,
     ledger::{AttemptEnd, LedgerError, OpenRun, Then},
-    run::{self, Outcome, Reached, Resume, RunId, RunKey},
+    run::{self, Cause, Outcome, Reached, Resume, RunId, RunKey},
 };
 
 /// A run that was decided and not begun is begun by the next daemon when that comes this soon, as
@@ -72,9 +72,10 @@ impl Daemon {
     }
 
     async fn take_over(&self, open: &OpenRun, killed: usize) -> Result<(), LedgerError> {
-        let OpenRun { id, job, reached, .. } = open;
+        let OpenRun { id, job, .. } = open;
         let now = clock::now();
         let held = self.in_process().job(job);
+        let reached = &reached(open, held.as_deref());
         let retry = held.as_ref().map(|held| &held.spec.policy.retry);
         let next = run::resume(reached, retry, now, LATE_MAX);
         if let Reached::Begun { attempt } = reached {
@@ -118,5 +119,17 @@ impl Daemon {
             self.running().leave(*id);
         }
         Ok(())
+    }
+}
+
+/// How far a run had come; one that was decided was to start at its fire time and its share of the
+/// jitter.
+fn reached(open: &OpenRun, held: Option<&LiveJob>) -> Reached {
+    match (&open.reached, held) {
+        (Reached::Decided { at }, Some(held)) if open.cause == Cause::Schedule => {
+            let delay = held.schedule.start_delay(&open.job, open.fire_time);
+            Reached::Decided { at: open.fire_time.checked_add(delay).map_or(*at, |start| start.max(*at)) }
+        }
+        (reached, _) => reached.clone(),
     }
 }

@@ -128,12 +128,21 @@ pub(super) fn known(connection: &Connection, runs: &BTreeSet<RunId>) -> Result<B
     Ok(known)
 }
 
-/// The start of the machine that every job has decided on.
-pub(super) fn boot_decided(connection: &Connection) -> Result<Option<String>> {
+/// The start of the machine that was recorded last.
+pub(super) fn boot(connection: &Connection) -> Result<Option<String>> {
     connection
         .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
         .query_row([super::write::BOOT_KEY], |row| row.get(0))
         .optional()
+}
+
+/// The jobs that have not decided on a start of the machine yet.
+pub(super) fn waiting_at_boot(connection: &Connection, boot_id: &str) -> Result<Vec<JobName>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT job.name FROM boot JOIN job ON job.id = boot.job_id WHERE boot_id = ?1 AND waits = 1",
+    )?;
+    let rows = statement.query_map([boot_id], |row| name(row, 0))?;
+    rows.collect()
 }
 
 pub(super) fn unfinished(connection: &Connection) -> Result<Vec<OpenRun>> {

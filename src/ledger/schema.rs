@@ -66,10 +66,12 @@ CREATE TABLE boot (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// `more` marks counts that are not all. `pruned_us` is the latest fire time of the runs of a job
+/// `more` marks counts that are not all. `waits` marks jobs that have not decided on a start of the
+/// machine yet. `pruned_us` is the latest fire time of the runs of a job
 /// that were dropped: up to there nobody can tell any more what ran.
 const FORMAT_2: &str = "
 ALTER TABLE run ADD COLUMN more INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE boot ADD COLUMN waits INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN pruned_us INTEGER NOT NULL DEFAULT -9223372036854775808;
 ";
 

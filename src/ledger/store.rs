@@ -199,23 +199,23 @@ impl Ledger {
         self.writer.submit(move |session| write::resume(session, &job))
     }
 
-    /// Records what a job does at a start of the machine; [`Decided::Already`] when it has decided
-    /// on that start before.
+    /// Records a start of the machine, and the jobs that are to decide on it.
+    pub fn record_boot(
+        &self,
+        boot_id: String,
+        jobs: Vec<JobName>,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.writer.submit(move |session| write::boot(session, &boot_id, &jobs))
+    }
+
+    /// Records what a job does at a start of the machine; [`Decided::Already`] when it does not wait
+    /// to decide on that.
     pub fn decide_at_boot(
         &self,
         decision: NewDecision,
         boot_id: String,
     ) -> impl Future<Output = Result<Decided, LedgerError>> + Send + use<> {
         self.writer.submit(move |session| write::decide_at_boot(session, &decision, &boot_id))
-    }
-
-    /// Records that every job has decided on a start of the machine: one that is added later waits
-    /// for the next.
-    pub fn record_boot_decided(
-        &self,
-        boot_id: String,
-    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::boot_decided(session, &boot_id))
     }
 
     /// Drops history past the limits, a bounded number of rows. Call again while it drops some.
@@ -272,13 +272,22 @@ impl Ledger {
         self.read(move |connection| read::ranges_past(connection, &job, at)).await
     }
 
-    /// The start of the machine that every job has decided on.
+    /// The start of the machine that was recorded last.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be read.
-    pub async fn boot_decided(&self) -> Result<Option<String>, LedgerError> {
-        self.read(read::boot_decided).await
+    pub async fn boot(&self) -> Result<Option<String>, LedgerError> {
+        self.read(read::boot).await
+    }
+
+    /// The jobs that have not decided on a start of the machine yet.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub async fn waiting_at_boot(&self, boot_id: String) -> Result<Vec<JobName>, LedgerError> {
+        self.read(move |connection| read::waiting_at_boot(connection, &boot_id)).await
     }
 
     /// Jobs that a person paused.

@@ -199,17 +199,22 @@ async fn a_start_of_the_machine_is_decided_once_for_each_job() {
     let at_boot =
         |name: &str, second| NewDecision { cause: Cause::Reboot, cursor: Move::Stay, ..run(name, second) };
     let decide = async |decision, boot: &str| ledger.decide_at_boot(decision, boot.to_owned()).await.unwrap();
+    let waiting = async |boot: &str| ledger.waiting_at_boot(boot.to_owned()).await.unwrap();
+    assert_eq!(ledger.boot().await.unwrap(), None);
+    ledger.record_boot("one".to_owned(), vec![job("a"), job("b")]).await.unwrap();
     assert_eq!(decide(at_boot("a", 1), "one").await, Decided::New);
     assert_eq!(decide(at_boot("a", 2), "one").await, Decided::Already);
+    assert_eq!(decide(at_boot("later", 2), "one").await, Decided::Already, "it was not there then");
+    assert_eq!(waiting("one").await, [job("b")]);
     assert_eq!(decide(at_boot("b", 2).skipped(Skip::Paused), "one").await, Decided::New);
     assert_eq!(decide(at_boot("b", 3), "one").await, Decided::Already);
+    ledger.record_boot("two".to_owned(), vec![job("a")]).await.unwrap();
+    assert_eq!(
+        (ledger.boot().await.unwrap().as_deref(), waiting("two").await),
+        (Some("two"), vec![job("a")])
+    );
     assert_eq!(decide(at_boot("a", 4), "two").await, Decided::New);
     assert_eq!(ledger.runs(RunQuery { job: None, before: None, limit: 9 }).await.unwrap().len(), 3);
-    assert_eq!(ledger.boot_decided().await.unwrap(), None);
-    for boot in ["one", "two"] {
-        ledger.record_boot_decided(boot.to_owned()).await.unwrap();
-    }
-    assert_eq!(ledger.boot_decided().await.unwrap().as_deref(), Some("two"));
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::{
 
 type Result<T> = rusqlite::Result<T>;
 
-/// Under which `meta` keeps the start of the machine that every job has decided on.
+/// Under which `meta` keeps the start of the machine that was recorded last.
 pub(super) const BOOT_KEY: &str = "boot";
 
 /// The word for a cause in records.
@@ -255,29 +255,18 @@ pub(super) fn resume(session: &mut Session, name: &JobName) -> Result<()> {
     Ok(())
 }
 
-/// Decides what a job does at this start of the machine, once.
-pub(super) fn decide_at_boot(
-    session: &mut Session,
-    decision: &NewDecision,
-    boot_id: &str,
-) -> Result<Decided> {
-    let job = session.job(&decision.job)?;
-    session
-        .connection
-        .prepare_cached("DELETE FROM boot WHERE job_id = ?1 AND boot_id <> ?2")?
-        .execute(params![job, boot_id])?;
-    let written = session
-        .connection
-        .prepare_cached("INSERT INTO boot (job_id, boot_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-        .execute(params![job, boot_id])?;
-    if written == 0 {
-        return Ok(Decided::Already);
+/// Records a start of the machine, and the jobs that are to decide on it.
+pub(super) fn boot(session: &mut Session, boot_id: &str, jobs: &[JobName]) -> Result<()> {
+    session.connection.prepare_cached("DELETE FROM boot WHERE boot_id <> ?1")?.execute([boot_id])?;
+    for name in jobs {
+        let job = session.job(name)?;
+        session
+            .connection
+            .prepare_cached(
+                "INSERT INTO boot (job_id, boot_id, waits) VALUES (?1, ?2, 1) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![job, boot_id])?;
     }
-    decide_one(session, job, decision)
-}
-
-/// Records that every job has decided on this start of the machine.
-pub(super) fn boot_decided(session: &Session, boot_id: &str) -> Result<()> {
     session
         .connection
         .prepare_cached(
@@ -285,4 +274,18 @@ pub(super) fn boot_decided(session: &Session, boot_id: &str) -> Result<()> {
         )?
         .execute(params![BOOT_KEY, boot_id])?;
     Ok(())
+}
+
+/// Decides what a job does at a start of the machine that it waits to decide on.
+pub(super) fn decide_at_boot(
+    session: &mut Session,
+    decision: &NewDecision,
+    boot_id: &str,
+) -> Result<Decided> {
+    let job = session.job(&decision.job)?;
+    let waited = session
+        .connection
+        .prepare_cached("UPDATE boot SET waits = 0 WHERE job_id = ?1 AND boot_id = ?2 AND waits = 1")?
+        .execute(params![job, boot_id])?;
+    if waited == 0 { Ok(Decided::Already) } else { decide_one(session, job, decision) }
 }
