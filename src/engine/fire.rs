@@ -173,8 +173,12 @@ impl Loop {
         self.tick(now, if forward { Skip::ClockJump } else { Skip::Misfire }).await
     }
 
+    /// Keeps a jump for those who look; the first one that was told of this moment is the truest.
     fn told(&self, jump: Jump) {
-        *self.with.jumps.lock().unwrap_or_else(PoisonError::into_inner) = Some(jump);
+        let mut last = self.with.jumps.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.at != jump.at) {
+            *last = Some(jump);
+        }
     }
 
     /// Takes cursors back that are so far ahead of the clock that it must have gone back: their jobs
