@@ -84,13 +84,8 @@ impl Decider {
         let name = &job.spec.name;
         let skip = match found {
             Found::Fire(fire_time) => return self.fire(job, fire_time, now),
-            Found::Missed(dropped) => {
-                let Dropped { first, last, count } = dropped;
-                warn!(job = %name, %count, %first, %last, reason = missed.as_str(), "fire times were missed");
-                skipped(job, dropped, missed, now)
-            }
+            Found::Missed(dropped) => skipped(job, dropped, missed, now),
             Found::LeftOut { gap, fires } => {
-                warn!(job = %name, at = %gap.at, first = %gap.first, "the clock jumped over fire times; the manifest leaves them out");
                 let id = gap_id(name, gap.at);
                 let decision = NewDecision::skip(id, name.clone(), (gap.at, gap.at), 1, Skip::Dst, now);
                 match fires {
@@ -118,10 +113,7 @@ impl Decider {
         };
         let decision = match place {
             Ok(_) => run,
-            Err(skip) => {
-                warn!(job = %name, %fire_time, reason = skip.as_str(), "skipped");
-                run.skipped(skip)
-            }
+            Err(skip) => run.skipped(skip),
         };
         let start = fire_time.checked_add(job.schedule.start_delay(name, fire_time)).unwrap_or(fire_time);
         let wait = Duration::try_from(start.duration_since(now)).unwrap_or(Duration::ZERO);
@@ -143,7 +135,9 @@ impl Decider {
             let mut submissions = Vec::new();
             for (index, candidate) in candidates.into_iter().enumerate() {
                 let is_new = decided.as_ref().is_ok_and(|decided| decided[index] == Decided::New);
-                if is_new && candidate.decision.verdict == Verdict::Run {
+                if let (true, Verdict::Skipped(skip)) = (is_new, candidate.decision.verdict) {
+                    tell(&candidate.decision, skip);
+                } else if is_new {
                     submissions.push(candidate.submission());
                 } else if candidate.place == Some(Place::Taken) {
                     debug!(job = %candidate.job.spec.name, "decided before, or not at all");
@@ -197,6 +191,16 @@ impl Decide for Decider {
             return Ok(Vec::new());
         }
         Ok(submissions)
+    }
+}
+
+/// Says what is skipped, once it is recorded; of a pause, which may be long, the records tell.
+fn tell(decision: &NewDecision, skip: Skip) {
+    let NewDecision { job, fire_time: first, last_fire_time: last, count, .. } = decision;
+    let reason = skip.as_str();
+    match skip {
+        Skip::Paused => debug!(%job, %first, reason, "skipped"),
+        _ => warn!(%job, count, %first, %last, reason, "skipped"),
     }
 }
 

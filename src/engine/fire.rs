@@ -173,8 +173,12 @@ impl Loop {
         self.tick(now, if forward { Skip::ClockJump } else { Skip::Misfire }).await
     }
 
+    /// Keeps a jump for those who look; the first one that was told of this moment is the truest.
     fn told(&self, jump: Jump) {
-        *self.with.jumps.lock().unwrap_or_else(PoisonError::into_inner) = Some(jump);
+        let mut last = self.with.jumps.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.at != jump.at) {
+            *last = Some(jump);
+        }
     }
 
     /// Takes cursors back that are so far ahead of the clock that it must have gone back: their jobs
@@ -372,6 +376,25 @@ mod tests {
         state.take(JobChange::Put { job: edited, cursor: at("28T02:00") });
         state.wake(at("28T03:45"), None).await.unwrap();
         assert_eq!((running.len(), rows(&ledger).await.len()), (1, 1));
+    }
+
+    /// A tick whose decisions could not all be written comes again, with runs that have begun.
+    #[tokio::test]
+    async fn a_run_that_goes_on_keeps_its_place_when_its_decision_is_repeated_and_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        let ledger = Ledger::open(&Location::File(path.clone())).unwrap();
+        let daily = job(&serde_json::json!([cron("45 5 * * *")]));
+        let mut state = state(&ledger, &daily, at("28T02:00"));
+        state.wake(at("28T03:45"), None).await.unwrap();
+        let other = rusqlite::Connection::open(path).unwrap();
+        other.execute_batch("ALTER TABLE run RENAME TO gone; UPDATE job SET cursor_us = 0").unwrap();
+        state.take(JobChange::Put { job: daily, cursor: at("28T02:00") });
+        state.wake(at("28T03:45"), None).await.unwrap_err();
+        assert_eq!(state.with.decider.running.len(), 1);
+        other.execute_batch("ALTER TABLE gone RENAME TO run").unwrap();
+        state.wake(at("28T03:45"), None).await.unwrap();
+        assert_eq!((state.with.decider.running.len(), rows(&ledger).await.len()), (1, 1));
     }
 
     #[tokio::test]
