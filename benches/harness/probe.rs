@@ -42,32 +42,31 @@ fn fire(jobs: usize, fires: usize) {
     let stamps: Arc<Vec<AtomicI64>> = Arc::new((0..jobs * fires).map(|_| AtomicI64::new(0)).collect());
     let every = i64::try_from(fire::EVERY).unwrap() * 1_000_000;
     let first = (microseconds() / every + 1) * every;
-    runtime
-        .block_on(tokio::spawn({
-            let stamps = Arc::clone(&stamps);
-            async move {
-                let mut heap: BinaryHeap<Reverse<(i64, usize)>> =
-                    (0..jobs).map(|job| Reverse((first, job))).collect();
-                for fire in 0..fires {
-                    let Reverse((due, _)) = *heap.peek().unwrap();
-                    let wait = u64::try_from((due - microseconds()).max(0)).unwrap();
-                    tokio::time::sleep(Duration::from_micros(wait)).await;
-                    let mut started = Vec::with_capacity(jobs);
-                    while heap.peek().is_some_and(|Reverse((at, _))| *at <= due) {
-                        let Reverse((_, job)) = heap.pop().unwrap();
-                        let stamps = Arc::clone(&stamps);
-                        tokio::spawn(async move {
-                            stamps[fire * jobs + job].store(microseconds(), Ordering::Relaxed);
-                        });
-                        started.push(job);
-                    }
-                    tokio::task::yield_now().await;
-                    heap.extend(started.into_iter().map(|job| Reverse((due + every, job))));
+    let firing = runtime.spawn({
+        let stamps = Arc::clone(&stamps);
+        async move {
+            let mut heap: BinaryHeap<Reverse<(i64, usize)>> =
+                (0..jobs).map(|job| Reverse((first, job))).collect();
+            for fire in 0..fires {
+                let Reverse((due, _)) = *heap.peek().unwrap();
+                let wait = u64::try_from((due - microseconds()).max(0)).unwrap();
+                tokio::time::sleep(Duration::from_micros(wait)).await;
+                let mut started = Vec::with_capacity(jobs);
+                while heap.peek().is_some_and(|Reverse((at, _))| *at <= due) {
+                    let Reverse((_, job)) = heap.pop().unwrap();
+                    let stamps = Arc::clone(&stamps);
+                    tokio::spawn(async move {
+                        stamps[fire * jobs + job].store(microseconds(), Ordering::Relaxed);
+                    });
+                    started.push(job);
                 }
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::task::yield_now().await;
+                heap.extend(started.into_iter().map(|job| Reverse((due + every, job))));
             }
-        }))
-        .unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    runtime.block_on(firing).unwrap();
     let fires: Vec<Vec<f64>> = (0..fires)
         .map(|fire| {
             let due = first + i64::try_from(fire).unwrap() * every;

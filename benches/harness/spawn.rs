@@ -86,7 +86,7 @@ pub fn ballast() -> Vec<u8> {
 /// Seconds for all programs, through the executor.
 fn ours() -> f64 {
     let output = TempDir::new().unwrap();
-    let spec = spec("name: true\nrun: {command: [/bin/true]}\n");
+    let spec = spec("name: bin-true\nrun: {command: [/bin/true]}\n");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let begun = Instant::now();
     runtime.block_on(async {
