@@ -2,20 +2,24 @@
 //!
 //! Pure: ids derive from their inputs, chance is an argument.
 
-use std::{fmt, time::Duration};
+use std::{fmt, io::Write as _, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::manifest::{
-    name::JobName,
+    name::{JobName, NAME_LEN_MAX},
     policy::{Backoff, RetryOn},
     spec::RetrySpec,
 };
 
 /// Namespace of run ids: `UUIDv5` of `tintal.run` in the DNS namespace.
 const RUN_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_9c3a_52b7_5e0b_9d1e_3a8c_47f2_b6d5);
+
+/// Longest text that an id is made of: a name, the nanoseconds of an instant (at most 21 characters),
+/// and a word, in lines.
+const ID_TEXT_MAX: usize = NAME_LEN_MAX + 64;
 
 /// Names a run on every tier, so that a second submit of one occurrence starts nothing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,6 +44,18 @@ pub enum Cause {
     Reboot,
 }
 
+impl Cause {
+    /// The word in records and in ids.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Manual => "manual",
+            Self::Reboot => "reboot",
+        }
+    }
+}
+
 /// Identifies a run: `UUIDv5` of its [`RunKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -49,29 +65,32 @@ impl RunKey {
     /// The id of the run, the same on every machine and after every restart.
     #[must_use]
     pub fn id(&self) -> RunId {
-        let cause = match self.cause {
-            Cause::Schedule => "schedule",
-            Cause::Manual => "manual",
-            Cause::Reboot => "reboot",
-        };
-        let text = format!("{}\n{}\n{}", self.job, self.fire_time.as_nanosecond(), cause);
-        RunId(Uuid::new_v5(&RUN_NAMESPACE, text.as_bytes()))
+        id(&self.job, self.fire_time, self.cause.as_str())
     }
+}
+
+/// The id of what happens to a job at an instant; `what` tells things of one instant apart.
+fn id(job: &JobName, at: Timestamp, what: &str) -> RunId {
+    // On the stack: ids are made for ten thousand runs that are due together.
+    let mut text = [0; ID_TEXT_MAX];
+    let mut rest = &mut text[..];
+    let written = write!(rest, "{job}\n{}\n{what}", at.as_nanosecond());
+    debug_assert!(written.is_ok(), "the parts are bounded");
+    let length = ID_TEXT_MAX - rest.len();
+    RunId(Uuid::new_v5(&RUN_NAMESPACE, &text[..length]))
 }
 
 /// The id of the record of what the clock jumped over at an instant, for one job. No run has it: an
 /// occurrence at the same instant has its own.
 #[must_use]
 pub fn gap_id(job: &JobName, at: Timestamp) -> RunId {
-    let text = format!("{job}\n{}\ngap", at.as_nanosecond());
-    RunId(Uuid::new_v5(&RUN_NAMESPACE, text.as_bytes()))
+    id(job, at, "gap")
 }
 
 /// The id of the record that the clock went back behind what was decided of a job. No run has it.
 #[must_use]
 pub fn back_id(job: &JobName, at: Timestamp) -> RunId {
-    let text = format!("{job}\n{}\nback", at.as_nanosecond());
-    RunId(Uuid::new_v5(&RUN_NAMESPACE, text.as_bytes()))
+    id(job, at, "back")
 }
 
 impl fmt::Display for RunId {

@@ -6,12 +6,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{sync::watch, time::sleep};
-use tracing::{Instrument as _, info, info_span, warn};
+use tracing::{Instrument as _, Span, info, info_span, warn};
 
 use super::{Submission, running::Running};
 use crate::{
     execute::{self, Executor, OutputSize, Report},
-    ledger::{AttemptEnd, AttemptStart, Ledger, LedgerError, Then},
+    ledger::{AttemptEnd, AttemptStart, Ledger, LedgerError, Passed, Then},
     manifest::spec::{Action, BuiltinTask},
     run::{self, Next, Outcome, RunId},
 };
@@ -50,18 +50,59 @@ impl Driver {
     /// Starts a run that has its place in [`Running`]; one without, or that was begun before, is
     /// not started again.
     pub fn start(&self, submission: Submission) {
-        let id = submission.key.id();
-        let Some(stop) = self.shared.running.begin(id) else { return };
+        let id = submission.id;
+        let kill_grace = submission.spec.policy.kill_grace;
+        let Some(stop) = self.shared.running.begin(id, kill_grace) else { return };
+        let place = Leave { running: Arc::clone(&self.shared.running), runs: vec![id] };
         let shared = Arc::clone(&self.shared);
-        let span = info_span!("run", job = %submission.key.job, run_id = %id);
+        let span = span(&submission);
         tokio::spawn(
             async move {
                 shared.drive(id, submission, stop).await;
-                shared.running.leave(id);
+                drop(place);
             }
             .instrument(span),
         );
     }
+
+    /// Starts runs that were decided together. Those that are over at once share a task: with ten
+    /// thousand of them, a task each would make the last ones late.
+    pub fn start_all(&self, submissions: Vec<Submission>) {
+        let is_brief =
+            |submission: &Submission| is_brief(submission) && self.shared.running.begin_brief(submission.id);
+        let (brief, others): (Vec<_>, Vec<_>) = submissions.into_iter().partition(is_brief);
+        if !brief.is_empty() {
+            let runs = brief.iter().map(|submission| submission.id).collect();
+            let places = Leave { running: Arc::clone(&self.shared.running), runs };
+            let shared = Arc::clone(&self.shared);
+            tokio::spawn(async move {
+                shared.pass(&brief).await;
+                drop(places);
+            });
+        }
+        others.into_iter().for_each(|submission| self.start(submission));
+    }
+}
+
+/// Gives the places of runs back, also when what drives them panics.
+struct Leave {
+    running: Arc<Running>,
+    runs: Vec<RunId>,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.running.leave_all(self.runs.drain(..));
+    }
+}
+
+fn span(submission: &Submission) -> Span {
+    info_span!("run", job = %submission.key.job, run_id = %submission.id)
+}
+
+/// Whether a run is over as soon as it begins.
+fn is_brief(submission: &Submission) -> bool {
+    submission.wait.is_zero() && !has_output(&submission.spec.run.action)
 }
 
 /// The run that a file of output belongs to, by the name that [`output_file`] gave it.
@@ -114,6 +155,17 @@ impl Shared {
         }
     }
 
+    /// Sees runs through that are over as soon as they begin.
+    async fn pass(&self, runs: &[Submission]) {
+        // All begin before anything is told of them.
+        let passed = |run: &Submission| Passed { run_id: run.id, n: run.attempt, at: (self.now)() };
+        let passed: Vec<Passed> = runs.iter().map(passed).collect();
+        self.record("the end of the attempt", || self.ledger.passed(passed.clone())).await;
+        for run in runs {
+            span(run).in_scope(|| report(run.attempt, &Outcome::Success, Next::Done));
+        }
+    }
+
     async fn pause(&self, wait: Option<Duration>, stop: &mut watch::Receiver<bool>) -> Waited {
         let Some(wait) = wait else { return Waited::Over };
         let mut closed = self.running.closed();
@@ -134,8 +186,9 @@ impl Shared {
         submission: &Submission,
         stop: &watch::Receiver<bool>,
     ) -> AttemptEnd {
-        let file = output_file(id, attempt);
-        let start = AttemptStart { run_id: id, n: attempt, started_at: (self.now)(), output: file.clone() };
+        let file = has_output(&submission.spec.run.action).then(|| output_file(id, attempt));
+        let output = file.as_ref().map(|file| self.output.join(file)).unwrap_or_default();
+        let start = AttemptStart { run_id: id, n: attempt, started_at: (self.now)(), output: file };
         let report = if self.begin(start, &submission.spec.run.action, stop.clone()).await {
             let request = execute::Attempt {
                 spec: Arc::clone(&submission.spec),
@@ -143,7 +196,7 @@ impl Shared {
                 fire_time: submission.key.fire_time,
                 attempt,
                 params: submission.params.clone(),
-                output: self.output.join(&file),
+                output,
                 echo: None,
             };
             execute::attempt(&self.executor, request, stop.clone()).await
@@ -170,11 +223,12 @@ impl Shared {
             drop(recorded);
             return true;
         }
-        let record = async {
+        // In a box, as what it waits for is large, and a herd of runs that need not wait is frequent.
+        let record = Box::pin(async {
             if recorded.await.is_err() {
                 self.record("the start of the attempt", || self.ledger.attempt_started(start.clone())).await;
             }
-        };
+        });
         tokio::select! {
             biased;
             () = record => true,
@@ -204,6 +258,11 @@ impl Shared {
             sleep(RECORD_RETRY).await;
         }
     }
+}
+
+/// Whether an action can print something.
+fn has_output(action: &Action) -> bool {
+    !matches!(action, Action::Builtin(BuiltinTask::Noop))
 }
 
 fn report(attempt: u32, outcome: &Outcome, next: Next) {

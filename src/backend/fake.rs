@@ -119,7 +119,7 @@ impl Backend for Fake {
 
     async fn submit(&self, submission: Submission) -> Result<(), BackendError> {
         self.call(|state| {
-            state.started.insert(submission.key.id());
+            state.started.insert(submission.id);
         })
     }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::{Backend, BackendError, Submission, drive::Driver};
@@ -17,6 +18,7 @@ use crate::{
     ledger::{Applied, Ledger, LedgerError, PlacementRow, Restart},
     manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
     plan::diff::{Change, Held, Placement, Step},
+    run::RunId,
     schedule::Schedule,
 };
 
@@ -52,19 +54,29 @@ pub enum JobChange {
 /// What stands above the tier, and decides what is due.
 #[async_trait]
 pub trait Decide: std::fmt::Debug + Send + Sync {
-    /// Decides what is due of a job up to an instant at which another schedule, or none, takes the
-    /// place of its own; gives the runs to start. Safe to repeat: what is decided is not decided
-    /// again.
+    /// Decides what is due of a job up to an instant at which it becomes `after`, or is removed; gives
+    /// the runs to start. Safe to repeat: what is decided is not decided again.
     ///
     /// # Errors
     ///
-    /// When the ledger cannot be used; the job must stay as it is then.
+    /// When not all of it could be decided; the job must stay as it is then.
     async fn decide_before_edit(
         &self,
         before: &Arc<LiveJob>,
-        after: &Spec,
+        after: Option<&Spec>,
         until: Timestamp,
-    ) -> Result<Vec<Submission>, LedgerError>;
+    ) -> Result<Vec<Submission>, Undecided>;
+}
+
+/// Why what is due before an edit could not be decided.
+#[derive(Debug, Error)]
+pub enum Undecided {
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The daemon stops.
+    #[error("the daemon is stopping; the next one makes the change")]
+    Closing,
 }
 
 /// The in-process tier.
@@ -132,19 +144,34 @@ impl InProcess {
         });
         // What was due under the old times is decided under them, before the new ones count.
         if let Some(before) = before.filter(|before| !same_times && before.spec.enabled) {
-            let due = self.above.decide_before_edit(&before, spec, now).await.map_err(unreachable_ledger)?;
-            due.into_iter().for_each(|submission| self.driver.start(submission));
+            self.decide_due(&before, Some(spec), now).await?;
         }
         let restart = if same_times { Restart::Keep } else { Restart::From(now) };
         let applied = Applied { tier: Tier::InProcess, digest, spec: Arc::clone(spec), at: now, restart };
-        self.ledger.record_applied(applied).await.map_err(unreachable_ledger)?;
+        self.ledger.record_applied(applied).await.map_err(unreachable)?;
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Arc::clone(&job));
         self.tell(if same_times { JobChange::Edited(job) } else { JobChange::Put { job, cursor: now } });
         Ok(())
     }
 
+    /// Decides what is due of a job before it changes, and starts what runs.
+    async fn decide_due(
+        &self,
+        before: &Arc<LiveJob>,
+        after: Option<&Spec>,
+        now: Timestamp,
+    ) -> Result<(), BackendError> {
+        let due = self.above.decide_before_edit(before, after, now).await.map_err(unreachable)?;
+        self.driver.start_all(due);
+        Ok(())
+    }
+
     async fn prune(&self, name: &JobName) -> Result<(), BackendError> {
-        self.ledger.record_pruned(name.clone(), Tier::InProcess).await.map_err(unreachable_ledger)?;
+        // What was due, and what was missed, leaves its record before the job goes.
+        if let Some(before) = self.job(name).filter(|before| before.spec.enabled) {
+            self.decide_due(&before, None, (self.now)()).await?;
+        }
+        self.ledger.record_pruned(name.clone(), Tier::InProcess).await.map_err(unreachable)?;
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.tell(JobChange::Removed(name.clone()));
         Ok(())
@@ -164,7 +191,7 @@ fn live_job(spec: Arc<Spec>, digest: Digest, applied_at: Timestamp) -> Result<Ar
     Ok(Arc::new(LiveJob { spec, digest, schedule, applied_at }))
 }
 
-fn unreachable_ledger(error: LedgerError) -> BackendError {
+fn unreachable(error: impl std::error::Error + Send + Sync + 'static) -> BackendError {
     BackendError::Unreachable { tier: Tier::InProcess, source: Box::new(error) }
 }
 
@@ -195,5 +222,10 @@ impl Backend for InProcess {
     async fn submit(&self, submission: Submission) -> Result<(), BackendError> {
         self.driver.start(submission);
         Ok(())
+    }
+
+    async fn submit_all(&self, submissions: Vec<Submission>) -> Vec<(RunId, BackendError)> {
+        self.driver.start_all(submissions);
+        Vec::new()
     }
 }

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::{
     manifest::{characteristics::Tier, spec::Spec},
     plan::diff::{Held, Placement, Step},
-    run::RunKey,
+    run::{RunId, RunKey},
 };
 
 pub mod drive;
@@ -38,11 +38,25 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
 
     /// Hands over one run. A second call with the same key starts nothing.
     async fn submit(&self, submission: Submission) -> Result<(), BackendError>;
+
+    /// Hands over runs that were decided together; gives those that were not taken, and why.
+    async fn submit_all(&self, submissions: Vec<Submission>) -> Vec<(RunId, BackendError)> {
+        let mut refused = Vec::new();
+        for submission in submissions {
+            let id = submission.id;
+            if let Err(error) = self.submit(submission).await {
+                refused.push((id, error));
+            }
+        }
+        refused
+    }
 }
 
 /// One run to be handed over.
 #[derive(Debug, Clone)]
 pub struct Submission {
+    /// The run: the id of `key`.
+    pub id: RunId,
     /// Names the run.
     pub key: RunKey,
     /// The job as it was when the run was decided. The run keeps it, whatever is edited meanwhile.

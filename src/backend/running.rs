@@ -3,17 +3,18 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{manifest::name::JobName, run::RunId};
 
 /// The runs that go on. A run is here from its decision until its end, waiting times included.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Running {
     state: Mutex<State>,
-    count: watch::Sender<usize>,
+    emptied: Notify,
     closed: watch::Sender<bool>,
 }
 
@@ -26,38 +27,42 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     job: JobName,
-    stop: watch::Sender<bool>,
     stage: Stage,
+    /// Whether it was told to stop.
+    is_stopped: bool,
+    /// Decisions of this run that are under way: the fire loop and an edit may find it at once.
+    deciders: u32,
 }
 
 /// How far a run that has its place has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Stage {
     /// It is being decided.
     Entered,
     /// It was decided, and waits until the daemon fires.
     Held,
+    /// It was handed to a backend, and is over at once.
+    Brief,
     /// It was handed to a backend.
-    Begun,
+    Begun {
+        /// Tells it to stop.
+        stop: watch::Sender<bool>,
+        /// How long it may take to end then.
+        kill_grace: Duration,
+    },
 }
 
 /// The answer to a run that asks for its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// The run has it; `begin` or `leave` comes next.
+    /// The run has it; `begin` or `withdraw` comes next.
     Taken,
     /// As many runs of the job go on as may.
     Full,
-    /// The run is here already.
+    /// The run is here already, and keeps its place; `begin` or `withdraw` comes next.
     Present,
     /// The daemon stops: nothing new begins.
     Closed,
-}
-
-impl Default for Running {
-    fn default() -> Self {
-        Self { state: Mutex::default(), count: watch::Sender::new(0), closed: watch::Sender::new(false) }
-    }
 }
 
 impl Running {
@@ -67,7 +72,8 @@ impl Running {
     /// both find room.
     pub fn enter(&self, id: RunId, job: &JobName, max: u32) -> Place {
         let mut state = self.lock();
-        if state.runs.contains_key(&id) {
+        if let Some(entry) = state.runs.get_mut(&id) {
+            entry.deciders += 1;
             return Place::Present;
         }
         if *self.closed.borrow() {
@@ -76,8 +82,19 @@ impl Running {
         if state.per_job.get(job).is_some_and(|count| *count >= max) {
             return Place::Full;
         }
-        self.insert(&mut state, id, job, Stage::Entered);
+        insert(&mut state, id, job, Stage::Entered);
         Place::Taken
+    }
+
+    /// Takes back an [`enter`](Self::enter) whose decision did not come about. The run keeps its
+    /// place when somebody else decides it, or has begun it.
+    pub fn withdraw(&self, id: RunId) {
+        let mut state = self.lock();
+        let Some(entry) = state.runs.get_mut(&id) else { return };
+        entry.deciders = entry.deciders.saturating_sub(1);
+        if entry.deciders == 0 && matches!(entry.stage, Stage::Entered) {
+            self.remove(&mut state, id);
+        }
     }
 
     /// Holds the place of a run that is decided and not begun, whatever else goes on: one that a
@@ -86,10 +103,10 @@ impl Running {
     pub fn hold(&self, id: RunId, job: &JobName) {
         let mut state = self.lock();
         match state.runs.get_mut(&id) {
-            Some(entry) if entry.stage == Stage::Entered => entry.stage = Stage::Held,
+            Some(entry) if matches!(entry.stage, Stage::Entered) => entry.stage = Stage::Held,
             Some(_) => {}
             None if *self.closed.borrow() => {}
-            None => self.insert(&mut state, id, job, Stage::Held),
+            None => insert(&mut state, id, job, Stage::Held),
         }
     }
 
@@ -98,8 +115,9 @@ impl Running {
     pub fn close(&self) {
         let mut state = self.lock();
         self.closed.send_replace(true);
+        let is_held = |entry: &Entry| matches!(entry.stage, Stage::Held);
         let held: Vec<RunId> =
-            state.runs.iter().filter(|(_, entry)| entry.stage == Stage::Held).map(|(id, _)| *id).collect();
+            state.runs.iter().filter(|(_, entry)| is_held(entry)).map(|(id, _)| *id).collect();
         held.into_iter().for_each(|id| self.remove(&mut state, id));
     }
 
@@ -109,15 +127,24 @@ impl Running {
         self.closed.subscribe()
     }
 
-    /// Begins a run that has its place; gives what tells it to stop. `None` when it has none, or
-    /// was begun before.
-    pub fn begin(&self, id: RunId) -> Option<watch::Receiver<bool>> {
+    /// Begins a run that has its place, and gives what tells it to stop; it may take `kill_grace` to
+    /// end then. `None` when it has no place, or was begun before.
+    pub fn begin(&self, id: RunId, kill_grace: Duration) -> Option<watch::Receiver<bool>> {
         let mut state = self.lock();
-        let entry = state.runs.get_mut(&id)?;
-        if std::mem::replace(&mut entry.stage, Stage::Begun) == Stage::Begun {
-            return None;
-        }
-        Some(entry.stop.subscribe())
+        let entry = state.runs.get_mut(&id).filter(|entry| entry.is_waiting())?;
+        let stop = watch::Sender::new(entry.is_stopped);
+        let told = stop.subscribe();
+        entry.stage = Stage::Begun { stop, kill_grace };
+        Some(told)
+    }
+
+    /// Begins a run that is over at once, so that nothing needs to tell it to stop. `false` when it
+    /// has no place, was begun before, or was told to stop.
+    #[must_use]
+    pub fn begin_brief(&self, id: RunId) -> bool {
+        let mut state = self.lock();
+        let waiting = state.runs.get_mut(&id).filter(|entry| entry.is_waiting() && !entry.is_stopped);
+        waiting.map(|entry| entry.stage = Stage::Brief).is_some()
     }
 
     /// Takes a run out. One that is not here is no error.
@@ -125,10 +152,10 @@ impl Running {
         self.remove(&mut self.lock(), id);
     }
 
-    fn insert(&self, state: &mut State, id: RunId, job: &JobName, stage: Stage) {
-        *state.per_job.entry(job.clone()).or_default() += 1;
-        state.runs.insert(id, Entry { job: job.clone(), stop: watch::Sender::new(false), stage });
-        self.count.send_replace(state.runs.len());
+    /// Takes runs out.
+    pub fn leave_all(&self, ids: impl IntoIterator<Item = RunId>) {
+        let mut state = self.lock();
+        ids.into_iter().for_each(|id| self.remove(&mut state, id));
     }
 
     fn remove(&self, state: &mut State, id: RunId) {
@@ -139,7 +166,9 @@ impl Running {
                 state.per_job.remove(&entry.job);
             }
         }
-        self.count.send_replace(state.runs.len());
+        if state.runs.is_empty() {
+            self.emptied.notify_waiters();
+        }
     }
 
     /// How many runs of a job go on.
@@ -160,10 +189,15 @@ impl Running {
         self.lock().runs.keys().copied().collect()
     }
 
-    /// The jobs whose runs go on.
+    /// The longest that a run that was begun may take to end once it is told to stop.
     #[must_use]
-    pub fn jobs(&self) -> Vec<JobName> {
-        self.lock().per_job.keys().cloned().collect()
+    pub fn kill_grace_max(&self) -> Duration {
+        let state = self.lock();
+        let graces = state.runs.values().filter_map(|entry| match entry.stage {
+            Stage::Begun { kill_grace, .. } => Some(kill_grace),
+            Stage::Entered | Stage::Held | Stage::Brief => None,
+        });
+        graces.max().unwrap_or_default()
     }
 
     /// How many runs go on.
@@ -181,26 +215,36 @@ impl Running {
     /// Tells one run to stop; `false` when it does not go on.
     #[must_use]
     pub fn cancel(&self, id: RunId) -> bool {
-        self.lock().runs.get(&id).inspect(|entry| entry.end()).is_some()
+        self.lock().runs.get_mut(&id).map(Entry::end).is_some()
     }
 
     /// Tells every run of a job to stop; gives their ids.
     pub fn cancel_job(&self, job: &JobName) -> Vec<RunId> {
-        let state = self.lock();
-        let of_job = state.runs.iter().filter(|(_, entry)| entry.job == *job);
-        of_job.inspect(|(_, entry)| entry.end()).map(|(id, _)| *id).collect()
+        let mut state = self.lock();
+        let of_job = state.runs.iter_mut().filter(|(_, entry)| entry.job == *job);
+        of_job
+            .map(|(id, entry)| {
+                entry.end();
+                *id
+            })
+            .collect()
     }
 
     /// Tells every run to stop.
     pub fn cancel_all(&self) {
-        self.lock().runs.values().for_each(Entry::end);
+        self.lock().runs.values_mut().for_each(Entry::end);
     }
 
     /// Waits until no run goes on.
     pub async fn drained(&self) {
-        let mut count = self.count.subscribe();
-        // The sender lives as long as `self`, so the wait cannot fail.
-        let _ = count.wait_for(|&count| count == 0).await;
+        loop {
+            // Made before the look, so that a run that leaves between the two is noticed.
+            let emptied = self.emptied.notified();
+            if self.is_empty() {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -209,9 +253,22 @@ impl Running {
     }
 }
 
+fn insert(state: &mut State, id: RunId, job: &JobName, stage: Stage) {
+    *state.per_job.entry(job.clone()).or_default() += 1;
+    state.runs.insert(id, Entry { job: job.clone(), stage, is_stopped: false, deciders: 1 });
+}
+
 impl Entry {
-    fn end(&self) {
-        self.stop.send_replace(true);
+    /// Whether it has its place and was not begun.
+    fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Entered | Stage::Held)
+    }
+
+    fn end(&mut self) {
+        self.is_stopped = true;
+        if let Stage::Begun { stop, .. } = &self.stage {
+            stop.send_replace(true);
+        }
     }
 }
 
@@ -221,6 +278,8 @@ mod tests {
 
     use super::*;
     use crate::run::{Cause, RunKey};
+
+    const GRACE: Duration = Duration::from_secs(10);
 
     fn id(job: &str, second: i64) -> (RunId, JobName) {
         let job = JobName::parse(job).unwrap();
@@ -254,8 +313,8 @@ mod tests {
         running.close();
         assert_eq!((running.enter(late, &c, 1), running.len()), (Place::Closed, 1));
         running.hold(late, &c);
-        assert!(running.begin(held).is_none() && running.begin(late).is_none());
-        assert!(running.begin(entered).is_some());
+        assert!(running.begin(held, GRACE).is_none() && running.begin(late, GRACE).is_none());
+        assert!(running.begin(entered, GRACE).is_some());
     }
 
     #[test]
@@ -264,7 +323,7 @@ mod tests {
         let (held, a) = id("a", 1);
         running.hold(held, &a);
         assert_eq!(running.enter(held, &a, 9), Place::Present);
-        assert!(running.begin(held).is_some() && running.begin(held).is_none());
+        assert!(running.begin(held, GRACE).is_some() && running.begin(held, GRACE).is_none());
         running.hold(held, &a);
         running.close();
         assert!(running.holds(held), "it has begun");
@@ -275,12 +334,53 @@ mod tests {
         let running = Running::default();
         let ((first, a), (second, b)) = (id("a", 1), id("b", 1));
         assert_eq!((running.enter(first, &a, 1), running.enter(second, &b, 1)), (Place::Taken, Place::Taken));
-        let (stop_a, stop_b) = (running.begin(first).unwrap(), running.begin(second).unwrap());
-        assert!(running.begin(first).is_none(), "begun once only");
+        let (stop_a, stop_b) = (running.begin(first, GRACE).unwrap(), running.begin(second, GRACE).unwrap());
+        assert!(running.begin(first, GRACE).is_none(), "begun once only");
         assert!(running.cancel(first));
         assert!(!running.cancel(id("c", 1).0));
         assert_eq!((*stop_a.borrow(), *stop_b.borrow()), (true, false));
         assert_eq!(running.cancel_job(&b), [second]);
         assert!(*stop_b.borrow());
+    }
+
+    /// F20: the fire loop and an edit may find one occurrence at once, and only one of them decides it.
+    #[test]
+    fn who_did_not_decide_a_run_does_not_take_its_place_away() {
+        let running = Running::default();
+        let (run, a) = id("a", 1);
+        assert_eq!((running.enter(run, &a, 1), running.enter(run, &a, 1)), (Place::Taken, Place::Present));
+        running.withdraw(run);
+        assert!(running.begin(run, GRACE).is_some(), "the other one decided it");
+        running.withdraw(run);
+        assert!(running.holds(run), "it goes on");
+        running.leave(run);
+        assert_eq!(running.enter(run, &a, 1), Place::Taken);
+        running.withdraw(run);
+        assert!(running.is_empty(), "nobody decided it");
+    }
+
+    #[test]
+    fn what_is_cancelled_before_it_begins_is_told_to_stop_at_once() {
+        let running = Running::default();
+        let (run, a) = id("a", 1);
+        assert_eq!(running.enter(run, &a, 1), Place::Taken);
+        assert!(running.cancel(run));
+        assert!(!running.begin_brief(run), "not as if nothing had been said");
+        assert!(*running.begin(run, GRACE).unwrap().borrow());
+    }
+
+    #[test]
+    fn the_longest_grace_is_that_of_the_runs_as_they_were_begun() {
+        let running = Running::default();
+        let ((first, a), (second, b), (brief, c)) = (id("a", 1), id("b", 1), id("c", 1));
+        for (run, job) in [(first, &a), (second, &b), (brief, &c)] {
+            assert_eq!(running.enter(run, job, 1), Place::Taken);
+        }
+        let _first = running.begin(first, Duration::from_secs(60));
+        let _second = running.begin(second, GRACE);
+        assert!(running.begin_brief(brief) && !running.begin_brief(brief));
+        assert_eq!(running.kill_grace_max(), Duration::from_secs(60));
+        running.leave_all([first, brief]);
+        assert_eq!(running.kill_grace_max(), GRACE);
     }
 }

@@ -114,6 +114,7 @@ impl Daemon {
         }
         info!(job = %name, "fires for this start of the machine");
         let submission = Submission {
+            id,
             key,
             spec: Arc::clone(&job.spec),
             params: BTreeMap::new(),

@@ -82,8 +82,8 @@ impl Cursor {
         Some(Pending { wake, start })
     }
 
-    /// What there is to decide at `now` for a job that waited for `pending`, oldest first; and the
-    /// cursor once it is decided.
+    /// Adds to `found` what there is to decide at `now` for a job that waited for `pending`, oldest
+    /// first; gives the cursor once it is decided.
     #[must_use]
     pub fn due(
         &self,
@@ -91,14 +91,15 @@ impl Cursor {
         schedule: &Schedule,
         pending: Pending,
         now: Timestamp,
-    ) -> (Vec<Found>, Self) {
-        let mut found = self.left_out(schedule, now);
+        found: &mut Vec<Found>,
+    ) -> Self {
+        found.extend(self.left_out(schedule, now));
         let mut after = Self { told: self.told.max(now), ..*self };
-        let Some(start) = pending.start.filter(|start| start.at <= now) else { return (found, after) };
+        let Some(start) = pending.start.filter(|start| start.at <= now) else { return after };
         if now.duration_since(start.at) <= GRACE {
             found.push(Found::Fire(start.fire_time));
             after.decided = start.fire_time;
-            return (found, after);
+            return after;
         }
         let late = due(schedule, self.decided, now, MISFIRE);
         if let Some(dropped) = late.dropped {
@@ -114,7 +115,7 @@ impl Cursor {
             found.push(Found::Fire(fire.time));
             after.decided = after.decided.max(fire.time);
         }
-        (found, after)
+        after
     }
 
     /// The last fire time that was decided.
@@ -150,6 +151,9 @@ impl Cursor {
     /// What the clock jumped over up to `now`; one for each clock change.
     fn left_out(&self, schedule: &Schedule, now: Timestamp) -> Vec<Found> {
         let mut gaps = schedule.skipped_between(self.told, now);
+        if gaps.is_empty() {
+            return Vec::new();
+        }
         gaps.dedup_by_key(|gap| gap.at);
         let next = schedule.next_after(self.decided);
         let waits = |at| next.is_some_and(|fire| fire.time <= at);
@@ -213,7 +217,8 @@ mod tests {
         while let Some(pending) = cursor.pending(&job(), schedule)
             && pending.wake <= at(until)
         {
-            let (found, after) = cursor.due(&job(), schedule, pending, pending.wake);
+            let mut found = Vec::new();
+            let after = cursor.due(&job(), schedule, pending, pending.wake, &mut found);
             assert_ne!(after, cursor, "no progress at {}", pending.wake);
             cursor = after;
             lines.push(found.iter().map(show_found).collect::<Vec<_>>().join("; "));
@@ -264,7 +269,8 @@ mod tests {
         let daily = schedule(&[("30 2 * * *", Gap::Skip)]);
         let cursor = Cursor::at(at("27T01:30"));
         let pending = cursor.pending(&job(), &daily).unwrap();
-        let (found, after) = cursor.due(&job(), &daily, pending, at("30T12:00"));
+        let mut found = Vec::new();
+        let after = cursor.due(&job(), &daily, pending, at("30T12:00"), &mut found);
         let shown: Vec<String> = found.iter().map(show_found).collect();
         assert_eq!(shown, ["gap 28T01:00", "missed 29T00:30"]);
         let pending = after.pending(&job(), &daily).unwrap();

@@ -262,13 +262,11 @@ impl Daemon {
         self.parts.running.close();
     }
 
-    /// How long the runs that go on may take to end when they are stopped: the longest grace of their
-    /// jobs, and a while to record it.
+    /// How long the runs that go on may take to end when they are stopped: the longest grace among
+    /// them, and a while to record it.
     #[must_use]
     pub fn stop_max(&self) -> Duration {
-        let jobs = self.parts.running.jobs();
-        let grace = |name: &JobName| self.parts.in_process.job(name).map(|job| job.spec.policy.kill_grace);
-        jobs.iter().filter_map(grace).max().unwrap_or_default() + RECORD_MAX
+        self.parts.running.kill_grace_max() + RECORD_MAX
     }
 
     /// A copy of what is known of the tree.

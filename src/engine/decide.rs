@@ -16,7 +16,7 @@ use super::{
 use crate::{
     backend::{
         Submission,
-        in_process::{Decide, LiveJob},
+        in_process::{Decide, LiveJob, Undecided},
         running::{Place, Running},
     },
     ledger::{Counted, Decided, Ledger, LedgerError, NewDecision, Skip, Verdict},
@@ -46,11 +46,18 @@ enum Mode {
     Firing,
 }
 
-/// One occurrence on its way to a decision.
+/// Occurrences on their way to a decision.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    decisions: Vec<NewDecision>,
+    /// What else is known of each, in the same order.
+    besides: Vec<Besides>,
+}
+
+/// What is known of an occurrence beside its decision.
 #[derive(Debug)]
-pub(super) struct Candidate {
+struct Besides {
     job: Arc<LiveJob>,
-    decision: NewDecision,
     place: Option<Place>,
     wait: Duration,
 }
@@ -68,56 +75,69 @@ impl Decider {
         *self.mode.write().await = Mode::Firing;
     }
 
-    /// The candidates for what was found of a job at `now`. What was missed is recorded as `missed`.
-    /// An occurrence that comes when the daemon stops is left to the next daemon.
-    pub(super) fn candidates(
+    /// Adds what was found of a job at `now`. What was missed is recorded as `missed`.
+    ///
+    /// # Errors
+    ///
+    /// When the daemon stops: an occurrence was left to the next daemon, and whatever would make that
+    /// one take it for decided must not happen.
+    pub(super) fn consider(
         &self,
+        candidates: &mut Candidates,
         job: &Arc<LiveJob>,
-        found: Vec<Found>,
-        now: Timestamp,
-        missed: Skip,
-    ) -> Vec<Candidate> {
-        found.into_iter().filter_map(|found| self.candidate(job, found, now, missed)).collect()
-    }
-
-    fn candidate(&self, job: &Arc<LiveJob>, found: Found, now: Timestamp, missed: Skip) -> Option<Candidate> {
+        found: impl IntoIterator<Item = Found>,
+        (now, missed): (Timestamp, Skip),
+    ) -> Result<(), Closing> {
         let name = &job.spec.name;
-        let skip = match found {
-            Found::Fire(fire_time) => return self.fire(job, fire_time, now),
-            Found::Missed(dropped) => skipped(job, dropped, missed, now),
-            Found::LeftOut { gap, fires } => {
-                let id = gap_id(name, gap.at);
-                let decision = NewDecision::skip(id, name.clone(), (gap.at, gap.at), 1, Skip::Dst, now);
-                match fires {
-                    Waiting::Some => decision.without_cursor(),
-                    Waiting::None => decision,
+        let mut all = Ok(());
+        for found in found {
+            let skip = match found {
+                Found::Fire(fire_time) => {
+                    all = self.fire(candidates, job, fire_time, now).and(all);
+                    continue;
                 }
-            }
-        };
-        Some(Candidate { job: Arc::clone(job), decision: skip, place: None, wait: Duration::ZERO })
+                Found::Missed(dropped) => skipped(job, dropped, missed, now),
+                Found::LeftOut { gap, fires } => {
+                    let id = gap_id(name, gap.at);
+                    let decision = NewDecision::skip(id, name.clone(), (gap.at, gap.at), 1, Skip::Dst, now);
+                    match fires {
+                        Waiting::Some => decision.without_cursor(),
+                        Waiting::None => decision,
+                    }
+                }
+            };
+            candidates.skip(job, skip);
+        }
+        all
     }
 
-    /// The occurrence, decided: it runs, or is skipped for a reason.
-    fn fire(&self, job: &Arc<LiveJob>, fire_time: Timestamp, now: Timestamp) -> Option<Candidate> {
+    /// Adds an occurrence that is due: it runs, or is skipped for a reason.
+    fn fire(
+        &self,
+        candidates: &mut Candidates,
+        job: &Arc<LiveJob>,
+        fire_time: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Closing> {
         let name = &job.spec.name;
         let id = RunKey { job: name.clone(), fire_time, cause: Cause::Schedule }.id();
         let run = NewDecision::run(id, name.clone(), fire_time, Cause::Schedule, now);
-        let place = if self.pauses.holds(name) {
-            Err(Skip::Paused)
-        } else {
-            match self.running.enter(id, name, job.spec.policy.max_running) {
-                Place::Closed => return None,
-                Place::Full => Err(Skip::Overlap),
-                place @ (Place::Taken | Place::Present) => Ok(place),
+        if self.pauses.holds(name) {
+            candidates.skip(job, run.skipped(Skip::Paused));
+            return Ok(());
+        }
+        match self.running.enter(id, name, job.spec.policy.max_running) {
+            Place::Closed => return Err(Closing),
+            Place::Full => candidates.skip(job, run.skipped(Skip::Overlap)),
+            place @ (Place::Taken | Place::Present) => {
+                let delay = job.schedule.start_delay(name, fire_time);
+                let start = fire_time.checked_add(delay).unwrap_or(fire_time);
+                let wait = Duration::try_from(start.duration_since(now)).unwrap_or(Duration::ZERO);
+                candidates.decisions.push(run);
+                candidates.besides.push(Besides { job: Arc::clone(job), place: Some(place), wait });
             }
-        };
-        let decision = match place {
-            Ok(_) => run,
-            Err(skip) => run.skipped(skip),
-        };
-        let start = fire_time.checked_add(job.schedule.start_delay(name, fire_time)).unwrap_or(fire_time);
-        let wait = Duration::try_from(start.duration_since(now)).unwrap_or(Duration::ZERO);
-        Some(Candidate { job: Arc::clone(job), decision, place: place.ok(), wait })
+        }
+        Ok(())
     }
 
     /// Writes the decisions, all or none, and gives the runs to hand over: those that are new. The
@@ -125,23 +145,24 @@ impl Decider {
     /// not run give their place back, and no other does.
     pub(super) fn write(
         &self,
-        candidates: Vec<Candidate>,
+        candidates: Candidates,
     ) -> impl Future<Output = Result<Vec<Submission>, LedgerError>> + Send + use<> {
-        let decisions = candidates.iter().map(|candidate| candidate.decision.clone()).collect();
-        let written = self.ledger.decide(decisions);
+        let Candidates { decisions, besides } = candidates;
+        let decisions = Arc::new(decisions);
+        let written = self.ledger.decide_shared(Arc::clone(&decisions));
         let running = Arc::clone(&self.running);
         async move {
             let decided = written.await;
-            let mut submissions = Vec::new();
-            for (index, candidate) in candidates.into_iter().enumerate() {
+            let mut submissions = Vec::with_capacity(besides.len());
+            for (index, (decision, besides)) in decisions.iter().zip(besides).enumerate() {
                 let is_new = decided.as_ref().is_ok_and(|decided| decided[index] == Decided::New);
-                if let (true, Verdict::Skipped(skip)) = (is_new, candidate.decision.verdict) {
-                    tell(&candidate.decision, skip);
+                if let (true, Verdict::Skipped(skip)) = (is_new, decision.verdict) {
+                    tell(decision, skip);
                 } else if is_new {
-                    submissions.push(candidate.submission());
-                } else if candidate.place == Some(Place::Taken) {
-                    debug!(job = %candidate.job.spec.name, "decided before, or not at all");
-                    running.leave(candidate.decision.id);
+                    submissions.push(besides.submission(decision));
+                } else if besides.place.is_some() {
+                    debug!(job = %decision.job, "decided before, or not at all");
+                    running.withdraw(decision.id);
                 }
             }
             decided.map(|_| submissions)
@@ -149,14 +170,37 @@ impl Decider {
     }
 }
 
-impl Candidate {
-    fn submission(self) -> Submission {
+/// The daemon stops, and an occurrence was left to the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Closing;
+
+impl Candidates {
+    /// With room for so many.
+    pub(super) fn with_capacity(count: usize) -> Self {
+        Self { decisions: Vec::with_capacity(count), besides: Vec::with_capacity(count) }
+    }
+
+    fn skip(&mut self, job: &Arc<LiveJob>, decision: NewDecision) {
+        self.decisions.push(decision);
+        self.besides.push(Besides { job: Arc::clone(job), place: None, wait: Duration::ZERO });
+    }
+
+    fn is_empty(&self) -> bool {
+        self.decisions.is_empty()
+    }
+
+    /// Gives the places back: nothing is decided.
+    fn withdraw(self, running: &Running) {
+        let entered = self.decisions.iter().zip(&self.besides).filter(|(_, besides)| besides.place.is_some());
+        entered.for_each(|(decision, _)| running.withdraw(decision.id));
+    }
+}
+
+impl Besides {
+    fn submission(self, decision: &NewDecision) -> Submission {
         Submission {
-            key: RunKey {
-                job: self.job.spec.name.clone(),
-                fire_time: self.decision.fire_time,
-                cause: Cause::Schedule,
-            },
+            id: decision.id,
+            key: RunKey { job: decision.job.clone(), fire_time: decision.fire_time, cause: Cause::Schedule },
             spec: Arc::clone(&self.job.spec),
             params: BTreeMap::new(),
             attempt: 1,
@@ -170,24 +214,30 @@ impl Decide for Decider {
     async fn decide_before_edit(
         &self,
         before: &Arc<LiveJob>,
-        after: &Spec,
+        after: Option<&Spec>,
         until: Timestamp,
-    ) -> Result<Vec<Submission>, LedgerError> {
+    ) -> Result<Vec<Submission>, Undecided> {
         let mode = self.mode.read().await;
         let name = &before.spec.name;
         let Some(cursor) = self.ledger.cursor(name.clone()).await? else { return Ok(Vec::new()) };
         let found = Cursor::at(cursor).last_due(name, &before.schedule, until);
-        let candidates = if after.enabled {
-            self.candidates(before, found, until, Skip::Misfire)
+        let mut candidates = Candidates::default();
+        if after.is_some_and(|after| after.enabled) {
+            let considered = self.consider(&mut candidates, before, found, (until, Skip::Misfire));
+            if considered == Err(Closing) {
+                candidates.withdraw(&self.running);
+                return Err(Undecided::Closing);
+            }
         } else {
-            found.into_iter().filter_map(|found| disabled(before, &found, until)).collect()
-        };
+            let skips = found.iter().filter_map(|found| disabled(before, found, until));
+            skips.for_each(|skip| candidates.skip(before, skip));
+        }
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
         let submissions = self.write(candidates).await?;
         if *mode == Mode::Quiet {
-            submissions.iter().for_each(|submission| self.running.hold(submission.key.id(), name));
+            submissions.iter().for_each(|submission| self.running.hold(submission.id, name));
             return Ok(Vec::new());
         }
         Ok(submissions)
@@ -205,17 +255,16 @@ fn tell(decision: &NewDecision, skip: Skip) {
 }
 
 /// What was found of a job that its manifest no longer lets fire.
-fn disabled(job: &Arc<LiveJob>, found: &Found, now: Timestamp) -> Option<Candidate> {
+fn disabled(job: &LiveJob, found: &Found, now: Timestamp) -> Option<NewDecision> {
     let dropped = match found {
         Found::Fire(time) => Dropped { first: *time, last: *time, count: Count::Exactly(1) },
         Found::Missed(dropped) => *dropped,
         Found::LeftOut { .. } => return None,
     };
-    let decision = skipped(job, dropped, Skip::Disabled, now);
-    Some(Candidate { job: Arc::clone(job), decision, place: None, wait: Duration::ZERO })
+    Some(skipped(job, dropped, Skip::Disabled, now))
 }
 
-fn skipped(job: &Arc<LiveJob>, dropped: Dropped, skip: Skip, now: Timestamp) -> NewDecision {
+fn skipped(job: &LiveJob, dropped: Dropped, skip: Skip, now: Timestamp) -> NewDecision {
     let Dropped { first, last, count } = dropped;
     let name = job.spec.name.clone();
     let id = RunKey { job: name.clone(), fire_time: first, cause: Cause::Schedule }.id();

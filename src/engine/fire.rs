@@ -9,19 +9,20 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::Either, stream, stream::FuturesOrdered};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{mpsc, watch},
-    time::sleep,
+    task::block_in_place,
 };
 use tracing::{debug, error, warn};
 
 use super::{
+    alarm::Alarm,
     back,
     clock::{Jump, Jumps, Watch},
     cursor::Cursor,
-    decide::{Candidate, Decider},
+    decide::{Candidates, Decider},
     timers::{Pending, Timers},
 };
 use crate::{
@@ -36,8 +37,9 @@ use crate::{
 /// Longest sleep: the wall clock is compared with the monotonic one at least this often.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
-/// Decisions in one transaction: the first runs of a herd start while later ones are written.
-const CHUNK: usize = 1_000;
+/// Jobs whose decisions are handed to the ledger together: the first runs of a herd start while later
+/// ones are looked at and written.
+const CHUNK: usize = 250;
 
 /// How long the loop waits when the ledger cannot be written. Nothing fires without a decision.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
@@ -66,6 +68,8 @@ pub type NextFires = std::sync::Mutex<BTreeMap<JobName, Timestamp>>;
 struct Entry {
     job: Arc<LiveJob>,
     cursor: Cursor,
+    /// What it waits for, while it is in the queue.
+    pending: Option<Pending>,
 }
 
 /// The loop's own state.
@@ -82,14 +86,17 @@ impl Fire {
     pub async fn run(self, mut changes: mpsc::UnboundedReceiver<JobChange>, mut stop: watch::Receiver<bool>) {
         let mut state = Loop::new(self);
         let mut watch = Watch::start();
+        let alarm = Alarm::new();
         loop {
             // What was edited must not fire once more as it was.
             while let Ok(change) = changes.try_recv() {
                 state.take(change);
             }
             let (now, jump) = watch.look();
-            let wait = match state.wake(now, jump).await {
-                Ok(()) => state.until_next(super::clock::now()),
+            let woken = state.wake(now, jump).await;
+            let now = super::clock::now();
+            let wait = match woken {
+                Ok(()) => state.until_next(now),
                 Err(error) => {
                     debug!(error = &error as &dyn std::error::Error, "nothing can fire");
                     LEDGER_RETRY
@@ -102,7 +109,7 @@ impl Fire {
                     Some(change) => state.take(change),
                     None => return,
                 },
-                () = sleep(wait) => {}
+                () = alarm.wait(now.checked_add(wait).unwrap_or(Timestamp::MAX), wait) => {}
             }
         }
     }
@@ -118,7 +125,8 @@ impl Loop {
         match change {
             JobChange::Put { job, cursor } => {
                 let name = job.spec.name.clone();
-                self.entries.insert(name.clone(), Entry { job, cursor: Cursor::at(cursor) });
+                let before = self.entries.get(&name).and_then(|entry| entry.pending);
+                self.entries.insert(name.clone(), Entry { job, cursor: Cursor::at(cursor), pending: before });
                 self.schedule(&name);
                 self.unchecked.insert(name);
             }
@@ -128,8 +136,8 @@ impl Loop {
                 }
             }
             JobChange::Removed(name) => {
-                self.entries.remove(&name);
                 self.set(&name, None);
+                self.entries.remove(&name);
             }
         }
     }
@@ -137,13 +145,15 @@ impl Loop {
     /// Puts what a job waits for into the queue.
     fn schedule(&mut self, name: &JobName) {
         let Some(entry) = self.entries.get(name) else { return };
-        let Entry { job, cursor } = entry;
+        let Entry { job, cursor, .. } = entry;
         let next = if job.spec.enabled { cursor.pending(name, &job.schedule) } else { None };
         self.set(name, next);
     }
 
     fn set(&mut self, name: &JobName, next: Option<Pending>) {
-        self.timers.set(name, next);
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let before = std::mem::replace(&mut entry.pending, next);
+        self.timers.set(name, before.map(|before| before.wake), next.map(|next| next.wake));
         let mut fires = self.with.next_fires.lock().unwrap_or_else(PoisonError::into_inner);
         match next.and_then(|next| next.start) {
             Some(start) => fires.insert(name.clone(), start.fire_time),
@@ -224,61 +234,111 @@ impl Loop {
 
     /// Decides and hands over all that is due at `now`. What was missed is recorded as `missed`.
     async fn tick(&mut self, now: Timestamp, missed: Skip) -> Result<(), LedgerError> {
-        let due = self.timers.take_due(now);
+        let due: Vec<(JobName, Pending)> = self.take_due(now);
         if due.is_empty() {
             return Ok(());
         }
-        let mut candidates = Vec::with_capacity(due.len());
+        let (send, chunks) = mpsc::unbounded_channel();
+        let handing_over = hand_over(Arc::clone(&self.with.decider), Arc::clone(&self.with.backend), chunks);
+        // One after the other, unless there is enough for two cores.
+        let handing_over = if due.len() > CHUNK {
+            let task = tokio::spawn(handing_over);
+            Either::Left(async { task.await.unwrap_or_default() })
+        } else {
+            Either::Right(handing_over)
+        };
         let mut cursors = Vec::with_capacity(due.len());
-        for (name, pending) in &due {
-            let Some(Entry { job, cursor }) = self.entries.get(name) else { continue };
-            let (found, cursor) = cursor.due(name, &job.schedule, *pending, now);
-            candidates.extend(self.with.decider.candidates(job, found, now, missed));
-            cursors.push((name.clone(), cursor));
-        }
-        if let Err(error) = self.decide(candidates).await {
-            // What was not acted on is due again; what was is known as decided then.
-            for (name, pending) in due {
-                self.set(&name, Some(pending));
+        let look = || {
+            for chunk in due.chunks(CHUNK) {
+                let _ = send.send(self.look(chunk, (now, missed), &mut cursors));
             }
-            return Err(error);
+            drop(send);
+        };
+        // Off the runtime's workers, which have the runs to begin meanwhile.
+        if due.len() > CHUNK {
+            block_in_place(look)
+        } else {
+            look()
         }
-        for (name, cursor) in cursors {
-            if let Some(entry) = self.entries.get_mut(&name) {
-                entry.cursor = cursor;
-            }
-            self.schedule(&name);
-        }
-        Ok(())
-    }
-
-    /// Writes the decisions, and hands over each run as soon as its decision is durable.
-    async fn decide(&self, candidates: Vec<Candidate>) -> Result<(), LedgerError> {
-        let mut chunks = Vec::new();
-        let mut rest = candidates.into_iter().peekable();
-        while rest.peek().is_some() {
-            // Sent now, waited for below: the writer works while runs are handed over.
-            chunks.push(self.with.decider.write(rest.by_ref().take(CHUNK).collect()));
-        }
+        let mut results = handing_over.await.into_iter();
         let mut failure = None;
-        for written in chunks {
-            match written.await {
-                Ok(submissions) => {
-                    for submission in submissions {
-                        self.submit(submission).await;
-                    }
+        for (due, cursors) in due.chunks(CHUNK).zip(cursors.chunks(CHUNK)) {
+            match results.next().unwrap_or(Err(LedgerError::Closed)) {
+                Ok(()) => cursors.iter().for_each(|(name, cursor)| self.decided(name, *cursor)),
+                Err(error) => {
+                    // What was not acted on is due again; what was is known as decided then.
+                    due.iter().for_each(|(name, pending)| self.set(name, Some(*pending)));
+                    failure = Some(error);
                 }
-                Err(error) => failure = Some(error),
             }
         }
         failure.map_or(Ok(()), Err)
     }
 
-    async fn submit(&self, submission: crate::backend::Submission) {
-        let id = submission.key.id();
-        if let Err(error) = self.with.backend.submit(submission).await {
-            error!(error = &error as &dyn std::error::Error, "a run could not be handed over");
-            self.with.decider.running.leave(id);
+    /// Takes what is due out of the queue.
+    fn take_due(&mut self, now: Timestamp) -> Vec<(JobName, Pending)> {
+        let due = self.timers.take_due(now).into_iter();
+        let taken = due.filter_map(|name| {
+            let pending = self.entries.get_mut(&name)?.pending.take()?;
+            Some((name, pending))
+        });
+        taken.collect()
+    }
+
+    /// What there is to decide of jobs that are due. Adds to `cursors`, one for each job, where they
+    /// are once that is decided.
+    fn look(
+        &self,
+        due: &[(JobName, Pending)],
+        (now, missed): (Timestamp, Skip),
+        cursors: &mut Vec<(JobName, Cursor)>,
+    ) -> Candidates {
+        let mut candidates = Candidates::with_capacity(due.len());
+        let mut found = Vec::new();
+        for (name, pending) in due {
+            let Some(Entry { job, cursor, .. }) = self.entries.get(name) else { continue };
+            let after = cursor.due(name, &job.schedule, *pending, now, &mut found);
+            // What is left to the next daemon is not found again by this one: the cursor in the ledger
+            // stays before it.
+            let _ = self.with.decider.consider(&mut candidates, job, found.drain(..), (now, missed));
+            cursors.push((name.clone(), after));
+        }
+        candidates
+    }
+
+    fn decided(&mut self, name: &JobName, cursor: Cursor) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.cursor = cursor;
+        }
+        self.schedule(name);
+    }
+}
+
+/// Has chunks of candidates decided, and hands over the runs of each as soon as its decisions are
+/// written; says of each chunk, in order, whether that was done.
+async fn hand_over(
+    decider: Arc<Decider>,
+    backend: Arc<dyn Backend>,
+    mut chunks: mpsc::UnboundedReceiver<Candidates>,
+) -> Vec<Result<(), LedgerError>> {
+    let mut written = FuturesOrdered::new();
+    let mut done = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            // Sent to the writer now, waited for below.
+            Some(chunk) = chunks.recv() => written.push_back(decider.write(chunk)),
+            Some(decided) = written.next() => match decided {
+                Ok(submissions) => {
+                    for (id, error) in backend.submit_all(submissions).await {
+                        error!(error = &error as &dyn std::error::Error, "a run could not be handed over");
+                        decider.running.leave(id);
+                    }
+                    done.push(Ok(()));
+                }
+                Err(error) => done.push(Err(error)),
+            },
+            else => return done,
         }
     }
 }
@@ -289,7 +349,7 @@ mod tests {
     use crate::{
         backend::fake::Fake,
         ledger::{Ledger, Location, RunQuery},
-        manifest::{characteristics::Tier, digest::Digest},
+        manifest::{characteristics::Tier, digest::Digest, spec::Spec},
         schedule::Schedule,
     };
 
@@ -388,13 +448,62 @@ mod tests {
         let mut state = state(&ledger, &daily, at("28T02:00"));
         state.wake(at("28T03:45"), None).await.unwrap();
         let other = rusqlite::Connection::open(path).unwrap();
-        other.execute_batch("ALTER TABLE run RENAME TO gone; UPDATE job SET cursor_us = 0").unwrap();
+        let back = crate::ledger::Applied {
+            tier: Tier::InProcess,
+            digest: daily.digest,
+            spec: Arc::clone(&daily.spec),
+            at: at("28T02:00"),
+            restart: crate::ledger::Restart::From(at("28T02:00")),
+        };
+        ledger.record_applied(back).await.unwrap();
+        other.execute_batch("ALTER TABLE run RENAME TO gone").unwrap();
         state.take(JobChange::Put { job: daily, cursor: at("28T02:00") });
         state.wake(at("28T03:45"), None).await.unwrap_err();
         assert_eq!(state.with.decider.running.len(), 1);
         other.execute_batch("ALTER TABLE gone RENAME TO run").unwrap();
         state.wake(at("28T03:45"), None).await.unwrap();
         assert_eq!((state.with.decider.running.len(), rows(&ledger).await.len()), (1, 1));
+    }
+
+    /// F20: what was written of a herd stays decided when the rest could not be written.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_chunk_that_is_written_stays_decided_when_a_later_one_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.db");
+        let ledger = Ledger::open(&Location::File(path.clone())).unwrap();
+        let every_minute = |index: usize| {
+            let mut spec = Spec::clone(&job(&serde_json::json!([{"trigger": {"every": "1m"}}])).spec);
+            spec.name = JobName::parse(&format!("job-{index:03}")).unwrap();
+            let schedule = Schedule::compile(&spec.name, &spec.schedule).unwrap();
+            let digest = Digest::of(&spec);
+            Arc::new(LiveJob { spec: Arc::new(spec), digest, schedule, applied_at: Timestamp::UNIX_EPOCH })
+        };
+        let mut state = state(&ledger, &every_minute(0), at("28T00:00"));
+        for index in 1..=CHUNK {
+            state.take(JobChange::Put { job: every_minute(index), cursor: at("28T00:00") });
+        }
+        let other = rusqlite::Connection::open(path).unwrap();
+        let last = format!("job-{CHUNK:03}");
+        other
+            .execute_batch(&format!(
+                "INSERT INTO job (name) VALUES ('{last}');
+                 CREATE TRIGGER no BEFORE INSERT ON run
+                 WHEN NEW.job_id = (SELECT id FROM job WHERE name = '{last}')
+                 BEGIN SELECT RAISE(ABORT, 'no'); END"
+            ))
+            .unwrap();
+        state.wake(at("28T00:01"), None).await.unwrap_err();
+        let all = RunQuery { limit: 1_000, ..RunQuery::default() };
+        assert_eq!(ledger.runs(all).await.unwrap().len(), CHUNK, "all but the last");
+        other.execute_batch("DROP TRIGGER no").unwrap();
+        // Some minutes later each job goes on from where it was decided to.
+        state.with.decider.running.leave_all(state.with.decider.running.ids());
+        state.wake(at("28T00:04"), None).await.unwrap();
+        let first =
+            RunQuery { job: Some(JobName::parse("job-000").unwrap()), limit: 9, ..RunQuery::default() };
+        let runs = ledger.runs(first).await.unwrap();
+        let shown: Vec<_> = runs.iter().rev().map(|row| (row.count, row.skipped.as_deref())).collect();
+        assert_eq!(shown, [(1, None), (2, Some("misfire")), (1, None)]);
     }
 
     #[tokio::test]

@@ -100,7 +100,7 @@ impl Daemon {
             return Err(error.into());
         }
         let submission =
-            Submission { key, spec: Arc::clone(&job.spec), params, attempt: 1, wait: Duration::ZERO };
+            Submission { id, key, spec: Arc::clone(&job.spec), params, attempt: 1, wait: Duration::ZERO };
         if let Err(error) = self.in_process().submit(submission).await {
             self.running().leave(id);
             return Err(error.into());

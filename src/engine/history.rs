@@ -29,10 +29,12 @@ pub async fn run(daemon: Arc<Daemon>, limits: HistoryLimits, mut stop: watch::Re
         let mut rows = 0;
         loop {
             match daemon.ledger().prune_history(limits, clock::now()).await {
-                Ok(pruned) if pruned.rows == 0 => break,
                 Ok(pruned) => {
                     rows += pruned.rows;
                     pruned.files.iter().for_each(|file| remove(&daemon.parts().output.join(file)));
+                    if !pruned.more {
+                        break;
+                    }
                 }
                 Err(error) => {
                     warn!(error = &error as &dyn std::error::Error, "history cannot be dropped");

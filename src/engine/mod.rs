@@ -1,5 +1,6 @@
 //! The loops: reconcile and fire. `clock` alone reads the clock.
 
+mod alarm;
 mod back;
 pub mod boot;
 pub mod clock;

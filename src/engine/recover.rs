@@ -108,6 +108,7 @@ impl Daemon {
         info!(%job, run_id = %id, attempt, wait_ms = wait.as_millis(), "the run goes on");
         self.running().hold(*id, job);
         let submission = Submission {
+            id: *id,
             key: RunKey { job: job.clone(), fire_time: open.fire_time, cause: open.cause },
             spec: Arc::clone(&held.spec),
             params: open.params.clone(),

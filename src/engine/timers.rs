@@ -2,7 +2,7 @@
 //!
 //! One entry a job, ordered by that time. Pure data; `engine::fire` sleeps until the first one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -26,25 +26,20 @@ pub struct Start {
     pub at: Timestamp,
 }
 
-/// The timer queue.
+/// The timer queue: names by the time at which there is something to decide.
 #[derive(Debug, Default)]
 pub struct Timers {
     order: BTreeSet<(Timestamp, JobName)>,
-    pending: BTreeMap<JobName, Pending>,
 }
 
 impl Timers {
-    /// Sets what a job waits for, in place of what it had; `None` takes the job out.
-    pub fn set(&mut self, job: &JobName, next: Option<Pending>) {
-        let before = match next {
-            Some(next) => self.pending.insert(job.clone(), next),
-            None => self.pending.remove(job),
-        };
+    /// Takes a job from the time it waited for to another; `None` is not to wait.
+    pub fn set(&mut self, job: &JobName, before: Option<Timestamp>, next: Option<Timestamp>) {
         if let Some(before) = before {
-            self.order.remove(&(before.wake, job.clone()));
+            self.order.remove(&(before, job.clone()));
         }
         if let Some(next) = next {
-            self.order.insert((next.wake, job.clone()));
+            self.order.insert((next, job.clone()));
         }
     }
 
@@ -54,36 +49,21 @@ impl Timers {
         self.order.first().map(|(wake, _)| *wake)
     }
 
-    /// What a job waits for.
-    #[must_use]
-    pub fn next_of(&self, job: &JobName) -> Option<Pending> {
-        self.pending.get(job).copied()
-    }
-
     /// Takes out what is due at `now`, in order of time and name.
-    pub fn take_due(&mut self, now: Timestamp) -> Vec<(JobName, Pending)> {
+    pub fn take_due(&mut self, now: Timestamp) -> Vec<JobName> {
         let mut due = Vec::new();
-        while let Some((wake, _)) = self.order.first()
-            && *wake <= now
+        while self.first().is_some_and(|wake| wake <= now)
+            && let Some((_, job)) = self.order.pop_first()
         {
-            let Some((_, job)) = self.order.pop_first() else { break };
-            if let Some(pending) = self.pending.remove(&job) {
-                due.push((job, pending));
-            }
+            due.push(job);
         }
         due
-    }
-
-    /// How many jobs wait.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.pending.len()
     }
 
     /// Whether no job waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.order.is_empty()
     }
 }
 
@@ -99,32 +79,26 @@ mod tests {
         JobName::parse(name).unwrap()
     }
 
-    fn pending(second: i64) -> Pending {
-        Pending { wake: at(second), start: None }
-    }
-
     #[test]
     fn what_is_due_comes_out_once_and_in_order() {
         let mut timers = Timers::default();
         for (name, second) in [("b", 10), ("a", 10), ("c", 20), ("d", 5)] {
-            timers.set(&job(name), Some(pending(second)));
+            timers.set(&job(name), None, Some(at(second)));
         }
         assert_eq!(timers.first(), Some(at(5)));
-        let names = |due: Vec<(JobName, Pending)>| {
-            due.into_iter().map(|(job, _)| job.to_string()).collect::<Vec<_>>()
-        };
+        let names = |due: Vec<JobName>| due.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(names(timers.take_due(at(10))), ["d", "a", "b"]);
         assert_eq!(names(timers.take_due(at(10))), Vec::<String>::new());
         assert_eq!(timers.first(), Some(at(20)));
     }
 
     #[test]
-    fn a_job_has_one_entry_whatever_is_set() {
+    fn a_job_that_is_set_to_another_time_waits_for_that_one_only() {
         let mut timers = Timers::default();
-        timers.set(&job("a"), Some(pending(10)));
-        timers.set(&job("a"), Some(pending(30)));
-        assert_eq!((timers.len(), timers.first()), (1, Some(at(30))));
-        timers.set(&job("a"), None);
-        assert_eq!((timers.is_empty(), timers.first()), (true, None));
+        timers.set(&job("a"), None, Some(at(10)));
+        timers.set(&job("a"), Some(at(10)), Some(at(30)));
+        assert_eq!((timers.take_due(at(20)), timers.first()), (vec![], Some(at(30))));
+        timers.set(&job("a"), Some(at(30)), None);
+        assert!(timers.is_empty());
     }
 }

@@ -110,6 +110,11 @@ pub async fn attempt(executor: &Executor, attempt: Attempt, stop: watch::Receive
     if let Action::Builtin(_) = attempt.spec.run.action {
         return Report { outcome: Outcome::Success, output: OutputSize::default() };
     }
+    // In a box: what a program needs is large, and a no-op is not to carry it.
+    Box::pin(begin(executor, attempt, stop)).await
+}
+
+async fn begin(executor: &Executor, attempt: Attempt, stop: watch::Receiver<bool>) -> Report {
     let output = Output::new(attempt.output.clone(), executor.shared.output_bytes_max, attempt.echo.clone());
     let outcome = match Surroundings::of(&attempt.spec, &executor.shared.base) {
         Ok(surroundings) => run(executor, &attempt, &surroundings, &output, stop).await,

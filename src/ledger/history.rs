@@ -1,12 +1,17 @@
 //! Drops history past the limits, a bounded number of rows at a time.
 
-use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, params};
+use std::collections::{BTreeSet, HashMap};
 
-use super::store::HistoryLimits;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, Params, params};
+
+use super::{record::Verdict, store::HistoryLimits, writer::Session};
 
 /// Rows that one call drops: a transaction of a few milliseconds, between the runs of the day.
-const ROWS_MAX: usize = 500;
+pub(super) const ROWS_MAX: usize = 500;
+
+/// Jobs whose rows one call counts.
+const JOBS_COUNTED_MAX: usize = 20;
 
 /// What one call dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,64 +20,169 @@ pub struct Pruned {
     pub rows: usize,
     /// Files of output that belonged to them, relative to the output directory.
     pub files: Vec<String>,
+    /// Whether there may be more to drop: call again.
+    pub more: bool,
 }
 
-/// Runs of jobs that have too many.
-const RUNS_PAST: &str = "
-SELECT run.seq FROM job JOIN run ON run.job_id = job.id AND run.seq <= (
-    SELECT seq FROM run AS kept WHERE kept.job_id = job.id AND kept.skipped IS NULL
-    ORDER BY seq DESC LIMIT 1 OFFSET ?1
-) WHERE run.open = 0 AND run.skipped IS NULL LIMIT ?2";
+/// How many rows jobs have, so that none is counted again each minute. A job whose rows were not
+/// counted yet is counted when its turn comes.
+#[derive(Debug, Default)]
+pub(super) struct Lengths {
+    counted: HashMap<i64, Length>,
+    /// Jobs that may have too many.
+    changed: BTreeSet<i64>,
+    /// Jobs up to this number were looked at since the start, or since the limit is this one.
+    looked_at: i64,
+    keep_last: usize,
+}
 
-/// Skips of jobs that have too many.
-const SKIPS_PAST: &str = "
-SELECT run.seq FROM job JOIN run ON run.job_id = job.id AND run.seq <= (
-    SELECT seq FROM run AS kept WHERE kept.job_id = job.id AND kept.skipped IS NOT NULL
-    ORDER BY seq DESC LIMIT 1 OFFSET ?1
-) WHERE run.skipped IS NOT NULL LIMIT ?2";
+#[derive(Debug, Clone, Copy, Default)]
+struct Length {
+    runs: usize,
+    skips: usize,
+}
+
+impl Lengths {
+    /// A row was added to a job.
+    pub(super) fn added(&mut self, job: i64, verdict: Verdict) {
+        if let Some(length) = self.counted.get_mut(&job) {
+            *length.of(verdict) += 1;
+        }
+        self.changed.insert(job);
+    }
+
+    /// The counts may be of a transaction that did not come about.
+    pub(super) fn forget(&mut self) {
+        self.counted.clear();
+    }
+}
+
+impl Length {
+    fn of(&mut self, verdict: Verdict) -> &mut usize {
+        match verdict {
+            Verdict::Run => &mut self.runs,
+            Verdict::Skipped(_) => &mut self.skips,
+        }
+    }
+}
 
 /// Drops rows that are too old, then runs and skips of jobs that have too many of one of them; gives
 /// their files of output.
 ///
 /// A run that goes on is not dropped.
 pub(super) fn prune(
-    connection: &Connection,
+    session: &mut Session,
     limits: HistoryLimits,
     now: Timestamp,
 ) -> rusqlite::Result<Pruned> {
-    let age = SignedDuration::try_from(limits.max_age).unwrap_or(SignedDuration::MAX);
-    let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN).as_microsecond();
-    let keep = i64::try_from(limits.keep_last).unwrap_or(i64::MAX);
-    let rows_max = i64::try_from(ROWS_MAX).unwrap_or(i64::MAX);
-
-    let mut victims: Vec<i64> = connection
-        .prepare_cached(
-            "SELECT seq FROM run WHERE decided_us < ?1 AND open = 0 ORDER BY decided_us LIMIT ?2",
-        )?
-        .query_map(params![oldest, rows_max], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for past in [RUNS_PAST, SKIPS_PAST] {
-        if victims.is_empty() {
-            victims = connection
-                .prepare_cached(past)?
-                .query_map(params![keep, rows_max], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
+    let mut pruned = Pruned::default();
+    for seq in too_old(&session.connection, limits, now)? {
+        drop_row(session, seq, &mut pruned)?;
+    }
+    if std::mem::replace(&mut session.lengths.keep_last, limits.keep_last) != limits.keep_last {
+        session.lengths.looked_at = 0;
+    }
+    look_at_more_jobs(session)?;
+    let mut counted = 0;
+    while pruned.rows < ROWS_MAX
+        && counted < JOBS_COUNTED_MAX
+        && let Some(job) = session.lengths.changed.first().copied()
+    {
+        let Length { runs, skips } = match session.lengths.counted.get(&job) {
+            Some(length) => *length,
+            None => {
+                counted += 1;
+                let length = count(&session.connection, job)?;
+                session.lengths.counted.insert(job, length);
+                length
+            }
+        };
+        let room = ROWS_MAX - pruned.rows;
+        let of_kind = [(OLDEST_RUNS, runs), (OLDEST_SKIPS, skips)];
+        let mut victims = Vec::new();
+        for (oldest, count) in of_kind {
+            let excess = count.saturating_sub(limits.keep_last).min(room.saturating_sub(victims.len()));
+            if excess > 0 {
+                victims.extend(seqs(&session.connection, oldest, params![job, limit(excess)])?);
+            }
+        }
+        for seq in &victims {
+            drop_row(session, *seq, &mut pruned)?;
+        }
+        if victims.len() < room {
+            session.lengths.changed.remove(&job);
         }
     }
-    let mut files = Vec::new();
-    for seq in &victims {
-        let outputs = connection
-            .prepare_cached("SELECT output FROM attempt WHERE run_seq = ?1 AND output IS NOT NULL")?
-            .query_map([seq], |row| row.get(0))?
-            .collect::<rusqlite::Result<Vec<String>>>()?;
-        files.extend(outputs);
-        connection
-            .prepare_cached(
-                "UPDATE job SET pruned_us = max(pruned_us, run.fire_us) FROM run
-                 WHERE run.seq = ?1 AND run.skipped IS NULL AND run.cause = 'schedule' AND job.id = run.job_id",
-            )?
-            .execute([seq])?;
-        connection.prepare_cached("DELETE FROM run WHERE seq = ?1")?.execute([seq])?;
+    pruned.more = pruned.rows >= ROWS_MAX || !session.lengths.changed.is_empty();
+    Ok(pruned)
+}
+
+/// The oldest runs of a job, but for those among them that go on.
+const OLDEST_RUNS: &str = "SELECT seq FROM (
+    SELECT seq, open FROM run WHERE job_id = ?1 AND skipped IS NULL ORDER BY seq LIMIT ?2
+) WHERE open = 0";
+
+const OLDEST_SKIPS: &str =
+    "SELECT seq FROM run WHERE job_id = ?1 AND skipped IS NOT NULL ORDER BY seq LIMIT ?2";
+
+fn too_old(connection: &Connection, limits: HistoryLimits, now: Timestamp) -> rusqlite::Result<Vec<i64>> {
+    let age = SignedDuration::try_from(limits.max_age).unwrap_or(SignedDuration::MAX);
+    let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN).as_microsecond();
+    let sql = "SELECT seq FROM run WHERE decided_us < ?1 AND open = 0 ORDER BY decided_us LIMIT ?2";
+    seqs(connection, sql, params![oldest, limit(ROWS_MAX)])
+}
+
+/// Jobs that nothing was decided of since the start may have too many rows too: the limit may have
+/// been another one.
+fn look_at_more_jobs(session: &mut Session) -> rusqlite::Result<()> {
+    let sql = "SELECT id FROM job WHERE id > ?1 ORDER BY id LIMIT ?2";
+    let looked_at = params![session.lengths.looked_at, limit(JOBS_COUNTED_MAX)];
+    let jobs = seqs(&session.connection, sql, looked_at)?;
+    session.lengths.looked_at = jobs.last().copied().unwrap_or(session.lengths.looked_at);
+    session.lengths.changed.extend(jobs);
+    Ok(())
+}
+
+fn count(connection: &Connection, job: i64) -> rusqlite::Result<Length> {
+    let sql = "SELECT count(*) FILTER (WHERE skipped IS NULL), count(*) FROM run WHERE job_id = ?1";
+    connection.prepare_cached(sql)?.query_row([job], |row| {
+        let (runs, rows): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let count = |rows: i64| usize::try_from(rows).unwrap_or(usize::MAX);
+        Ok(Length { runs: count(runs), skips: count(rows - runs) })
+    })
+}
+
+/// Drops a row and its attempts.
+fn drop_row(session: &mut Session, seq: i64, pruned: &mut Pruned) -> rusqlite::Result<()> {
+    let outputs = session
+        .connection
+        .prepare_cached("SELECT output FROM attempt WHERE run_seq = ?1 AND output IS NOT NULL")?
+        .query_map([seq], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    pruned.files.extend(outputs);
+    pruned.rows += 1;
+    session
+        .connection
+        .prepare_cached(
+            "UPDATE job SET pruned_us = max(pruned_us, run.fire_us) FROM run
+             WHERE run.seq = ?1 AND run.skipped IS NULL AND run.cause = 'schedule' AND job.id = run.job_id",
+        )?
+        .execute([seq])?;
+    let (job, is_run): (i64, bool) = session
+        .connection
+        .prepare_cached("DELETE FROM run WHERE seq = ?1 RETURNING job_id, skipped IS NULL")?
+        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if let Some(length) = session.lengths.counted.get_mut(&job) {
+        let count = if is_run { &mut length.runs } else { &mut length.skips };
+        *count = count.saturating_sub(1);
     }
-    Ok(Pruned { rows: victims.len(), files })
+    Ok(())
+}
+
+fn seqs(connection: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<Vec<i64>> {
+    connection.prepare_cached(sql)?.query_map(params, |row| row.get(0))?.collect()
+}
+
+fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

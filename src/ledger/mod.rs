@@ -1,12 +1,15 @@
-//! The durable memory: what was applied, decisions, runs and attempts, in `SQLite`.
+//! The durable memory: what was applied, decisions, runs and attempts, in `SQLite`; or the same in
+//! memory only, gone with the process.
 //!
-//! One writer thread commits what came in since the last commit in one transaction, with
+//! Of a file, one writer thread commits what came in since the last commit in one transaction, with
 //! `synchronous=FULL`: an answer means that the record is on disk. Reads go over a connection of
 //! their own. No policy lives here.
 
 mod history;
+mod memory;
 mod read;
 pub mod record;
+mod records;
 mod schema;
 pub mod store;
 mod write;
@@ -15,9 +18,12 @@ mod writer;
 pub use history::Pruned;
 pub use record::{
     Applied, AttemptEnd, AttemptRow, AttemptStart, Counted, Cut, Decided, LastRun, LedgerError, Move,
-    NewDecision, OpenRun, PauseRow, PlacementRow, Range, Restart, RunQuery, RunRow, Skip, Then, Verdict,
+    NewDecision, OpenRun, Passed, PauseRow, PlacementRow, Range, Restart, RunQuery, RunRow, Skip, Then,
+    Verdict,
 };
 pub use store::{HistoryLimits, Ledger, Location};
 
+#[cfg(test)]
+mod agree;
 #[cfg(test)]
 mod tests;

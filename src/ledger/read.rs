@@ -8,15 +8,29 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
 use serde::de::DeserializeOwned;
+use tracing::warn;
 use uuid::Uuid;
 
-use super::record::{AttemptRow, Counted, LastRun, OpenRun, PauseRow, PlacementRow, Range, RunQuery, RunRow};
+use super::{
+    record::{AttemptRow, Counted, LastRun, OpenRun, PauseRow, PlacementRow, Range, RunQuery, RunRow},
+    records::{Read, Result},
+};
 use crate::{
     manifest::{characteristics::Tier, digest::Digest, name::JobName},
     run::{Cause, Outcome, Reached, RunId},
 };
 
-type Result<T> = rusqlite::Result<T>;
+/// A row, or none when it does not say what this version can read: one that another version wrote, or
+/// that was spoilt, must not keep a daemon from starting with all the others.
+fn readable<T>(row: Result<T>) -> Option<Result<T>> {
+    match row {
+        Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
+            warn!(%error, "a record of the ledger cannot be read, and is left out");
+            None
+        }
+        row => Some(row),
+    }
+}
 
 /// The newest run of each job that is no skip: one step down the index for each job.
 const LAST_RUNS: &str = "
@@ -62,109 +76,156 @@ fn cause(row: &Row<'_>, column: usize) -> Result<Cause> {
     let word: String = row.get(column)?;
     [Cause::Schedule, Cause::Manual, Cause::Reboot]
         .into_iter()
-        .find(|cause| super::write::cause_word(*cause) == word)
+        .find(|cause| cause.as_str() == word)
         .ok_or_else(|| bad(column, format!("`{word}` is no cause of a run")))
 }
 
-pub(super) fn placements(connection: &Connection) -> Result<Vec<PlacementRow>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT placement.tier, placement.digest, placement.spec, job.cursor_us, placement.applied_us
-         FROM placement JOIN job ON job.id = placement.job_id ORDER BY job.name",
-    )?;
-    let rows = statement.query_map([], |row| {
-        let word: String = row.get(0)?;
-        let tier = Tier::ALL.into_iter().find(|tier| tier.as_str() == word);
-        let spec: String = row.get(2)?;
-        Ok(PlacementRow {
-            tier: tier.ok_or_else(|| bad(0, format!("`{word}` is no tier")))?,
-            digest: Digest::from_bytes(row.get(1)?),
-            spec: Arc::new(serde_json::from_str(&spec).map_err(|error| bad(2, error))?),
-            cursor: time(row, 3)?,
-            applied_at: time(row, 4)?,
-        })
-    })?;
-    rows.collect()
-}
-
-/// The last fire time of a job that was decided; none for a job that was never held.
-pub(super) fn cursor(connection: &Connection, job: &JobName) -> Result<Option<Timestamp>> {
-    connection
-        .prepare_cached("SELECT cursor_us FROM job WHERE name = ?1")?
-        .query_row([job.as_str()], |row| time(row, 0))
-        .optional()
-}
-
-/// The latest fire time of the runs of a job that were dropped; none when none was.
-pub(super) fn pruned_to(connection: &Connection, job: &JobName) -> Result<Option<Timestamp>> {
-    let found: Option<i64> = connection
-        .prepare_cached("SELECT pruned_us FROM job WHERE name = ?1")?
-        .query_row([job.as_str()], |row| row.get(0))
-        .optional()?;
-    Ok(found.and_then(|us| Timestamp::from_microsecond(us).ok()))
-}
-
-/// The skips of a job that stand for a range and reach past an instant, but for those that say that
-/// the clock went back.
-pub(super) fn ranges_past(connection: &Connection, job: &JobName, at: Timestamp) -> Result<Vec<Range>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT run.id, run.fire_us FROM run JOIN job ON job.id = run.job_id
-         WHERE job.name = ?1 AND run.last_fire_us > ?2 AND run.count > 1 AND run.skipped IS NOT NULL",
-    )?;
-    let rows = statement.query_map(params![job.as_str(), at.as_microsecond()], |row| {
-        Ok(Range { id: id(row, 0)?, first: time(row, 1)? })
-    })?;
-    rows.collect()
-}
-
-/// Those of these runs that there is a row of.
-pub(super) fn known(connection: &Connection, runs: &BTreeSet<RunId>) -> Result<BTreeSet<RunId>> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM run WHERE id = ?1")?;
-    let mut known = BTreeSet::new();
-    for run in runs {
-        if statement.exists([run.0.as_bytes()])? {
-            known.insert(*run);
-        }
+impl Read for Connection {
+    fn placements(&self) -> Result<Vec<PlacementRow>> {
+        let mut statement = self.prepare_cached(
+            "SELECT placement.tier, placement.digest, placement.spec, job.cursor_us, placement.applied_us
+             FROM placement JOIN job ON job.id = placement.job_id ORDER BY job.name",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let word: String = row.get(0)?;
+            let tier = Tier::ALL.into_iter().find(|tier| tier.as_str() == word);
+            let spec: String = row.get(2)?;
+            Ok(PlacementRow {
+                tier: tier.ok_or_else(|| bad(0, format!("`{word}` is no tier")))?,
+                digest: Digest::from_bytes(row.get(1)?),
+                spec: Arc::new(serde_json::from_str(&spec).map_err(|error| bad(2, error))?),
+                cursor: time(row, 3)?,
+                applied_at: time(row, 4)?,
+            })
+        })?;
+        rows.filter_map(readable).collect()
     }
-    Ok(known)
-}
 
-/// The start of the machine that was recorded last.
-pub(super) fn boot(connection: &Connection) -> Result<Option<String>> {
-    connection
-        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
-        .query_row([super::write::BOOT_KEY], |row| row.get(0))
-        .optional()
-}
+    fn cursor(&self, job: &JobName) -> Result<Option<Timestamp>> {
+        self.prepare_cached("SELECT cursor_us FROM job WHERE name = ?1")?
+            .query_row([job.as_str()], |row| time(row, 0))
+            .optional()
+    }
 
-/// The jobs that have not decided on a start of the machine yet.
-pub(super) fn waiting_at_boot(connection: &Connection, boot_id: &str) -> Result<Vec<JobName>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT job.name FROM boot JOIN job ON job.id = boot.job_id WHERE boot_id = ?1 AND waits = 1",
-    )?;
-    let rows = statement.query_map([boot_id], |row| name(row, 0))?;
-    rows.collect()
-}
+    fn pruned_to(&self, job: &JobName) -> Result<Option<Timestamp>> {
+        let found: Option<i64> = self
+            .prepare_cached("SELECT pruned_us FROM job WHERE name = ?1")?
+            .query_row([job.as_str()], |row| row.get(0))
+            .optional()?;
+        Ok(found.and_then(|us| Timestamp::from_microsecond(us).ok()))
+    }
 
-pub(super) fn unfinished(connection: &Connection) -> Result<Vec<OpenRun>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT run.id, job.name, run.fire_us, run.cause, run.params, run.decided_us,
-                last.n, last.ended_us, last.outcome
-         FROM run JOIN job ON job.id = run.job_id
-         LEFT JOIN attempt AS last ON last.run_seq = run.seq
-             AND last.n = (SELECT max(n) FROM attempt WHERE run_seq = run.seq)
-         WHERE run.open = 1 ORDER BY run.seq",
-    )?;
-    let rows = statement.query_map([], |row| {
-        Ok(OpenRun {
-            id: id(row, 0)?,
-            job: name(row, 1)?,
-            fire_time: time(row, 2)?,
-            cause: cause(row, 3)?,
-            params: maybe_json(row, 4)?.unwrap_or_default(),
-            reached: reached(row)?,
-        })
-    })?;
-    rows.collect()
+    fn ranges_past(&self, job: &JobName, at: Timestamp) -> Result<Vec<Range>> {
+        let mut statement = self.prepare_cached(
+            "SELECT run.id, run.fire_us FROM run JOIN job ON job.id = run.job_id
+             WHERE job.name = ?1 AND run.last_fire_us > ?2 AND run.count > 1 AND run.skipped IS NOT NULL",
+        )?;
+        let rows = statement.query_map(params![job.as_str(), at.as_microsecond()], |row| {
+            Ok(Range { id: id(row, 0)?, first: time(row, 1)? })
+        })?;
+        rows.collect()
+    }
+
+    fn known(&self, runs: &BTreeSet<RunId>) -> Result<BTreeSet<RunId>> {
+        let mut statement = self.prepare_cached("SELECT 1 FROM run WHERE id = ?1")?;
+        let mut known = BTreeSet::new();
+        for run in runs {
+            if statement.exists([run.0.as_bytes()])? {
+                known.insert(*run);
+            }
+        }
+        Ok(known)
+    }
+
+    fn recorded_boot(&self) -> Result<Option<String>> {
+        self.prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+            .query_row([super::write::BOOT_KEY], |row| row.get(0))
+            .optional()
+    }
+
+    fn waiting_at_boot(&self, boot_id: &str) -> Result<Vec<JobName>> {
+        let mut statement = self.prepare_cached(
+            "SELECT job.name FROM boot JOIN job ON job.id = boot.job_id WHERE boot_id = ?1 AND waits = 1",
+        )?;
+        let rows = statement.query_map([boot_id], |row| name(row, 0))?;
+        rows.collect()
+    }
+
+    fn unfinished(&self) -> Result<Vec<OpenRun>> {
+        let mut statement = self.prepare_cached(
+            "SELECT run.id, job.name, run.fire_us, run.cause, run.params, run.decided_us,
+                    last.n, last.ended_us, last.outcome
+             FROM run JOIN job ON job.id = run.job_id
+             LEFT JOIN attempt AS last ON last.run_seq = run.seq
+                 AND last.n = (SELECT max(n) FROM attempt WHERE run_seq = run.seq)
+             WHERE run.open = 1 ORDER BY run.seq",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok(OpenRun {
+                id: id(row, 0)?,
+                job: name(row, 1)?,
+                fire_time: time(row, 2)?,
+                cause: cause(row, 3)?,
+                params: maybe_json(row, 4)?.unwrap_or_default(),
+                reached: reached(row)?,
+            })
+        })?;
+        rows.filter_map(readable).collect()
+    }
+
+    fn paused(&self) -> Result<Vec<PauseRow>> {
+        let mut statement = self.prepare_cached(
+            "SELECT job.name, pause.reason, pause.at_us FROM pause JOIN job ON job.id = pause.job_id",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok(PauseRow { job: name(row, 0)?, reason: row.get(1)?, at: time(row, 2)? })
+        })?;
+        rows.collect()
+    }
+
+    fn last_runs(&self) -> Result<BTreeMap<JobName, LastRun>> {
+        let mut statement = self.prepare_cached(LAST_RUNS)?;
+        let rows = statement.query_map([], |row| {
+            Ok((
+                name(row, 0)?,
+                LastRun { id: id(row, 1)?, fire_time: time(row, 2)?, outcome: maybe_json(row, 3)? },
+            ))
+        })?;
+        rows.collect()
+    }
+
+    fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>> {
+        let before = query.before.map_or(i64::MAX, Timestamp::as_microsecond);
+        let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+        let found: Vec<(i64, RunRow)> = match &query.job {
+            None => self
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id WHERE run.fire_us < ?1
+                     ORDER BY run.seq DESC LIMIT ?2"
+                ))?
+                .query_map(params![before, limit], run_row)?
+                .collect::<Result<_>>()?,
+            Some(job) => self
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id
+                     WHERE run.job_id = (SELECT id FROM job WHERE name = ?3) AND run.fire_us < ?1
+                     ORDER BY run.seq DESC LIMIT ?2"
+                ))?
+                .query_map(params![before, limit, job.as_str()], run_row)?
+                .collect::<Result<_>>()?,
+        };
+        found.into_iter().map(|(seq, run)| with_attempts(self, seq, run)).collect()
+    }
+
+    fn run(&self, id: RunId) -> Result<Option<RunRow>> {
+        let found = self
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id WHERE run.id = ?1"
+            ))?
+            .query_row([id.0.as_bytes()], run_row)
+            .optional()?;
+        found.map(|(seq, run)| with_attempts(self, seq, run)).transpose()
+    }
 }
 
 /// How far an open run had come, from the columns of its decision and its last attempt.
@@ -177,59 +238,6 @@ fn reached(row: &Row<'_>) -> Result<Reached> {
         Some((at, outcome)) => Reached::Ended { attempt, outcome, at },
         None => Reached::Begun { attempt },
     })
-}
-
-pub(super) fn paused(connection: &Connection) -> Result<Vec<PauseRow>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT job.name, pause.reason, pause.at_us FROM pause JOIN job ON job.id = pause.job_id",
-    )?;
-    let rows = statement
-        .query_map([], |row| Ok(PauseRow { job: name(row, 0)?, reason: row.get(1)?, at: time(row, 2)? }))?;
-    rows.collect()
-}
-
-pub(super) fn last_runs(connection: &Connection) -> Result<BTreeMap<JobName, LastRun>> {
-    let mut statement = connection.prepare_cached(LAST_RUNS)?;
-    let rows = statement.query_map([], |row| {
-        Ok((
-            name(row, 0)?,
-            LastRun { id: id(row, 1)?, fire_time: time(row, 2)?, outcome: maybe_json(row, 3)? },
-        ))
-    })?;
-    rows.collect()
-}
-
-pub(super) fn runs(connection: &Connection, query: &RunQuery) -> Result<Vec<RunRow>> {
-    let before = query.before.map_or(i64::MAX, Timestamp::as_microsecond);
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-    let found: Vec<(i64, RunRow)> = match &query.job {
-        None => connection
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id WHERE run.fire_us < ?1
-                 ORDER BY run.seq DESC LIMIT ?2"
-            ))?
-            .query_map(params![before, limit], run_row)?
-            .collect::<Result<_>>()?,
-        Some(job) => connection
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id
-                 WHERE run.job_id = (SELECT id FROM job WHERE name = ?3) AND run.fire_us < ?1
-                 ORDER BY run.seq DESC LIMIT ?2"
-            ))?
-            .query_map(params![before, limit, job.as_str()], run_row)?
-            .collect::<Result<_>>()?,
-    };
-    found.into_iter().map(|(seq, run)| with_attempts(connection, seq, run)).collect()
-}
-
-pub(super) fn run(connection: &Connection, id: RunId) -> Result<Option<RunRow>> {
-    let found = connection
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id WHERE run.id = ?1"
-        ))?
-        .query_row([id.0.as_bytes()], run_row)
-        .optional()?;
-    found.map(|(seq, run)| with_attempts(connection, seq, run)).transpose()
 }
 
 fn run_row(row: &Row<'_>) -> Result<(i64, RunRow)> {

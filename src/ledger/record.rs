@@ -127,8 +127,8 @@ pub enum Move {
     Back(Timestamp),
 }
 
-/// Whether a count of occurrences is all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a count of occurrences is all of them. Of two counts together, the greater holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counted {
     /// It is.
     All,
@@ -175,6 +175,11 @@ impl Skip {
             Self::ClockJump => "clock-jump",
             Self::Disabled => "disabled",
         }
+    }
+
+    /// Whether skips for this reason, one after the other, become one row.
+    pub(super) fn is_extended(self) -> bool {
+        !matches!(self, Self::Dst | Self::ClockJump)
     }
 }
 
@@ -261,8 +266,8 @@ pub struct AttemptStart {
     pub n: u32,
     /// When.
     pub started_at: Timestamp,
-    /// File of its output, relative to the output directory.
-    pub output: String,
+    /// File of its output, relative to the output directory; none for what has no output.
+    pub output: Option<String>,
 }
 
 /// An attempt that ended.
@@ -282,6 +287,17 @@ pub struct AttemptEnd {
     pub bytes_kept: u64,
     /// What becomes of the run.
     pub then: Then,
+}
+
+/// An attempt that was over as soon as it began, had no output, and was the last of its run.
+#[derive(Debug, Clone, Copy)]
+pub struct Passed {
+    /// The run.
+    pub run_id: RunId,
+    /// Counted from 1.
+    pub n: u32,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What becomes of a run whose attempt ended.

@@ -3,22 +3,25 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    future::ready,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::future::Either;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    history::{self, Pruned},
-    read,
+    history::Pruned,
+    memory::Memory,
     record::{
-        Applied, AttemptEnd, AttemptStart, Cut, Decided, LastRun, LedgerError, NewDecision, OpenRun,
+        Applied, AttemptEnd, AttemptStart, Cut, Decided, LastRun, LedgerError, NewDecision, OpenRun, Passed,
         PauseRow, PlacementRow, Range, RunQuery, RunRow,
     },
-    schema, write,
+    records::{Read, Write},
+    schema,
     writer::{Session, Writer},
 };
 use crate::{
@@ -50,8 +53,13 @@ pub struct HistoryLimits {
 /// The durable memory. Cheap to clone; the writer ends with the last clone.
 #[derive(Clone)]
 pub struct Ledger {
-    writer: Writer,
-    reader: Option<Arc<Mutex<Connection>>>,
+    store: Store,
+}
+
+#[derive(Clone)]
+enum Store {
+    File { writer: Writer, reader: Arc<Mutex<Connection>> },
+    Memory(Arc<Mutex<Memory>>),
 }
 
 impl fmt::Debug for Ledger {
@@ -68,12 +76,7 @@ impl Ledger {
     /// When it cannot be opened, is of a newer format, or is on a network file system.
     pub fn open(location: &Location) -> Result<Self, LedgerError> {
         match location {
-            Location::Memory => {
-                let here = Path::new(":memory:");
-                let connection = Connection::open_in_memory().map_err(|error| cannot_open(here, error))?;
-                let writer = start(connection, here)?;
-                Ok(Self { writer, reader: None })
-            }
+            Location::Memory => Ok(Self { store: Store::Memory(Arc::default()) }),
             Location::File(path) => {
                 refuse_network(path)?;
                 let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -82,8 +85,8 @@ impl Ledger {
                 let connection = Connection::open_with_flags(file(path), flags)
                     .map_err(|error| cannot_open(path, error))?;
                 let writer = start(connection, path)?;
-                let reader = open_reader(path)?;
-                Ok(Self { writer, reader: Some(Arc::new(Mutex::new(reader))) })
+                let reader = Arc::new(Mutex::new(open_reader(path)?));
+                Ok(Self { store: Store::File { writer, reader } })
             }
         }
     }
@@ -95,7 +98,7 @@ impl Ledger {
     /// When the file cannot be read, or is of a newer format. A file that is not there is an empty
     /// ledger.
     pub fn peek_placements(path: &Path) -> Result<Vec<PlacementRow>, LedgerError> {
-        peek(path, Vec::new(), read::placements)
+        peek(path, Vec::new(), Read::placements)
     }
 
     /// Reads runs from a ledger that another process may be writing.
@@ -104,7 +107,7 @@ impl Ledger {
     ///
     /// As [`Ledger::peek_placements`].
     pub fn peek_runs(path: &Path, query: &RunQuery) -> Result<Vec<RunRow>, LedgerError> {
-        peek(path, Vec::new(), |connection| read::runs(connection, query))
+        peek(path, Vec::new(), |records| records.runs(query))
     }
 
     /// One run of a ledger that no daemon has open.
@@ -113,13 +116,16 @@ impl Ledger {
     ///
     /// As [`Ledger::peek_placements`].
     pub fn peek_run(path: &Path, id: RunId) -> Result<Option<RunRow>, LedgerError> {
-        peek(path, None, |connection| read::run(connection, id))
+        peek(path, None, |records| records.run(id))
     }
 
     /// Why nothing can be written, while that is so: the disk is full, or breaks.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.writer.trouble()
+        match &self.store {
+            Store::File { writer, .. } => writer.trouble(),
+            Store::Memory(_) => None,
+        }
     }
 
     /// Records what a tier now holds.
@@ -127,7 +133,7 @@ impl Ledger {
         &self,
         applied: Applied,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::applied(session, &applied))
+        self.write(move |records| records.applied(&applied))
     }
 
     /// Records that a tier no longer holds a job. Its history stays.
@@ -136,7 +142,7 @@ impl Ledger {
         job: JobName,
         tier: Tier,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::pruned(session, &job, tier))
+        self.write(move |records| records.pruned(&job, tier))
     }
 
     /// Records decisions, all or none, and advances the cursors of their jobs with them. The work
@@ -145,7 +151,15 @@ impl Ledger {
         &self,
         decisions: Vec<NewDecision>,
     ) -> impl Future<Output = Result<Vec<Decided>, LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::decide(session, &decisions))
+        self.decide_shared(Arc::new(decisions))
+    }
+
+    /// The same for who needs the decisions again.
+    pub fn decide_shared(
+        &self,
+        decisions: Arc<Vec<NewDecision>>,
+    ) -> impl Future<Output = Result<Vec<Decided>, LedgerError>> + Send + use<> {
+        self.write_many(decisions.len(), move |records| records.decide(&decisions))
     }
 
     /// Records that an attempt begins.
@@ -153,7 +167,7 @@ impl Ledger {
         &self,
         start: AttemptStart,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::attempt_started(session, &start))
+        self.write(move |records| records.attempt_started(&start))
     }
 
     /// Takes a job's cursor back to where `back` says, and ends the ranges of skips that reach past
@@ -163,7 +177,7 @@ impl Ledger {
         back: NewDecision,
         cuts: Vec<Cut>,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::go_back(session, &back, &cuts))
+        self.write(move |records| records.go_back(&back, &cuts))
     }
 
     /// Records how an attempt ended, and with it, if it was the last one, how its run did.
@@ -171,7 +185,15 @@ impl Ledger {
         &self,
         end: AttemptEnd,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::attempt_ended(session, &end))
+        self.write(move |records| records.attempt_ended(&end))
+    }
+
+    /// Records attempts that were over as soon as they began, and the end of their runs.
+    pub fn passed(
+        &self,
+        attempts: Vec<Passed>,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
+        self.write_many(attempts.len(), move |records| records.passed(&attempts))
     }
 
     /// Records how a run ended.
@@ -181,7 +203,7 @@ impl Ledger {
         outcome: Outcome,
         at: Timestamp,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::run_ended(session, run, &outcome, at))
+        self.write(move |records| records.run_ended(run, &outcome, at))
     }
 
     /// Records that a person paused a job.
@@ -191,12 +213,12 @@ impl Ledger {
         reason: Option<String>,
         at: Timestamp,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::pause(session, &job, reason.as_deref(), at))
+        self.write(move |records| records.pause(&job, reason.as_deref(), at))
     }
 
     /// Records that a job is no longer paused.
     pub fn resume(&self, job: JobName) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::resume(session, &job))
+        self.write(move |records| records.resume(&job))
     }
 
     /// Records a start of the machine, and the jobs that are to decide on it.
@@ -205,7 +227,7 @@ impl Ledger {
         boot_id: String,
         jobs: Vec<JobName>,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::boot(session, &boot_id, &jobs))
+        self.write(move |records| records.boot(&boot_id, &jobs))
     }
 
     /// Records what a job does at a start of the machine; [`Decided::Already`] when it does not wait
@@ -215,7 +237,7 @@ impl Ledger {
         decision: NewDecision,
         boot_id: String,
     ) -> impl Future<Output = Result<Decided, LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| write::decide_at_boot(session, &decision, &boot_id))
+        self.write(move |records| records.decide_at_boot(&decision, &boot_id))
     }
 
     /// Drops history past the limits, a bounded number of rows. Call again while it drops some.
@@ -224,7 +246,7 @@ impl Ledger {
         limits: HistoryLimits,
         now: Timestamp,
     ) -> impl Future<Output = Result<Pruned, LedgerError>> + Send + use<> {
-        self.writer.submit(move |session| history::prune(&session.connection, limits, now))
+        self.write(move |records| records.prune(limits, now))
     }
 
     /// What tiers hold.
@@ -233,7 +255,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn placements(&self) -> Result<Vec<PlacementRow>, LedgerError> {
-        self.read(read::placements).await
+        self.read(|records| records.placements()).await
     }
 
     /// Runs without an end.
@@ -242,7 +264,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn unfinished(&self) -> Result<Vec<OpenRun>, LedgerError> {
-        self.read(read::unfinished).await
+        self.read(|records| records.unfinished()).await
     }
 
     /// The last fire time of a job that was decided; none for a job that was never held.
@@ -251,7 +273,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn cursor(&self, job: JobName) -> Result<Option<Timestamp>, LedgerError> {
-        self.read(move |connection| read::cursor(connection, &job)).await
+        self.read(move |records| records.cursor(&job)).await
     }
 
     /// The latest fire time of the runs of a job that were dropped; none when none was.
@@ -260,7 +282,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn pruned_to(&self, job: JobName) -> Result<Option<Timestamp>, LedgerError> {
-        self.read(move |connection| read::pruned_to(connection, &job)).await
+        self.read(move |records| records.pruned_to(&job)).await
     }
 
     /// The ranges of skips of a job that reach past an instant.
@@ -269,7 +291,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn ranges_past(&self, job: JobName, at: Timestamp) -> Result<Vec<Range>, LedgerError> {
-        self.read(move |connection| read::ranges_past(connection, &job, at)).await
+        self.read(move |records| records.ranges_past(&job, at)).await
     }
 
     /// The start of the machine that was recorded last.
@@ -278,7 +300,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn boot(&self) -> Result<Option<String>, LedgerError> {
-        self.read(read::boot).await
+        self.read(|records| records.recorded_boot()).await
     }
 
     /// The jobs that have not decided on a start of the machine yet.
@@ -287,7 +309,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn waiting_at_boot(&self, boot_id: String) -> Result<Vec<JobName>, LedgerError> {
-        self.read(move |connection| read::waiting_at_boot(connection, &boot_id)).await
+        self.read(move |records| records.waiting_at_boot(&boot_id)).await
     }
 
     /// Jobs that a person paused.
@@ -296,7 +318,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn paused(&self) -> Result<Vec<PauseRow>, LedgerError> {
-        self.read(read::paused).await
+        self.read(|records| records.paused()).await
     }
 
     /// Runs and skips, newest first.
@@ -305,7 +327,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn runs(&self, query: RunQuery) -> Result<Vec<RunRow>, LedgerError> {
-        self.read(move |connection| read::runs(connection, &query)).await
+        self.read(move |records| records.runs(&query)).await
     }
 
     /// One run.
@@ -314,7 +336,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn run(&self, id: RunId) -> Result<Option<RunRow>, LedgerError> {
-        self.read(move |connection| read::run(connection, id)).await
+        self.read(move |records| records.run(id)).await
     }
 
     /// Those of these runs that there is a row of.
@@ -323,7 +345,7 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn known(&self, runs: BTreeSet<RunId>) -> Result<BTreeSet<RunId>, LedgerError> {
-        self.read(move |connection| read::known(connection, &runs)).await
+        self.read(move |records| records.known(&runs)).await
     }
 
     /// The newest run of each job that is no skip.
@@ -332,24 +354,56 @@ impl Ledger {
     ///
     /// When the ledger cannot be read.
     pub async fn last_runs(&self) -> Result<BTreeMap<JobName, LastRun>, LedgerError> {
-        self.read(read::last_runs).await
+        self.read(|records| records.last_runs()).await
+    }
+
+    /// Does work that writes one record.
+    fn write<T, F>(&self, work: F) -> impl Future<Output = Result<T, LedgerError>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Write) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.write_many(1, work)
+    }
+
+    /// Does work that writes about so many records.
+    fn write_many<T, F>(
+        &self,
+        records: usize,
+        mut work: F,
+    ) -> impl Future<Output = Result<T, LedgerError>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Write) -> rusqlite::Result<T> + Send + 'static,
+    {
+        match &self.store {
+            Store::File { writer, .. } => Either::Left(writer.submit(records, move |session| work(session))),
+            Store::Memory(memory) => Either::Right(ready(work(&mut *lock(memory)).map_err(unavailable))),
+        }
     }
 
     async fn read<T, F>(&self, mut work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: FnMut(&dyn Read) -> rusqlite::Result<T> + Send + 'static,
     {
-        let Some(reader) = self.reader.clone() else {
-            return self.writer.submit(move |session| work(&session.connection)).await;
-        };
-        let read =
-            tokio::task::spawn_blocking(move || work(&reader.lock().unwrap_or_else(PoisonError::into_inner)));
-        match read.await {
-            Ok(result) => result.map_err(|error| LedgerError::Unavailable(Arc::new(error))),
-            Err(_) => Err(LedgerError::Closed),
+        match &self.store {
+            Store::Memory(memory) => work(&*lock(memory)).map_err(unavailable),
+            Store::File { reader, .. } => {
+                let reader = Arc::clone(reader);
+                let read = tokio::task::spawn_blocking(move || work(&*lock(&reader)));
+                read.await.map_err(|_| LedgerError::Closed)?.map_err(unavailable)
+            }
         }
     }
+}
+
+fn lock<T>(store: &Mutex<T>) -> MutexGuard<'_, T> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unavailable(error: rusqlite::Error) -> LedgerError {
+    LedgerError::Unavailable(Arc::new(error))
 }
 
 fn start(mut connection: Connection, path: &Path) -> Result<Writer, LedgerError> {
@@ -388,16 +442,17 @@ fn peek<T>(
     empty: T,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> Result<T, LedgerError> {
-    if !path.exists() {
+    // A directory that may not be looked into is not an empty ledger.
+    if !path.try_exists().map_err(|error| cannot_open(path, error))? {
         return Ok(empty);
     }
     let connection = open_reader(path)?;
-    let unreadable = |error| LedgerError::Unavailable(Arc::new(error));
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(unreadable)?;
+    let found: i64 =
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(unavailable)?;
     match found {
         0 => Ok(empty),
         found if found > schema::FORMAT => Err(too_new(path, found)),
-        _ => work(&connection).map_err(unreadable),
+        _ => work(&connection).map_err(unavailable),
     }
 }
 

@@ -5,80 +5,194 @@ use rusqlite::{OptionalExtension as _, params};
 use serde::Serialize;
 
 use super::{
+    history::{self, Pruned},
     record::{
-        Applied, AttemptEnd, AttemptStart, Counted, Cut, Decided, Move, NewDecision, Restart, Skip, Then,
-        Verdict,
+        Applied, AttemptEnd, AttemptStart, Counted, Cut, Decided, Move, NewDecision, Passed, Restart, Skip,
+        Then, Verdict,
     },
-    writer::Session,
+    records::{Result, Write},
+    store::HistoryLimits,
+    writer::{JobRow, Session},
 };
 use crate::{
     manifest::{characteristics::Tier, name::JobName},
     run::{Cause, Outcome, RunId},
 };
 
-type Result<T> = rusqlite::Result<T>;
-
 /// Under which `meta` keeps the start of the machine that was recorded last.
 pub(super) const BOOT_KEY: &str = "boot";
-
-/// The word for a cause in records.
-pub(super) fn cause_word(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Schedule => "schedule",
-        Cause::Manual => "manual",
-        Cause::Reboot => "reboot",
-    }
-}
 
 fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
-pub(super) fn applied(session: &mut Session, applied: &Applied) -> Result<()> {
-    let job = session.job(&applied.spec.name)?;
-    session
-        .connection
-        .prepare_cached(
-            "INSERT INTO placement (job_id, tier, digest, spec, applied_us) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (job_id, tier) DO UPDATE SET digest = ?3, spec = ?4, applied_us = ?5",
-        )?
-        .execute(params![
-            job,
-            applied.tier.as_str(),
-            applied.digest.as_bytes(),
-            json(&*applied.spec)?,
-            applied.at.as_microsecond()
-        ])?;
-    if let Restart::From(cursor) = applied.restart {
-        session
+impl Write for Session {
+    fn applied(&mut self, applied: &Applied) -> Result<()> {
+        let job = self.job(&applied.spec.name)?.id;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO placement (job_id, tier, digest, spec, applied_us) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (job_id, tier) DO UPDATE SET digest = ?3, spec = ?4, applied_us = ?5",
+            )?
+            .execute(params![
+                job,
+                applied.tier.as_str(),
+                applied.digest.as_bytes(),
+                json(&*applied.spec)?,
+                applied.at.as_microsecond()
+            ])?;
+        if let Restart::From(cursor) = applied.restart {
+            self.job(&applied.spec.name)?.cursor = cursor;
+            self.connection
+                .prepare_cached("UPDATE job SET cursor_us = ?2 WHERE id = ?1")?
+                .execute(params![job, cursor.as_microsecond()])?;
+        }
+        Ok(())
+    }
+
+    fn pruned(&mut self, name: &JobName, tier: Tier) -> Result<()> {
+        let job = self.job(name)?.id;
+        self.connection
+            .prepare_cached("DELETE FROM placement WHERE job_id = ?1 AND tier = ?2")?
+            .execute(params![job, tier.as_str()])?;
+        Ok(())
+    }
+
+    fn decide(&mut self, decisions: &[NewDecision]) -> Result<Vec<Decided>> {
+        decisions.iter().map(|decision| decide_one(self, decision)).collect()
+    }
+
+    fn go_back(&mut self, back: &NewDecision, cuts: &[Cut]) -> Result<()> {
+        for cut in cuts {
+            self.connection
+                .prepare_cached("UPDATE run SET last_fire_us = ?2, count = ?3, more = ?4 WHERE id = ?1")?
+                .execute(params![
+                    cut.id.0.as_bytes(),
+                    cut.last.as_microsecond(),
+                    i64::try_from(cut.count).unwrap_or(i64::MAX),
+                    more(cut.counted),
+                ])?;
+        }
+        self.decide(std::slice::from_ref(back)).map(drop)
+    }
+
+    fn attempt_started(&mut self, start: &AttemptStart) -> Result<()> {
+        let Some(seq) = seq(self, start.run_id)? else { return Ok(()) };
+        self.connection
+            .prepare_cached(
+                "INSERT INTO attempt (run_seq, n, started_us, output) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (run_seq, n) DO UPDATE SET started_us = ?3, output = ?4",
+            )?
+            .execute(params![seq, start.n, start.started_at.as_microsecond(), start.output])?;
+        Ok(())
+    }
+
+    fn attempt_ended(&mut self, end: &AttemptEnd) -> Result<()> {
+        let Some(seq) = seq(self, end.run_id)? else { return Ok(()) };
+        let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self
             .connection
-            .prepare_cached("UPDATE job SET cursor_us = ?2 WHERE id = ?1")?
-            .execute(params![job, cursor.as_microsecond()])?;
+            .prepare_cached(
+                "INSERT INTO attempt (run_seq, n, started_us, ended_us, outcome, bytes_seen, bytes_kept)
+                 VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (run_seq, n) DO UPDATE SET ended_us = ?3, outcome = ?4, bytes_seen = ?5, bytes_kept = ?6",
+            )?
+            .execute(params![
+                seq,
+                end.n,
+                end.ended_at.as_microsecond(),
+                json(&end.outcome)?,
+                bytes(end.bytes_seen),
+                bytes(end.bytes_kept)
+            ])?;
+        match end.then {
+            // In one transaction: a run whose attempt has ended must not be begun again after a crash.
+            Then::RunEnds => self.run_ended(end.run_id, &end.outcome, end.ended_at),
+            Then::Again => Ok(()),
+        }
     }
-    Ok(())
-}
 
-pub(super) fn pruned(session: &mut Session, name: &JobName, tier: Tier) -> Result<()> {
-    let job = session.job(name)?;
-    session
-        .connection
-        .prepare_cached("DELETE FROM placement WHERE job_id = ?1 AND tier = ?2")?
-        .execute(params![job, tier.as_str()])?;
-    Ok(())
-}
-
-pub(super) fn decide(session: &mut Session, decisions: &[NewDecision]) -> Result<Vec<Decided>> {
-    let mut decided = Vec::with_capacity(decisions.len());
-    for decision in decisions {
-        let job = session.job(&decision.job)?;
-        decided.push(decide_one(session, job, decision)?);
+    fn passed(&mut self, attempts: &[Passed]) -> Result<()> {
+        let outcome = json(&Outcome::Success)?;
+        let mut end = self.connection.prepare_cached(
+            "UPDATE run SET open = 0, outcome = ?2, ended_us = ?3 WHERE id = ?1 RETURNING seq",
+        )?;
+        let mut attempt = self.connection.prepare_cached(
+            "INSERT INTO attempt (run_seq, n, started_us, ended_us, outcome, bytes_seen, bytes_kept)
+             VALUES (?1, ?2, ?3, ?3, ?4, 0, 0)
+             ON CONFLICT (run_seq, n) DO UPDATE SET started_us = ?3, ended_us = ?3, outcome = ?4",
+        )?;
+        for Passed { run_id, n, at } in attempts {
+            let at = at.as_microsecond();
+            let seq: Option<i64> =
+                end.query_row(params![run_id.0.as_bytes(), outcome, at], |row| row.get(0)).optional()?;
+            if let Some(seq) = seq {
+                attempt.execute(params![seq, n, at, outcome])?;
+            }
+        }
+        Ok(())
     }
-    Ok(decided)
+
+    fn run_ended(&mut self, run: RunId, outcome: &Outcome, at: Timestamp) -> Result<()> {
+        self.connection
+            .prepare_cached("UPDATE run SET open = 0, outcome = ?2, ended_us = ?3 WHERE id = ?1")?
+            .execute(params![run.0.as_bytes(), json(outcome)?, at.as_microsecond()])?;
+        Ok(())
+    }
+
+    fn pause(&mut self, name: &JobName, reason: Option<&str>, at: Timestamp) -> Result<()> {
+        let job = self.job(name)?.id;
+        self
+            .connection
+            .prepare_cached(
+                "INSERT INTO pause (job_id, reason, at_us) VALUES (?1, ?2, ?3) ON CONFLICT (job_id) DO NOTHING",
+            )?
+            .execute(params![job, reason, at.as_microsecond()])?;
+        Ok(())
+    }
+
+    fn resume(&mut self, name: &JobName) -> Result<()> {
+        let job = self.job(name)?.id;
+        self.connection.prepare_cached("DELETE FROM pause WHERE job_id = ?1")?.execute([job])?;
+        Ok(())
+    }
+
+    fn boot(&mut self, boot_id: &str, jobs: &[JobName]) -> Result<()> {
+        self.connection.prepare_cached("DELETE FROM boot WHERE boot_id <> ?1")?.execute([boot_id])?;
+        for name in jobs {
+            let job = self.job(name)?.id;
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO boot (job_id, boot_id, waits) VALUES (?1, ?2, 1) ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![job, boot_id])?;
+        }
+        self.connection
+            .prepare_cached(
+                "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+            )?
+            .execute(params![BOOT_KEY, boot_id])?;
+        Ok(())
+    }
+
+    fn decide_at_boot(&mut self, decision: &NewDecision, boot_id: &str) -> Result<Decided> {
+        let job = self.job(&decision.job)?.id;
+        let waited = self
+            .connection
+            .prepare_cached("UPDATE boot SET waits = 0 WHERE job_id = ?1 AND boot_id = ?2 AND waits = 1")?
+            .execute(params![job, boot_id])?;
+        if waited == 0 { Ok(Decided::Already) } else { decide_one(self, decision) }
+    }
+
+    fn prune(&mut self, limits: HistoryLimits, now: Timestamp) -> Result<Pruned> {
+        history::prune(self, limits, now)
+    }
 }
 
-fn decide_one(session: &Session, job: i64, decision: &NewDecision) -> Result<Decided> {
+fn decide_one(session: &mut Session, decision: &NewDecision) -> Result<Decided> {
+    let JobRow { id: job, cursor } = *session.job(&decision.job)?;
     if let Move::To(_) = decision.cursor
-        && decision.fire_time <= cursor(session, job)?
+        && decision.fire_time <= cursor
     {
         return Ok(Decided::Already);
     }
@@ -88,27 +202,23 @@ fn decide_one(session: &Session, job: i64, decision: &NewDecision) -> Result<Dec
     };
     // The cursor moves with the row, in one transaction (FAILURE_MODES F20); back only when the
     // clock went back.
-    let (sql, to) = match decision.cursor {
+    let to = match decision.cursor {
         Move::Stay => return Ok(decided),
-        Move::To(to) => ("UPDATE job SET cursor_us = max(cursor_us, ?2) WHERE id = ?1", to),
-        Move::Back(to) => ("UPDATE job SET cursor_us = ?2 WHERE id = ?1", to),
+        Move::To(to) => cursor.max(to),
+        Move::Back(to) => to,
     };
-    session.connection.prepare_cached(sql)?.execute(params![job, to.as_microsecond()])?;
-    Ok(decided)
-}
-
-fn cursor(session: &Session, job: i64) -> Result<Timestamp> {
+    session.job(&decision.job)?.cursor = to;
     session
         .connection
-        .prepare_cached("SELECT cursor_us FROM job WHERE id = ?1")?
-        .query_row([job], |row| row.get(0))
-        .map(|us| Timestamp::from_microsecond(us).unwrap_or(Timestamp::MIN))
+        .prepare_cached("UPDATE job SET cursor_us = ?2 WHERE id = ?1")?
+        .execute(params![job, to.as_microsecond()])?;
+    Ok(decided)
 }
 
 /// Adds a skip to the newest row of its job when that is a skip for the same reason, so that a long
 /// pause is one row; `false` when it is not.
 fn extend(session: &Session, job: i64, decision: &NewDecision, skip: Skip) -> Result<bool> {
-    if matches!(skip, Skip::Dst | Skip::ClockJump) || decision.cause != Cause::Schedule {
+    if !skip.is_extended() || decision.cause != Cause::Schedule {
         return Ok(false);
     }
     let extended = session
@@ -125,7 +235,7 @@ fn extend(session: &Session, job: i64, decision: &NewDecision, skip: Skip) -> Re
             more(decision.counted),
             decision.decided_at.as_microsecond(),
             skip.as_str(),
-            cause_word(decision.cause),
+            decision.cause.as_str(),
             decision.id.0.as_bytes(),
         ])?;
     Ok(extended == 1)
@@ -135,7 +245,7 @@ fn more(counted: Counted) -> i64 {
     i64::from(counted == Counted::AtLeast)
 }
 
-fn insert(session: &Session, job: i64, decision: &NewDecision) -> Result<Decided> {
+fn insert(session: &mut Session, job: i64, decision: &NewDecision) -> Result<Decided> {
     let skipped = match decision.verdict {
         Verdict::Run => None,
         Verdict::Skipped(skip) => Some(skip.as_str()),
@@ -155,29 +265,17 @@ fn insert(session: &Session, job: i64, decision: &NewDecision) -> Result<Decided
             decision.last_fire_time.as_microsecond(),
             i64::try_from(decision.count).unwrap_or(i64::MAX),
             more(decision.counted),
-            cause_word(decision.cause),
+            decision.cause.as_str(),
             skipped,
             decision.decided_at.as_microsecond(),
             params,
             i64::from(skipped.is_none()),
         ])?;
-    Ok(if written == 1 { Decided::New } else { Decided::Already })
-}
-
-/// Takes a job's cursor back, and ends the ranges that reach past it.
-pub(super) fn go_back(session: &mut Session, back: &NewDecision, cuts: &[Cut]) -> Result<()> {
-    for cut in cuts {
-        session
-            .connection
-            .prepare_cached("UPDATE run SET last_fire_us = ?2, count = ?3, more = ?4 WHERE id = ?1")?
-            .execute(params![
-                cut.id.0.as_bytes(),
-                cut.last.as_microsecond(),
-                i64::try_from(cut.count).unwrap_or(i64::MAX),
-                more(cut.counted),
-            ])?;
+    if written == 0 {
+        return Ok(Decided::Already);
     }
-    decide(session, std::slice::from_ref(back)).map(drop)
+    session.lengths.added(job, decision.verdict);
+    Ok(Decided::New)
 }
 
 fn seq(session: &Session, run: RunId) -> Result<Option<i64>> {
@@ -186,106 +284,4 @@ fn seq(session: &Session, run: RunId) -> Result<Option<i64>> {
         .prepare_cached("SELECT seq FROM run WHERE id = ?1")?
         .query_row([run.0.as_bytes()], |row| row.get(0))
         .optional()
-}
-
-pub(super) fn attempt_started(session: &Session, start: &AttemptStart) -> Result<()> {
-    let Some(seq) = seq(session, start.run_id)? else { return Ok(()) };
-    session
-        .connection
-        .prepare_cached(
-            "INSERT INTO attempt (run_seq, n, started_us, output) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (run_seq, n) DO UPDATE SET started_us = ?3, output = ?4",
-        )?
-        .execute(params![seq, start.n, start.started_at.as_microsecond(), start.output])?;
-    Ok(())
-}
-
-pub(super) fn attempt_ended(session: &Session, end: &AttemptEnd) -> Result<()> {
-    let Some(seq) = seq(session, end.run_id)? else { return Ok(()) };
-    let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    session
-        .connection
-        .prepare_cached(
-            "INSERT INTO attempt (run_seq, n, started_us, ended_us, outcome, bytes_seen, bytes_kept)
-             VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6)
-             ON CONFLICT (run_seq, n) DO UPDATE SET ended_us = ?3, outcome = ?4, bytes_seen = ?5, bytes_kept = ?6",
-        )?
-        .execute(params![
-            seq,
-            end.n,
-            end.ended_at.as_microsecond(),
-            json(&end.outcome)?,
-            bytes(end.bytes_seen),
-            bytes(end.bytes_kept)
-        ])?;
-    match end.then {
-        // In one transaction: a run whose attempt has ended must not be begun again after a crash.
-        Then::RunEnds => run_ended(session, end.run_id, &end.outcome, end.ended_at),
-        Then::Again => Ok(()),
-    }
-}
-
-pub(super) fn run_ended(session: &Session, run: RunId, outcome: &Outcome, at: Timestamp) -> Result<()> {
-    session
-        .connection
-        .prepare_cached("UPDATE run SET open = 0, outcome = ?2, ended_us = ?3 WHERE id = ?1")?
-        .execute(params![run.0.as_bytes(), json(outcome)?, at.as_microsecond()])?;
-    Ok(())
-}
-
-pub(super) fn pause(
-    session: &mut Session,
-    name: &JobName,
-    reason: Option<&str>,
-    at: Timestamp,
-) -> Result<()> {
-    let job = session.job(name)?;
-    session
-        .connection
-        .prepare_cached(
-            "INSERT INTO pause (job_id, reason, at_us) VALUES (?1, ?2, ?3) ON CONFLICT (job_id) DO NOTHING",
-        )?
-        .execute(params![job, reason, at.as_microsecond()])?;
-    Ok(())
-}
-
-pub(super) fn resume(session: &mut Session, name: &JobName) -> Result<()> {
-    let job = session.job(name)?;
-    session.connection.prepare_cached("DELETE FROM pause WHERE job_id = ?1")?.execute([job])?;
-    Ok(())
-}
-
-/// Records a start of the machine, and the jobs that are to decide on it.
-pub(super) fn boot(session: &mut Session, boot_id: &str, jobs: &[JobName]) -> Result<()> {
-    session.connection.prepare_cached("DELETE FROM boot WHERE boot_id <> ?1")?.execute([boot_id])?;
-    for name in jobs {
-        let job = session.job(name)?;
-        session
-            .connection
-            .prepare_cached(
-                "INSERT INTO boot (job_id, boot_id, waits) VALUES (?1, ?2, 1) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![job, boot_id])?;
-    }
-    session
-        .connection
-        .prepare_cached(
-            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
-        )?
-        .execute(params![BOOT_KEY, boot_id])?;
-    Ok(())
-}
-
-/// Decides what a job does at a start of the machine that it waits to decide on.
-pub(super) fn decide_at_boot(
-    session: &mut Session,
-    decision: &NewDecision,
-    boot_id: &str,
-) -> Result<Decided> {
-    let job = session.job(&decision.job)?;
-    let waited = session
-        .connection
-        .prepare_cached("UPDATE boot SET waits = 0 WHERE job_id = ?1 AND boot_id = ?2 AND waits = 1")?
-        .execute(params![job, boot_id])?;
-    if waited == 0 { Ok(Decided::Already) } else { decide_one(session, job, decision) }
 }

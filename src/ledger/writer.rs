@@ -8,64 +8,92 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use super::record::LedgerError;
+use super::{history::Lengths, record::LedgerError};
 use crate::manifest::name::JobName;
 
-/// Most pieces of work in one transaction: past this the commit costs little beside the work, and
-/// the first one has waited long enough.
-const GROUP_MAX: usize = 512;
+/// Records in one transaction after which no more work is taken into it: past this the commit costs
+/// little beside the work, and the first one has waited long enough.
+const GROUP_MAX: usize = 2_000;
 
 /// While transactions fail, one is told this often.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// Most job numbers that are kept at hand.
+/// Most rows of jobs that are kept at hand.
 const JOBS_MAX: usize = 100_000;
 
-/// The writer's connection, with the numbers of jobs at hand.
+/// The writer's connection, with what it reads most often at hand.
 #[derive(Debug)]
 pub(super) struct Session {
     /// The connection.
     pub(super) connection: Connection,
-    jobs: HashMap<JobName, i64>,
+    /// What the history of jobs has come to.
+    pub(super) lengths: Lengths,
+    jobs: HashMap<JobName, JobRow>,
+}
+
+/// A job as its row says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JobRow {
+    /// Its number.
+    pub(super) id: i64,
+    /// The last fire time that was decided.
+    pub(super) cursor: Timestamp,
 }
 
 impl Session {
     pub(super) fn new(connection: Connection) -> Self {
         connection.set_prepared_statement_cache_capacity(64);
-        Self { connection, jobs: HashMap::new() }
+        Self { connection, lengths: Lengths::default(), jobs: HashMap::new() }
     }
 
-    /// The number of a job; a new one for a new name.
-    pub(super) fn job(&mut self, name: &JobName) -> rusqlite::Result<i64> {
-        if let Some(id) = self.jobs.get(name) {
-            return Ok(*id);
+    /// The row of a job; a new one for a new name. What is changed in it must be written.
+    pub(super) fn job(&mut self, name: &JobName) -> rusqlite::Result<&mut JobRow> {
+        // Looked up twice, since a borrow that is given back in one branch is held in the other.
+        if !self.jobs.contains_key(name) {
+            if self.jobs.len() >= JOBS_MAX {
+                self.jobs.clear();
+            }
+            let row = read_job(&self.connection, name)?;
+            self.jobs.insert(name.clone(), row);
         }
-        self.connection
-            .prepare_cached("INSERT INTO job (name) VALUES (?1) ON CONFLICT (name) DO NOTHING")?
-            .execute([name.as_str()])?;
-        let id = self
-            .connection
-            .prepare_cached("SELECT id FROM job WHERE name = ?1")?
-            .query_row([name.as_str()], |row| row.get(0))?;
-        if self.jobs.len() >= JOBS_MAX {
-            self.jobs.clear();
-        }
-        self.jobs.insert(name.clone(), id);
-        Ok(id)
+        self.jobs.get_mut(name).ok_or(rusqlite::Error::QueryReturnedNoRows)
     }
+
+    /// What is at hand may be of a transaction that did not come about.
+    fn forget(&mut self) {
+        self.jobs.clear();
+        self.lengths.forget();
+    }
+}
+
+fn read_job(connection: &Connection, name: &JobName) -> rusqlite::Result<JobRow> {
+    connection
+        .prepare_cached("INSERT INTO job (name) VALUES (?1) ON CONFLICT (name) DO NOTHING")?
+        .execute([name.as_str()])?;
+    connection.prepare_cached("SELECT id, cursor_us FROM job WHERE name = ?1")?.query_row(
+        [name.as_str()],
+        |row| {
+            let cursor = Timestamp::from_microsecond(row.get(1)?).unwrap_or(Timestamp::MIN);
+            Ok(JobRow { id: row.get(0)?, cursor })
+        },
+    )
 }
 
 /// A piece of work. It may be run again when a transaction has to be repeated without others.
 pub(super) trait Work: Send {
+    /// About how many records it writes.
+    fn records(&self) -> usize;
     fn run(&mut self, session: &mut Session) -> rusqlite::Result<()>;
     fn settle(self: Box<Self>, committed: Result<(), LedgerError>);
 }
 
 struct Task<T, F> {
+    records: usize,
     work: F,
     result: Option<T>,
     reply: oneshot::Sender<Result<T, LedgerError>>,
@@ -76,13 +104,17 @@ where
     T: Send,
     F: FnMut(&mut Session) -> rusqlite::Result<T> + Send,
 {
+    fn records(&self) -> usize {
+        self.records
+    }
+
     fn run(&mut self, session: &mut Session) -> rusqlite::Result<()> {
         self.result = Some((self.work)(session)?);
         Ok(())
     }
 
     fn settle(self: Box<Self>, committed: Result<(), LedgerError>) {
-        let Task { result, reply, .. } = *self;
+        let Self { result, reply, .. } = *self;
         // Nobody waits for records that are let go their way.
         let _ = reply.send(committed.and_then(|()| result.ok_or(LedgerError::Closed)));
     }
@@ -126,9 +158,11 @@ impl Writer {
         self.trouble.lock().clone()
     }
 
-    /// Hands over a piece of work now; the answer comes after its commit.
+    /// Hands over a piece of work that writes about so many records; the answer comes after its
+    /// commit.
     pub(super) fn submit<T, F>(
         &self,
+        records: usize,
         work: F,
     ) -> impl Future<Output = Result<T, LedgerError>> + Send + use<T, F>
     where
@@ -136,7 +170,7 @@ impl Writer {
         F: FnMut(&mut Session) -> rusqlite::Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let sent = self.queue.send(Box::new(Task { work, result: None, reply }));
+        let sent = self.queue.send(Box::new(Task { records, work, result: None, reply }));
         async move {
             sent.map_err(|_| LedgerError::Closed)?;
             answer.await.map_err(|_| LedgerError::Closed)?
@@ -157,9 +191,11 @@ impl Thread {
         let mut group = Vec::new();
         while let Some(first) = queue.blocking_recv() {
             group.push(first);
-            while group.len() < GROUP_MAX
+            let mut records = group.iter().map(|work| work.records()).sum::<usize>();
+            while records < GROUP_MAX
                 && let Ok(next) = queue.try_recv()
             {
+                records += next.records();
                 group.push(next);
             }
             match self.commit(&mut group) {
@@ -210,6 +246,8 @@ impl Thread {
 
 /// Does all of the work in one transaction, or none of it.
 fn transact(session: &mut Session, group: &mut [Box<dyn Work>]) -> rusqlite::Result<()> {
+    // What an earlier transaction could not roll back must not keep this one from beginning.
+    end_transaction(&session.connection);
     // The statements of the work run on the same connection, inside this transaction.
     session.connection.execute_batch("BEGIN IMMEDIATE")?;
     let result = group
@@ -217,12 +255,19 @@ fn transact(session: &mut Session, group: &mut [Box<dyn Work>]) -> rusqlite::Res
         .try_for_each(|work| work.run(session))
         .and_then(|()| session.connection.execute_batch("COMMIT"));
     if result.is_err() {
-        session.jobs.clear();
-        if !session.connection.is_autocommit() {
-            session.connection.execute_batch("ROLLBACK")?;
-        }
+        session.forget();
+        end_transaction(&session.connection);
     }
     result
+}
+
+/// Rolls back what is open, if anything is. The error that led here says more than one of this.
+fn end_transaction(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        warn!(%error, "a transaction of the ledger could not be rolled back");
+    }
 }
 
 impl LedgerError {

@@ -1,0 +1,233 @@
+//! The ledger in memory answers as the one in a file does, whatever is asked of the two.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
+    run::{Cause, Outcome, RunId, RunKey, back_id},
+};
+
+/// One call. Jobs and seconds are few, so that calls meet.
+#[derive(Debug, Clone)]
+enum Call {
+    Applied(u8, Option<i64>),
+    Pruned(u8),
+    Run(u8, i64, Cause),
+    Skip(u8, i64, i64, Skip, Move),
+    GoBack(u8, i64, i64),
+    Started(u8, i64, u32),
+    Ended(u8, i64, u32, Then),
+    Passed(u8, i64),
+    RunEnded(u8, i64),
+    Pause(u8),
+    Resume(u8),
+    Boot(u8, Vec<u8>),
+    AtBoot(u8, i64, u8),
+    Prune(usize, u64),
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn job(job: u8) -> JobName {
+    JobName::parse(&format!("job-{job}")).unwrap()
+}
+
+fn id(name: u8, second: i64) -> RunId {
+    RunKey { job: job(name), fire_time: at(second), cause: Cause::Schedule }.id()
+}
+
+fn spec(name: u8) -> Arc<Spec> {
+    let json = serde_json::json!({
+        "name": job(name), "enabled": true, "run": {"action": {"command": ["true"]}},
+        "characteristics": {"visibility": "internal", "durability": "ephemeral", "infrastructure": "local"},
+        "policy": {"overlap": "skip", "max_running": 1, "kill_grace": "10s",
+                   "retry": {"max_attempts": 1, "backoff": "fixed", "initial": "1s", "factor": 2.0, "max": "1m", "jitter": 0.0, "on": []}},
+    });
+    Arc::new(serde_json::from_value(json).unwrap())
+}
+
+fn run(name: u8, second: i64, cause: Cause) -> NewDecision {
+    NewDecision::run(id(name, second), job(name), at(second), cause, at(second))
+}
+
+async fn make(ledger: &Ledger, call: Call) -> String {
+    let answer = match call {
+        Call::Applied(name, from) => {
+            let restart = from.map_or(Restart::Keep, |from| Restart::From(at(from)));
+            let spec = spec(name);
+            let digest = Digest::of(&spec);
+            let applied = Applied { tier: Tier::InProcess, digest, spec, at: at(0), restart };
+            ledger.record_applied(applied).await.map(|()| String::new())
+        }
+        Call::Pruned(name) => ledger.record_pruned(job(name), Tier::InProcess).await.map(|()| String::new()),
+        Call::Run(name, second, cause) => {
+            ledger.decide(vec![run(name, second, cause)]).await.map(|decided| format!("{decided:?}"))
+        }
+        Call::Skip(name, first, length, skip, cursor) => {
+            let range = (at(first), at(first + length));
+            let count = length.unsigned_abs() + 1;
+            let skip = NewDecision::skip(id(name, first), job(name), range, count, skip, at(first));
+            let skip = NewDecision { cursor, ..skip };
+            ledger.decide(vec![skip]).await.map(|decided| format!("{decided:?}"))
+        }
+        Call::GoBack(name, from, to) => {
+            let back = NewDecision::back(back_id(&job(name), at(to)), job(name), at(from), at(to));
+            let cut = Cut { id: id(name, from), last: at(to), count: 1, counted: Counted::AtLeast };
+            ledger.go_back(back, vec![cut]).await.map(|()| String::new())
+        }
+        Call::Started(name, second, n) => {
+            let output = (n > 1).then(|| format!("{n}.log"));
+            let start = AttemptStart { run_id: id(name, second), n, started_at: at(second), output };
+            ledger.attempt_started(start).await.map(|()| String::new())
+        }
+        Call::Ended(name, second, n, then) => {
+            let end = AttemptEnd {
+                run_id: id(name, second),
+                n,
+                ended_at: at(second + 1),
+                outcome: Outcome::ExitNonzero { code: 3 },
+                bytes_seen: 0,
+                bytes_kept: 0,
+                then,
+            };
+            ledger.attempt_ended(end).await.map(|()| String::new())
+        }
+        Call::Passed(name, second) => {
+            let passed = Passed { run_id: id(name, second), n: 1, at: at(second) };
+            ledger.passed(vec![passed]).await.map(|()| String::new())
+        }
+        Call::RunEnded(name, second) => {
+            ledger.run_ended(id(name, second), Outcome::Cancelled, at(second)).await.map(|()| String::new())
+        }
+        Call::Pause(name) => {
+            ledger.pause(job(name), Some("why".to_owned()), at(1)).await.map(|()| String::new())
+        }
+        Call::Resume(name) => ledger.resume(job(name)).await.map(|()| String::new()),
+        Call::Boot(boot, jobs) => {
+            let jobs = jobs.into_iter().map(job).collect();
+            ledger.record_boot(format!("boot-{boot}"), jobs).await.map(|()| String::new())
+        }
+        Call::AtBoot(name, second, boot) => {
+            let decision = NewDecision { cursor: Move::Stay, ..run(name, second, Cause::Reboot) };
+            let decided = ledger.decide_at_boot(decision, format!("boot-{boot}")).await;
+            decided.map(|decided| format!("{decided:?}"))
+        }
+        Call::Prune(keep_last, age) => {
+            let limits = HistoryLimits { keep_last, max_age: Duration::from_secs(age) };
+            // Which rows one call drops is not promised, only what is left in the end.
+            let mut files = BTreeSet::new();
+            loop {
+                match ledger.prune_history(limits, at(40)).await {
+                    Ok(pruned) => {
+                        files.extend(pruned.files);
+                        if !pruned.more {
+                            break Ok(format!("{files:?}"));
+                        }
+                    }
+                    Err(error) => break Err(error),
+                }
+            }
+        }
+    };
+    answer.unwrap()
+}
+
+/// All that can be read.
+async fn look(ledger: &Ledger) -> Vec<String> {
+    let mut seen = Vec::new();
+    let placements = ledger.placements().await.unwrap();
+    seen.extend(placements.iter().map(|row| format!("{} {} {}", row.spec.name, row.cursor, row.applied_at)));
+    seen.extend(ledger.unfinished().await.unwrap().iter().map(|open| format!("{open:?}")));
+    seen.push(format!("{:?}", ledger.last_runs().await.unwrap()));
+    let mut paused: Vec<String> =
+        ledger.paused().await.unwrap().iter().map(|row| format!("{row:?}")).collect();
+    paused.sort();
+    seen.extend(paused);
+    seen.push(format!("{:?}", ledger.boot().await.unwrap()));
+    for boot in ["boot-0", "boot-1"] {
+        let mut waiting = ledger.waiting_at_boot(boot.to_owned()).await.unwrap();
+        waiting.sort();
+        seen.push(format!("{waiting:?}"));
+    }
+    for (of, before) in
+        [(None, None), (None, Some(at(12))), (Some(job(0)), None), (Some(job(1)), Some(at(20)))]
+    {
+        let runs = ledger.runs(RunQuery { job: of, before, limit: 7 }).await.unwrap();
+        seen.extend(runs.iter().map(|run| format!("{run:?}")));
+    }
+    for name in 0..3 {
+        seen.push(format!("{:?}", ledger.cursor(job(name)).await.unwrap()));
+        seen.push(format!("{:?}", ledger.pruned_to(job(name)).await.unwrap()));
+        let mut ranges: Vec<String> = ledger
+            .ranges_past(job(name), at(9))
+            .await
+            .unwrap()
+            .iter()
+            .map(|range| format!("{range:?}"))
+            .collect();
+        ranges.sort();
+        seen.extend(ranges);
+    }
+    let ids: BTreeSet<RunId> = (0..3).flat_map(|name| (0..30).map(move |second| id(name, second))).collect();
+    seen.push(format!("{:?}", ledger.known(ids).await.unwrap()));
+    seen
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let name = 0..3_u8;
+    let second = 0..30_i64;
+    let skip = prop_oneof![
+        Just(Skip::Overlap),
+        Just(Skip::Misfire),
+        Just(Skip::Paused),
+        Just(Skip::Dst),
+        Just(Skip::ClockJump),
+        Just(Skip::Disabled)
+    ];
+    let moves = prop_oneof![Just(Move::Stay), second.clone().prop_map(|to| Move::To(at(to)))];
+    let cause = prop_oneof![4 => Just(Cause::Schedule), 1 => Just(Cause::Manual)];
+    let then = prop_oneof![Just(Then::RunEnds), Just(Then::Again)];
+    prop_oneof![
+        1 => (name.clone(), proptest::option::of(second.clone())).prop_map(|(name, from)| Call::Applied(name, from)),
+        1 => name.clone().prop_map(Call::Pruned),
+        8 => (name.clone(), second.clone(), cause).prop_map(|(name, at, cause)| Call::Run(name, at, cause)),
+        5 => (name.clone(), second.clone(), 0..9_i64, skip, moves)
+            .prop_map(|(name, first, length, skip, to)| Call::Skip(name, first, length, skip, to)),
+        1 => (name.clone(), second.clone(), second.clone()).prop_map(|(name, from, to)| Call::GoBack(name, from, to)),
+        4 => (name.clone(), second.clone(), 1..4_u32).prop_map(|(name, at, n)| Call::Started(name, at, n)),
+        4 => (name.clone(), second.clone(), 1..4_u32, then).prop_map(|(name, at, n, then)| Call::Ended(name, at, n, then)),
+        3 => (name.clone(), second.clone()).prop_map(|(name, at)| Call::Passed(name, at)),
+        3 => (name.clone(), second.clone()).prop_map(|(name, at)| Call::RunEnded(name, at)),
+        1 => name.clone().prop_map(Call::Pause),
+        1 => name.clone().prop_map(Call::Resume),
+        1 => (0..2_u8, proptest::collection::vec(name.clone(), 0..3)).prop_map(|(boot, jobs)| Call::Boot(boot, jobs)),
+        2 => (name.clone(), second, 0..2_u8).prop_map(|(name, at, boot)| Call::AtBoot(name, at, boot)),
+        1 => (1..5_usize, 5..60_u64).prop_map(|(keep, age)| Call::Prune(keep, age)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_kinds_of_ledger_answer_alike(calls in proptest::collection::vec(call(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let directory = tempfile::TempDir::new().unwrap();
+        let file = Ledger::open(&Location::File(directory.path().join("ledger.db"))).unwrap();
+        let memory = Ledger::open(&Location::Memory).unwrap();
+        runtime.block_on(async {
+            for call in calls {
+                let (one, other) = (make(&file, call.clone()).await, make(&memory, call.clone()).await);
+                prop_assert_eq!(one, other, "{:?}", call);
+            }
+            prop_assert_eq!(look(&file).await, look(&memory).await);
+            Ok(())
+        })?;
+    }
+}

@@ -1,0 +1,514 @@
+//! A ledger without a file: the same records, gone with the process.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{
+    history::{Pruned, ROWS_MAX},
+    record::{
+        Applied, AttemptEnd, AttemptRow, AttemptStart, Counted, Cut, Decided, LastRun, Move, NewDecision,
+        OpenRun, Passed, PauseRow, PlacementRow, Range, Restart, RunQuery, RunRow, Skip, Then, Verdict,
+    },
+    records::{Read, Result, Write},
+    store::HistoryLimits,
+};
+use crate::{
+    manifest::{characteristics::Tier, name::JobName},
+    run::{Cause, Outcome, Reached, RunId},
+};
+
+/// The records.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    jobs: HashMap<JobName, Job>,
+    rows: Rows,
+    boot: Option<Boot>,
+}
+
+#[derive(Debug)]
+struct Job {
+    cursor: Timestamp,
+    pruned_to: Option<Timestamp>,
+    placements: BTreeMap<Tier, PlacementRow>,
+    pause: Option<PauseRow>,
+    /// Rows of the job, oldest first.
+    rows: VecDeque<u64>,
+    /// How many of them are runs; the others are skips.
+    runs: usize,
+}
+
+/// A start of the machine, and the jobs that are to decide on it.
+#[derive(Debug, Default)]
+struct Boot {
+    id: String,
+    waiting: BTreeSet<JobName>,
+    decided: BTreeSet<JobName>,
+}
+
+/// One decision, with what came of it.
+#[derive(Debug)]
+struct Run {
+    id: RunId,
+    job: JobName,
+    fire_time: Timestamp,
+    last_fire_time: Timestamp,
+    count: u64,
+    counted: Counted,
+    cause: Cause,
+    verdict: Verdict,
+    decided_at: Timestamp,
+    params: BTreeMap<String, Value>,
+    attempts: Vec<AttemptRow>,
+    end: Option<(Outcome, Timestamp)>,
+}
+
+/// Decisions by their number, which counts up, and by their id.
+#[derive(Debug, Default)]
+struct Rows {
+    /// The number of the first of `runs`.
+    first: u64,
+    /// A row that was dropped leaves a hole until all before it are gone.
+    runs: VecDeque<Option<Box<Run>>>,
+    numbers: HashMap<RunId, u64>,
+}
+
+impl Rows {
+    fn push(&mut self, run: Run) -> u64 {
+        let number = self.first + self.runs.len() as u64;
+        self.numbers.insert(run.id, number);
+        self.runs.push_back(Some(Box::new(run)));
+        number
+    }
+
+    fn get(&self, number: u64) -> Option<&Run> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.runs.get(index)?.as_deref()
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Run> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.runs.get_mut(index)?.as_deref_mut()
+    }
+
+    fn of_id(&self, id: RunId) -> Option<&Run> {
+        self.get(*self.numbers.get(&id)?)
+    }
+
+    fn of_id_mut(&mut self, id: RunId) -> Option<&mut Run> {
+        self.get_mut(*self.numbers.get(&id)?)
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Box<Run>> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let run = self.runs.get_mut(index)?.take()?;
+        self.numbers.remove(&run.id);
+        while let Some(None) = self.runs.front() {
+            self.runs.pop_front();
+            self.first += 1;
+        }
+        Some(run)
+    }
+
+    /// Oldest first, with their numbers.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Run)> {
+        let numbered = self.runs.iter().enumerate();
+        numbered.filter_map(|(index, run)| Some((self.first + index as u64, run.as_deref()?)))
+    }
+}
+
+impl Default for Job {
+    /// One that nothing was decided of.
+    fn default() -> Self {
+        Self {
+            cursor: Timestamp::UNIX_EPOCH,
+            pruned_to: None,
+            placements: BTreeMap::new(),
+            pause: None,
+            rows: VecDeque::new(),
+            runs: 0,
+        }
+    }
+}
+
+impl Run {
+    fn new(decision: &NewDecision) -> Self {
+        Self {
+            id: decision.id,
+            job: decision.job.clone(),
+            fire_time: decision.fire_time,
+            last_fire_time: decision.last_fire_time,
+            count: decision.count,
+            counted: decision.counted,
+            cause: decision.cause,
+            verdict: decision.verdict,
+            decided_at: decision.decided_at,
+            params: decision.params.clone(),
+            attempts: Vec::new(),
+            end: None,
+        }
+    }
+
+    fn is_skip(&self) -> bool {
+        matches!(self.verdict, Verdict::Skipped(_))
+    }
+
+    /// Whether it has no end yet.
+    fn is_open(&self) -> bool {
+        !self.is_skip() && self.end.is_none()
+    }
+
+    fn attempt(&mut self, n: u32, started_at: Timestamp) -> &mut AttemptRow {
+        let index = match self.attempts.binary_search_by_key(&n, |attempt| attempt.n) {
+            Ok(index) => index,
+            Err(index) => {
+                let new = AttemptRow { n, started_at, ended_at: None, outcome: None, output: None };
+                self.attempts.insert(index, new);
+                index
+            }
+        };
+        &mut self.attempts[index]
+    }
+
+    fn reached(&self) -> Reached {
+        match self.attempts.last() {
+            None => Reached::Decided { at: self.decided_at },
+            Some(AttemptRow { n, outcome: Some(outcome), ended_at: Some(at), .. }) => {
+                Reached::Ended { attempt: *n, outcome: outcome.clone(), at: *at }
+            }
+            Some(AttemptRow { n, .. }) => Reached::Begun { attempt: *n },
+        }
+    }
+
+    fn row(&self) -> RunRow {
+        let (outcome, ended_at) = self.end.clone().unzip();
+        RunRow {
+            id: self.id,
+            job: self.job.clone(),
+            fire_time: self.fire_time,
+            last_fire_time: self.last_fire_time,
+            count: self.count,
+            counted: self.counted,
+            cause: self.cause,
+            skipped: match self.verdict {
+                Verdict::Run => None,
+                Verdict::Skipped(skip) => Some(skip.as_str().to_owned()),
+            },
+            decided_at: self.decided_at,
+            outcome,
+            ended_at,
+            attempts: self.attempts.clone(),
+        }
+    }
+}
+
+impl Memory {
+    fn job(&mut self, name: &JobName) -> &mut Job {
+        if !self.jobs.contains_key(name) {
+            self.jobs.insert(name.clone(), Job::default());
+        }
+        self.jobs.entry(name.clone()).or_default()
+    }
+
+    fn decide_one(&mut self, decision: &NewDecision) -> Decided {
+        let cursor = self.job(&decision.job).cursor;
+        if let Move::To(_) = decision.cursor
+            && decision.fire_time <= cursor
+        {
+            return Decided::Already;
+        }
+        let decided = match decision.verdict {
+            Verdict::Skipped(skip) if self.extend(decision, skip) => Decided::New,
+            _ => self.insert(decision),
+        };
+        let job = self.job(&decision.job);
+        match decision.cursor {
+            Move::Stay => {}
+            Move::To(to) => job.cursor = job.cursor.max(to),
+            Move::Back(to) => job.cursor = to,
+        }
+        decided
+    }
+
+    /// As the same in `SQLite`: one row for skips of one reason in a row.
+    fn extend(&mut self, decision: &NewDecision, skip: Skip) -> bool {
+        if !skip.is_extended() || decision.cause != Cause::Schedule || self.rows.of_id(decision.id).is_some()
+        {
+            return false;
+        }
+        let newest = self.jobs.get(&decision.job).and_then(|job| job.rows.back());
+        let Some(row) = newest.and_then(|number| self.rows.get_mut(*number)) else { return false };
+        if row.verdict != Verdict::Skipped(skip) || row.cause != decision.cause {
+            return false;
+        }
+        row.last_fire_time = decision.last_fire_time;
+        row.count += decision.count;
+        row.counted = row.counted.max(decision.counted);
+        row.decided_at = decision.decided_at;
+        true
+    }
+
+    fn insert(&mut self, decision: &NewDecision) -> Decided {
+        if self.rows.numbers.contains_key(&decision.id) {
+            return Decided::Already;
+        }
+        let run = Run::new(decision);
+        let is_skip = run.is_skip();
+        let number = self.rows.push(run);
+        let job = self.job(&decision.job);
+        job.rows.push_back(number);
+        job.runs += usize::from(!is_skip);
+        Decided::New
+    }
+
+    /// Rows past the limits, as many as one call drops.
+    fn victims(&self, limits: HistoryLimits, now: Timestamp) -> Vec<u64> {
+        let age = SignedDuration::try_from(limits.max_age).unwrap_or(SignedDuration::MAX);
+        let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN);
+        let too_old = self.rows.iter().filter(|(_, run)| run.decided_at < oldest && !run.is_open());
+        let victims: Vec<u64> = too_old.map(|(number, _)| number).take(ROWS_MAX).collect();
+        if !victims.is_empty() {
+            return victims;
+        }
+        let too_many = self.jobs.values().flat_map(|job| {
+            let past = |runs: usize, is_skip: bool| {
+                let of_kind =
+                    move |number: &u64| self.rows.get(*number).is_some_and(|run| run.is_skip() == is_skip);
+                let oldest = job.rows.iter().copied().filter(of_kind);
+                oldest.take(runs.saturating_sub(limits.keep_last))
+            };
+            past(job.runs, false).chain(past(job.rows.len() - job.runs, true))
+        });
+        too_many
+            .filter(|number| self.rows.get(*number).is_some_and(|run| !run.is_open()))
+            .take(ROWS_MAX)
+            .collect()
+    }
+}
+
+impl Write for Memory {
+    fn applied(&mut self, applied: &Applied) -> Result<()> {
+        let job = self.job(&applied.spec.name);
+        if let Restart::From(cursor) = applied.restart {
+            job.cursor = cursor;
+        }
+        let placement = PlacementRow {
+            tier: applied.tier,
+            digest: applied.digest,
+            spec: applied.spec.clone(),
+            cursor: job.cursor,
+            applied_at: applied.at,
+        };
+        job.placements.insert(applied.tier, placement);
+        Ok(())
+    }
+
+    fn pruned(&mut self, job: &JobName, tier: Tier) -> Result<()> {
+        self.job(job).placements.remove(&tier);
+        Ok(())
+    }
+
+    fn decide(&mut self, decisions: &[NewDecision]) -> Result<Vec<Decided>> {
+        Ok(decisions.iter().map(|decision| self.decide_one(decision)).collect())
+    }
+
+    fn go_back(&mut self, back: &NewDecision, cuts: &[Cut]) -> Result<()> {
+        for cut in cuts {
+            if let Some(run) = self.rows.of_id_mut(cut.id) {
+                (run.last_fire_time, run.count, run.counted) = (cut.last, cut.count, cut.counted);
+            }
+        }
+        self.decide_one(back);
+        Ok(())
+    }
+
+    fn attempt_started(&mut self, start: &AttemptStart) -> Result<()> {
+        if let Some(run) = self.rows.of_id_mut(start.run_id) {
+            let attempt = run.attempt(start.n, start.started_at);
+            attempt.started_at = start.started_at;
+            attempt.output.clone_from(&start.output);
+        }
+        Ok(())
+    }
+
+    fn attempt_ended(&mut self, end: &AttemptEnd) -> Result<()> {
+        let Some(run) = self.rows.of_id_mut(end.run_id) else { return Ok(()) };
+        let attempt = run.attempt(end.n, end.ended_at);
+        attempt.ended_at = Some(end.ended_at);
+        attempt.outcome = Some(end.outcome.clone());
+        if end.then == Then::RunEnds {
+            run.end = Some((end.outcome.clone(), end.ended_at));
+        }
+        Ok(())
+    }
+
+    fn passed(&mut self, attempts: &[Passed]) -> Result<()> {
+        for Passed { run_id, n, at } in attempts {
+            let Some(run) = self.rows.of_id_mut(*run_id) else { continue };
+            let attempt = run.attempt(*n, *at);
+            (attempt.started_at, attempt.ended_at, attempt.outcome) =
+                (*at, Some(*at), Some(Outcome::Success));
+            run.end = Some((Outcome::Success, *at));
+        }
+        Ok(())
+    }
+
+    fn run_ended(&mut self, run: RunId, outcome: &Outcome, at: Timestamp) -> Result<()> {
+        if let Some(run) = self.rows.of_id_mut(run) {
+            run.end = Some((outcome.clone(), at));
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, name: &JobName, reason: Option<&str>, at: Timestamp) -> Result<()> {
+        let pause = || PauseRow { job: name.clone(), reason: reason.map(str::to_owned), at };
+        self.job(name).pause.get_or_insert_with(pause);
+        Ok(())
+    }
+
+    fn resume(&mut self, job: &JobName) -> Result<()> {
+        self.job(job).pause = None;
+        Ok(())
+    }
+
+    fn boot(&mut self, boot_id: &str, jobs: &[JobName]) -> Result<()> {
+        let boot = self.boot.take().filter(|boot| boot.id == boot_id);
+        let mut boot = boot.unwrap_or_else(|| Boot { id: boot_id.to_owned(), ..Boot::default() });
+        for job in jobs {
+            self.job(job);
+            if !boot.decided.contains(job) {
+                boot.waiting.insert(job.clone());
+            }
+        }
+        self.boot = Some(boot);
+        Ok(())
+    }
+
+    fn decide_at_boot(&mut self, decision: &NewDecision, boot_id: &str) -> Result<Decided> {
+        self.job(&decision.job);
+        let boot = self.boot.as_mut().filter(|boot| boot.id == boot_id);
+        let waited = boot
+            .is_some_and(|boot| boot.waiting.take(&decision.job).is_some_and(|job| boot.decided.insert(job)));
+        Ok(if waited { self.decide_one(decision) } else { Decided::Already })
+    }
+
+    fn prune(&mut self, limits: HistoryLimits, now: Timestamp) -> Result<Pruned> {
+        let victims = self.victims(limits, now);
+        let mut files = Vec::new();
+        for number in &victims {
+            let Some(run) = self.rows.remove(*number) else { continue };
+            let is_skip = run.is_skip();
+            let job = self.job(&run.job);
+            if let Ok(index) = job.rows.binary_search(number) {
+                job.rows.remove(index);
+            }
+            job.runs -= usize::from(!is_skip);
+            if !is_skip && run.cause == Cause::Schedule {
+                job.pruned_to = job.pruned_to.max(Some(run.fire_time));
+            }
+            files.extend(run.attempts.into_iter().filter_map(|attempt| attempt.output));
+        }
+        Ok(Pruned { rows: victims.len(), files, more: !victims.is_empty() })
+    }
+}
+
+impl Read for Memory {
+    fn placements(&self) -> Result<Vec<PlacementRow>> {
+        let of_job = |job: &Job| {
+            let at = job.cursor;
+            job.placements
+                .values()
+                .map(move |row| PlacementRow { cursor: at, ..row.clone() })
+                .collect::<Vec<_>>()
+        };
+        let mut placements: Vec<PlacementRow> = self.jobs.values().flat_map(of_job).collect();
+        placements.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        Ok(placements)
+    }
+
+    fn unfinished(&self) -> Result<Vec<OpenRun>> {
+        let open = self.rows.iter().filter(|(_, run)| run.is_open()).map(|(_, run)| OpenRun {
+            id: run.id,
+            job: run.job.clone(),
+            fire_time: run.fire_time,
+            cause: run.cause,
+            params: run.params.clone(),
+            reached: run.reached(),
+        });
+        Ok(open.collect())
+    }
+
+    fn cursor(&self, job: &JobName) -> Result<Option<Timestamp>> {
+        Ok(self.jobs.get(job).map(|job| job.cursor))
+    }
+
+    fn pruned_to(&self, job: &JobName) -> Result<Option<Timestamp>> {
+        Ok(self.jobs.get(job).and_then(|job| job.pruned_to))
+    }
+
+    fn ranges_past(&self, job: &JobName, at: Timestamp) -> Result<Vec<Range>> {
+        let rows = self.jobs.get(job).into_iter().flat_map(|job| &job.rows);
+        let ranges = rows
+            .filter_map(|number| self.rows.get(*number))
+            .filter(|run| run.is_skip() && run.count > 1 && run.last_fire_time > at)
+            .map(|run| Range { id: run.id, first: run.fire_time });
+        Ok(ranges.collect())
+    }
+
+    fn recorded_boot(&self) -> Result<Option<String>> {
+        Ok(self.boot.as_ref().map(|boot| boot.id.clone()))
+    }
+
+    fn waiting_at_boot(&self, boot_id: &str) -> Result<Vec<JobName>> {
+        let boot = self.boot.as_ref().filter(|boot| boot.id == boot_id);
+        Ok(boot.map(|boot| boot.waiting.iter().cloned().collect()).unwrap_or_default())
+    }
+
+    fn paused(&self) -> Result<Vec<PauseRow>> {
+        Ok(self.jobs.values().filter_map(|job| job.pause.clone()).collect())
+    }
+
+    fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>> {
+        let asked = |run: &&Run| query.before.is_none_or(|before| run.fire_time < before);
+        let rows = match &query.job {
+            None => self
+                .rows
+                .iter()
+                .rev()
+                .map(|(_, run)| run)
+                .filter(asked)
+                .take(query.limit)
+                .map(Run::row)
+                .collect(),
+            Some(job) => {
+                let rows = self.jobs.get(job).into_iter().flat_map(|job| job.rows.iter().rev());
+                let runs = rows.filter_map(|number| self.rows.get(*number));
+                runs.filter(asked).take(query.limit).map(Run::row).collect()
+            }
+        };
+        Ok(rows)
+    }
+
+    fn run(&self, id: RunId) -> Result<Option<RunRow>> {
+        Ok(self.rows.of_id(id).map(Run::row))
+    }
+
+    fn known(&self, runs: &BTreeSet<RunId>) -> Result<BTreeSet<RunId>> {
+        Ok(runs.iter().copied().filter(|run| self.rows.numbers.contains_key(run)).collect())
+    }
+
+    fn last_runs(&self) -> Result<BTreeMap<JobName, LastRun>> {
+        let last = |job: &Job| {
+            let run = job
+                .rows
+                .iter()
+                .rev()
+                .filter_map(|number| self.rows.get(*number))
+                .find(|run| !run.is_skip())?;
+            let outcome = run.end.as_ref().map(|(outcome, _)| outcome.clone());
+            Some(LastRun { id: run.id, fire_time: run.fire_time, outcome })
+        };
+        Ok(self.jobs.iter().filter_map(|(name, job)| Some((name.clone(), last(job)?))).collect())
+    }
+}
