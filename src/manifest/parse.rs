@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use serde_json::Value;
+use serde::Deserialize as _;
 
 mod rest;
 
@@ -163,10 +163,9 @@ fn document(
     if extent == Extent::Part {
         return broken(node, None);
     }
-    let json = node.to_json();
     let mut found = match kind(&node, is_defaults_file, source) {
-        Ok(Kind::Job) => shapes.job.check(&node, &json, source),
-        Ok(Kind::Defaults) => shapes.defaults.check(&node, &json, source),
+        Ok(Kind::Job) => shapes.job.check(&node, source),
+        Ok(Kind::Defaults) => shapes.defaults.check(&node, source),
         Err(problem) => vec![problem],
     };
     if extent == Extent::Flawed {
@@ -179,7 +178,7 @@ fn document(
         });
     }
     let read = if found.is_empty() && extent == Extent::Whole {
-        typed(json, &node, is_defaults_file, source).map_err(|problem| found.push(problem)).ok()
+        typed(&node, is_defaults_file, source).map_err(|problem| found.push(problem)).ok()
     } else {
         None
     };
@@ -226,17 +225,11 @@ fn kind(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result
     }
 }
 
-fn typed(
-    mut json: Value,
-    node: &Node,
-    is_defaults_file: bool,
-    source: &Arc<SourceText>,
-) -> Result<Document, Problem> {
-    whole_numbers(&mut json);
+fn typed(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result<Document, Problem> {
     let read = if is_defaults_file {
-        serde_json::from_value(json).map(|defaults| Document::Defaults(Box::new(defaults)))
+        Defaults::deserialize(node).map(|defaults| Document::Defaults(Box::new(defaults)))
     } else {
-        serde_json::from_value(json).map(|manifest| Document::Job(Box::new(manifest)))
+        Manifest::deserialize(node).map(|manifest| Document::Job(Box::new(manifest)))
     };
     read.map_err(|error| {
         let place = Place { source: Arc::clone(source), span: start_of(node, source) };
@@ -244,29 +237,6 @@ fn typed(
             .label("in this document")
             .help("`tintal schema job` prints what may stand where")
     })
-}
-
-/// JSON Schema counts `3.0` as a whole number, so the fields of a manifest take it as one. What
-/// belongs to the user (`params`, a request's body) stays as it is written.
-fn whole_numbers(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            // What belongs to the user.
-            map.iter_mut()
-                .filter(|(key, _)| *key != "params" && *key != "body")
-                .for_each(|(_, value)| whole_numbers(value));
-        }
-        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
-        Value::Number(number) if number.is_f64() => {
-            let float = number.as_f64().unwrap_or_default();
-            if float.fract() == 0.0
-                && let Ok(whole) = format!("{float}").parse::<i64>()
-            {
-                *value = Value::from(whole);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// The first line of a document.

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use jsonschema::Validator;
+use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value};
 
 use super::{
-    fields, leaf,
+    fields,
+    instance::Tree,
+    leaf,
     patterns::Patterns,
     suggest::Known,
     words::{self, short},
@@ -21,7 +23,7 @@ use crate::manifest::{
 #[derive(Debug)]
 pub struct Shape {
     schema: Value,
-    validator: Validator,
+    validator: Validator<Tree>,
     known: Known,
     patterns: Patterns,
 }
@@ -30,7 +32,8 @@ impl Shape {
     /// Compiles a schema that [`crate::manifest::schema`] generated.
     #[must_use]
     pub fn new(schema: Value) -> Self {
-        let validator = match jsonschema::draft202012::new(&schema) {
+        let validator = match jsonschema::options_for::<Tree>().with_draft(Draft::Draft202012).build(&schema)
+        {
             Ok(validator) => validator,
             Err(error) => unreachable!("a generated schema compiles: {error}"),
         };
@@ -38,11 +41,10 @@ impl Shape {
         Self { schema, validator, known, patterns: Patterns::default() }
     }
 
-    /// Every place where the document does not have the shape, in the order of the file. `json`
-    /// is [`Node::to_json`] of `node`.
+    /// Every place where the document does not have the shape, in the order of the file.
     #[must_use]
-    pub fn check(&self, node: &Node, json: &Value, source: &Arc<SourceText>) -> Vec<Problem> {
-        if self.validator.is_valid(json) {
+    pub fn check(&self, node: &Node, source: &Arc<SourceText>) -> Vec<Problem> {
+        if self.validator.is_valid(node) {
             return Vec::new();
         }
         let mut walk = Walk { shape: self, source, problems: Vec::new() };
@@ -50,7 +52,7 @@ impl Shape {
         walk.value(&self.schema, &root);
         let mut problems = walk.problems;
         if problems.is_empty() {
-            problems.extend(self.any(node, json, source));
+            problems.extend(self.any(node, source));
         }
         problems.sort_by_key(|problem| problem.primary.place.span);
         problems
@@ -67,8 +69,8 @@ impl Shape {
     }
 
     /// A problem in the words of the validator, for what the walk has no words for.
-    fn any(&self, node: &Node, json: &Value, source: &Arc<SourceText>) -> Option<Problem> {
-        let error = self.validator.iter_errors(json).next()?;
+    fn any(&self, node: &Node, source: &Arc<SourceText>) -> Option<Problem> {
+        let error = self.validator.iter_errors(node).next()?;
         let pointer = error.instance_path().to_string();
         let span =
             node.at(&pointer).map_or(node.span, |located| located.used_at.unwrap_or(located.node.span));
