@@ -12,7 +12,9 @@ use super::{
     fault::{Fault, Written, first_line},
     fill::{Form, fill},
     meaning::{self, Given},
-    past, placing, rest,
+    past,
+    placing::{self, Choices},
+    rest,
     suppress::{self, Used},
     templates,
     tree::{Loaded, Origin, Refused},
@@ -28,7 +30,7 @@ use crate::{
         yaml::{Node, NodeValue},
     },
     schedule::Schedule,
-    tier::{Classified, Refusal, Tiers, Traits},
+    tier::{Classified, Refusal, Traits},
 };
 
 /// One document of a file.
@@ -82,11 +84,12 @@ pub(super) fn read(
     source: &Arc<SourceText>,
     directory: &Directory,
     shapes: &Shapes,
-    tiers: &Tiers,
+    choices: &Choices,
 ) -> FileDocs {
     let (parsed, mut problems) = parse(source, shapes);
     let alone = parsed.len() == 1;
-    let reading = Reading { path: path.into(), source, directory, tiers, stem: stem(path).filter(|_| alone) };
+    let reading =
+        Reading { path: path.into(), source, directory, choices, stem: stem(path).filter(|_| alone) };
     let mut docs: Vec<Doc> = parsed.iter().map(|one| reading.document(one, alone, &mut problems)).collect();
     let nodes: Vec<&Node> = parsed.iter().map(|one| &one.node).collect();
     suppress_past(&mut docs, &mut problems, &nodes, source);
@@ -112,7 +115,7 @@ pub(super) struct Reading<'a> {
     path: Arc<str>,
     pub(super) source: &'a Arc<SourceText>,
     pub(super) directory: &'a Directory,
-    tiers: &'a Tiers,
+    choices: &'a Choices,
     /// The name that the file gives its only document; not yet checked.
     stem: Option<&'a str>,
 }
@@ -120,7 +123,7 @@ pub(super) struct Reading<'a> {
 /// What came of a manifest with the right shape. All that is wrong with it is told beside it.
 pub(super) enum Judged {
     /// There is a tier for the job.
-    Placed(Traits, Schedule, Classified),
+    Placed(Traits, Schedule, Arc<Classified>),
     /// No tier can take the job.
     Refused(Refusal),
     /// A part of it has no meaning.
@@ -220,7 +223,7 @@ impl Reading<'_> {
         templates::check(&spec, &open, faults);
         let given = Given { manifest, defaults: &self.directory.merged, form };
         let placed = meaning::check(&spec, &given, faults).map(|(traits, schedule)| {
-            let classified = placing::place(&spec, &traits, self.tiers, faults);
+            let classified = placing::place(&spec, &traits, self.choices, faults);
             (traits, schedule, classified)
         });
         if let Some((.., Err(refusal))) = &placed {

@@ -12,6 +12,7 @@ use super::{
     document::{Doc, FileDocs, Naming, read},
     memory::Memory,
     own,
+    placing::Choices,
     suppress::{self, Used},
     tree::Tree,
 };
@@ -51,7 +52,7 @@ pub struct Input<'a> {
 #[derive(Debug)]
 pub struct Loader {
     shapes: Shapes,
-    tiers: Tiers,
+    choices: Choices,
     threads: usize,
     files: HashMap<String, Known>,
     memory: Memory,
@@ -80,7 +81,7 @@ impl Loader {
     pub fn new(tiers: Tiers, threads: usize) -> Self {
         Self {
             shapes: Shapes::new(),
-            tiers,
+            choices: Choices::new(tiers),
             threads: threads.max(1),
             files: HashMap::new(),
             memory: Memory::default(),
@@ -91,7 +92,7 @@ impl Loader {
     /// The tiers that can take jobs.
     #[must_use]
     pub fn tiers(&self) -> &Tiers {
-        &self.tiers
+        &self.choices.tiers
     }
 
     /// The compiled schemas.
@@ -142,7 +143,7 @@ impl Loader {
         let read = |(file, directory): &(&Arc<ManifestFile>, Directory)| match &file.content {
             Content::Text(text) => {
                 let source = source(prefix, &file.path, text);
-                read(&file.path, &source, directory, &self.shapes, &self.tiers)
+                read(&file.path, &source, directory, &self.shapes, &self.choices)
             }
             other => FileDocs {
                 problems: vec![unusable(prefix, &file.path, other)],
