@@ -163,10 +163,16 @@ fn document(
     if extent == Extent::Part {
         return broken(node, None);
     }
-    let mut found = match kind(&node, is_defaults_file, source) {
+    let kind = kind(&node, is_defaults_file, source);
+    let mut found = match &kind {
         Ok(Kind::Job) => shapes.job.check(&node, source),
         Ok(Kind::Defaults) => shapes.defaults.check(&node, source),
-        Err(problem) => vec![problem],
+        Err(problem) => vec![problem.clone()],
+    };
+    let rest = match kind {
+        _ if is_defaults_file || found.is_empty() && extent == Extent::Whole => None,
+        Ok(Kind::Job) => rest::of(&node, &found, &shapes.job, source),
+        _ => rest::of(&node, &shapes.job.check(&node, source), &shapes.job, source),
     };
     if extent == Extent::Flawed {
         // What is missing may be what could not be read, and what stands where a fault is has been
@@ -188,10 +194,7 @@ fn document(
     problems.append(&mut found);
     match read {
         Some(document) => Parsed { document: Ok(document), node, index },
-        None => {
-            let rest = if is_defaults_file { None } else { rest::of(&node, &shapes.job, source) };
-            broken(node, rest)
-        }
+        None => broken(node, rest),
     }
 }
 

@@ -2,6 +2,7 @@
 //! the same run.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -20,24 +21,25 @@ use crate::manifest::{
 /// Rounds of taking mistakes out: single values, then the parts that they belong to.
 const ROUNDS: usize = 3;
 
-/// What is left; none when too much is wrong.
-pub(super) fn of(node: &Node, shape: &Shape, source: &Arc<SourceText>) -> Option<Rest> {
+/// What is left; none when too much is wrong. `problems` is what the shape says of the whole.
+pub(super) fn of(node: &Node, problems: &[Problem], shape: &Shape, source: &Arc<SourceText>) -> Option<Rest> {
     let mut left = node.clone();
     let mut removed = BTreeSet::new();
     for round in 0..ROUNDS {
-        let problems = shape.check(&left, source);
+        let problems =
+            if round == 0 { Cow::Borrowed(problems) } else { Cow::Owned(shape.check(&left, source)) };
         if problems.is_empty() {
             break;
         }
         let mut renamed = BTreeMap::new();
         let mut gone = BTreeSet::new();
-        for problem in problems {
-            let pointer = match (round, meant(&problem)) {
+        for problem in problems.iter() {
+            let pointer = match (round, meant(problem)) {
                 (0, Some(meant)) => {
                     renamed.insert(problem.pointer.clone(), meant.to_owned());
                     continue;
                 }
-                (0, None) => problem.pointer,
+                (0, None) => problem.pointer.clone(),
                 // Without the value its surroundings are no good: they go too.
                 _ => top(&problem.pointer),
             };
