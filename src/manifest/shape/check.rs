@@ -11,7 +11,7 @@ use super::{
     leaf,
     patterns::Patterns,
     suggest::Known,
-    words::{self, short},
+    words::{self, keyword, short},
 };
 use crate::manifest::{
     code::Code,
@@ -118,13 +118,13 @@ impl<'a> Walk<'a> {
     /// Looks at a value; what is wrong with it or in it goes into the problems.
     pub(super) fn value(&mut self, schema: &'a Value, spot: &Spot<'a>) {
         let Some(keywords) = self.resolve(schema) else { return };
-        if let Some(Value::Array(branches)) = keywords.get("anyOf") {
+        if let Some(Value::Array(branches)) = keyword(keywords, "anyOf") {
             if let Some(branch) = self.branch(branches, spot.node) {
                 self.value(branch, spot);
             }
             return;
         }
-        if let Some(Value::String(expected)) = keywords.get("type")
+        if let Some(Value::String(expected)) = keyword(keywords, "type")
             && !has_type(spot.node, expected)
         {
             let draft = leaf::wrong_type(keywords, expected, spot);
@@ -147,9 +147,9 @@ impl<'a> Walk<'a> {
         if let Some(problem) = leaf::count(keywords, items.len(), spot) {
             self.push(spot, problem);
         }
-        let first = keywords.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let first = keyword(keywords, "prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for (index, item) in items.iter().enumerate() {
-            let Some(schema) = first.get(index).or(keywords.get("items")) else { continue };
+            let Some(schema) = first.get(index).or(keyword(keywords, "items")) else { continue };
             let inner = Spot {
                 node: item,
                 pointer: format!("{}/{index}", spot.pointer),
@@ -164,7 +164,7 @@ impl<'a> Walk<'a> {
     /// The keywords of a schema, or of the one that it refers to.
     pub(super) fn resolve(&self, schema: &'a Value) -> Option<&'a Map<String, Value>> {
         let keywords = schema.as_object()?;
-        match keywords.get("$ref").and_then(Value::as_str) {
+        match keyword(keywords, "$ref").and_then(Value::as_str) {
             Some(reference) => {
                 let target: &'a Value = self.shape.schema.pointer(reference.strip_prefix('#')?)?;
                 self.resolve(target)
@@ -177,7 +177,7 @@ impl<'a> Walk<'a> {
     fn branch(&self, branches: &'a [Value], node: &Node) -> Option<&'a Value> {
         let of_type = |branch: &&'a Value| {
             let keywords = self.resolve(branch)?;
-            has_type(node, keywords.get("type")?.as_str()?).then_some(())
+            has_type(node, keyword(keywords, "type")?.as_str()?).then_some(())
         };
         branches.iter().find(|branch| of_type(branch).is_some()).or(branches.first())
     }
