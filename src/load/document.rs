@@ -80,7 +80,7 @@ impl FileDocs {
 
 /// Reads a file of manifests.
 pub(super) fn read(
-    path: &str,
+    path: &Arc<str>,
     source: &Arc<SourceText>,
     directory: &Directory,
     shapes: &Shapes,
@@ -89,7 +89,7 @@ pub(super) fn read(
     let (parsed, mut problems) = parse(source, shapes);
     let alone = parsed.len() == 1;
     let reading =
-        Reading { path: path.into(), source, directory, choices, stem: stem(path).filter(|_| alone) };
+        Reading { path: Arc::clone(path), source, directory, choices, stem: stem(path).filter(|_| alone) };
     let mut docs: Vec<Doc> = parsed.iter().map(|one| reading.document(one, alone, &mut problems)).collect();
     let nodes: Vec<&Node> = parsed.iter().map(|one| &one.node).collect();
     suppress_past(&mut docs, &mut problems, &nodes, source);
