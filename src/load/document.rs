@@ -15,7 +15,7 @@ use super::{
     past,
     placing::{self, Choices},
     rest,
-    suppress::{self, Used},
+    suppress::{self, Hits, Used},
     templates,
     tree::{Loaded, Origin, Refused},
 };
@@ -92,7 +92,7 @@ pub(super) fn read(
         Reading { path: Arc::clone(path), source, directory, choices, stem: stem(path).filter(|_| alone) };
     let mut docs: Vec<Doc> = parsed.iter().map(|one| reading.document(one, alone, &mut problems)).collect();
     let nodes: Vec<&Node> = parsed.iter().map(|one| &one.node).collect();
-    suppress_past(&mut docs, &mut problems, &nodes, source);
+    suppress(&mut docs, &mut problems, &nodes, source);
     let used = directory
         .layers
         .iter()
@@ -262,24 +262,16 @@ pub(super) fn placed_roughly(count: usize, fault: Fault) -> Fault {
     if count < PROBLEMS_MAX { fault } else { fault.range(None) }
 }
 
-/// Runs the suppressions over what holds now and what will hold once its time has passed.
-fn suppress_past(docs: &mut [Doc], problems: &mut Vec<Problem>, nodes: &[&Node], source: &Arc<SourceText>) {
-    let mut all = std::mem::take(problems);
-    let mut later = Vec::new();
-    for (index, doc) in docs.iter_mut().enumerate() {
-        for (time, problem) in doc.past.drain(..) {
-            later.push((index, time, problem.clone()));
-            all.push(problem);
-        }
+/// Runs the file's own suppressions over what holds now and what will hold once its time has passed,
+/// and adds what is wrong with them.
+fn suppress(docs: &mut [Doc], problems: &mut Vec<Problem>, nodes: &[&Node], source: &Arc<SourceText>) {
+    let ignores = suppress::read(nodes, source, problems);
+    let mut hits = Hits::default();
+    problems.retain(|problem| !ignores.suppress(problem, &mut hits));
+    for doc in docs {
+        doc.past.retain(|(_, problem)| !ignores.suppress(problem, &mut hits));
     }
-    suppress::suppress(&mut all, nodes, source);
-    for (index, time, problem) in later {
-        if let Some(at) = all.iter().position(|kept| *kept == problem) {
-            all.remove(at);
-            docs[index].past.push((time, problem));
-        }
-    }
-    *problems = all;
+    problems.extend(ignores.unused(&ignores.used(&hits)));
 }
 
 /// Whether the schedule is written as one mapping or as a list.
