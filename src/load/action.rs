@@ -56,7 +56,7 @@ fn one(
         return Action::Shell(line.clone());
     }
     match http {
-        Some(http) => Action::Http(fill_http(http, &format!("{pointer}/http"), faults)),
+        Some(http) => Action::Http(Box::new(fill_http(http, &format!("{pointer}/http"), faults))),
         None => Action::Builtin(BuiltinTask::Noop),
     }
 }

@@ -60,7 +60,8 @@ pub struct Loader {
     shapes: Shapes,
     choices: Choices,
     threads: usize,
-    files: HashMap<Arc<str>, Known>,
+    /// Boxed, so that what the table leaves free is small.
+    files: HashMap<Arc<str>, Box<Known>>,
     memory: Memory,
     defaults: HashMap<String, KnownDefaults>,
 }
@@ -151,7 +152,7 @@ impl Loader {
         &self,
         wanted: &[(&Arc<ManifestFile>, Arc<Directory>)],
         prefix: &str,
-    ) -> Vec<(Arc<str>, Known)> {
+    ) -> Vec<(Arc<str>, Box<Known>)> {
         let threads = self.threads.min(wanted.len() / FILES_PER_THREAD_MIN).max(1);
         let next = AtomicUsize::new(0);
         // Each takes what comes next, so that one that is slowed down does not hold up the others.
@@ -180,7 +181,7 @@ impl Loader {
         batches.into_iter().flat_map(|(_, read)| read).collect()
     }
 
-    fn read(&self, file: &ManifestFile, directory: &Directory, prefix: &str) -> (Arc<str>, Known) {
+    fn read(&self, file: &ManifestFile, directory: &Directory, prefix: &str) -> (Arc<str>, Box<Known>) {
         let path: Arc<str> = file.path.as_str().into();
         let docs = match &file.content {
             Content::Text(text) => {
@@ -193,7 +194,7 @@ impl Loader {
             },
         };
         let content = matches!(file.content, Content::Text(_)).then_some(file.content_hash);
-        (path, Known { content, directory: directory.hash, docs })
+        (path, Box::new(Known { content, directory: directory.hash, docs }))
     }
 
     /// The defaults in a file, parsed anew if need be.
