@@ -11,13 +11,15 @@ use crate::{
     tier::{Classified, Hindrance, Refusal, RefusalKind, Tiers, Traits, classify},
 };
 
+/// What is read of a job, and the tier that it pins.
+type Question = (Traits, Option<Tier>);
+
 /// The choices among the tiers that can take jobs. Jobs of which the classifier reads the same share one,
 /// with its reasons.
 #[derive(Debug)]
 pub(super) struct Choices {
     pub(super) tiers: Tiers,
-    /// By what is read, and the tier that is pinned.
-    made: Mutex<BTreeMap<(Traits, Option<Tier>), Arc<Classified>>>,
+    made: Mutex<BTreeMap<Question, Arc<Classified>>>,
 }
 
 impl Choices {
