@@ -2,7 +2,10 @@
 //!
 //! Pure. `load` calls it, and checks meaning on top.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use serde::Deserialize as _;
 
@@ -24,15 +27,15 @@ use super::{
 pub struct Shapes {
     /// A job's manifest.
     pub job: Shape,
-    /// `_defaults.yaml`.
-    pub defaults: Shape,
+    /// `_defaults.yaml`: compiled when the first file of defaults is read, as many trees have none.
+    pub defaults: LazyLock<Shape>,
 }
 
 impl Shapes {
     /// Generates and compiles the schemas.
     #[must_use]
     pub fn new() -> Self {
-        Self { job: Shape::new(schema::job()), defaults: Shape::new(schema::defaults()) }
+        Self { job: Shape::new(schema::job()), defaults: LazyLock::new(|| Shape::new(schema::defaults())) }
     }
 }
 
