@@ -5,6 +5,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
 };
 
 use super::Failure;
@@ -77,7 +78,13 @@ pub(super) fn load_with(
     replaced: Option<ManifestFile>,
 ) -> Result<View, Failure> {
     let now = clock::now();
-    let scan = Scanner::new(root.to_owned()).scan(now)?;
+    // The schemas are compiled while the tree is read.
+    let (scan, mut loader) = thread::scope(|scope| {
+        let loader = scope.spawn(|| loader(settings));
+        let scan = Scanner::new(root.to_owned()).scan(now);
+        (scan, loader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let scan = scan?;
     let (tree_hash, refused) = (scan.tree_hash, scan.refused(root));
     let mut files = scan.files;
     if let Some(file) = replaced {
@@ -86,7 +93,6 @@ pub(super) fn load_with(
         files.sort_by(|a, b| a.path.cmp(&b.path));
     }
     let prefix = prefix(root);
-    let mut loader = loader(settings);
     let unreadable: Vec<(String, String)> =
         scan.unreadable.into_iter().map(|one| (one.path, one.reason)).collect();
     // What the daemon serves stands by itself; another directory may be a part of a tree.

@@ -171,7 +171,7 @@ fn read_file(
                 .help("take the `---` out"),
         );
     }
-    problems.extend(shape.check(&root, &root.to_json(), &source));
+    problems.extend(shape.check(&root, &source));
     let directory = path.parent().map(Path::to_owned).unwrap_or_default();
     Some(Layer { source, node: root, kind: LayerKind::File { directory } })
 }
@@ -218,7 +218,7 @@ fn single(
             used_at: None,
             value: NodeValue::Map(vec![Entry { key: part.clone(), key_span: span, value: inner }]),
         });
-        let faults = shape.check(&node, &node.to_json(), &source);
+        let faults = shape.check(&node, &source);
         if faults.is_empty() {
             return Ok(Layer { source, node, kind });
         }

@@ -25,7 +25,7 @@ fn fill_step(step: &Step, pointer: &str, faults: &mut Vec<Fault>) -> StepSpec {
         id: step.id.clone(),
         needs: step.needs.clone().unwrap_or_default(),
         action,
-        timeout: positive(step.timeout.as_ref(), &format!("{pointer}/timeout"), faults),
+        timeout: positive(step.timeout.as_ref(), || format!("{pointer}/timeout"), faults),
         retry: retry(step.retry.as_ref(), &format!("{pointer}/retry"), faults),
     }
 }
@@ -47,25 +47,25 @@ fn one(
             );
         }
         for (index, word) in words.iter().enumerate() {
-            no_zero(word, &format!("{pointer}/command/{index}"), faults);
+            no_zero(word, || format!("{pointer}/command/{index}"), faults);
         }
         return Action::Command(words.clone());
     }
     if let Some(line) = shell {
-        no_zero(line, &format!("{pointer}/shell"), faults);
+        no_zero(line, || format!("{pointer}/shell"), faults);
         return Action::Shell(line.clone());
     }
     match http {
-        Some(http) => Action::Http(fill_http(http, &format!("{pointer}/http"), faults)),
+        Some(http) => Action::Http(Box::new(fill_http(http, &format!("{pointer}/http"), faults))),
         None => Action::Builtin(BuiltinTask::Noop),
     }
 }
 
 /// A text that is handed to the system ends at its first zero byte, so it cannot hold one.
-pub(super) fn no_zero(text: &str, pointer: &str, faults: &mut Vec<Fault>) {
+pub(super) fn no_zero(text: &str, pointer: impl Fn() -> String, faults: &mut Vec<Fault>) {
     if text.contains('\0') {
         faults.push(
-            Fault::new(Code::Form, pointer, "the text holds a zero byte")
+            Fault::new(Code::Form, pointer(), "the text holds a zero byte")
                 .label("zero byte inside")
                 .help("no argument, variable or path of a program can hold one: take it out"),
         );
@@ -93,7 +93,7 @@ fn fill_http(http: &Http, pointer: &str, faults: &mut Vec<Fault>) -> HttpSpec {
     }
     if let Some(path) = &http.unix_socket {
         let pointer = format!("{pointer}/unix_socket");
-        no_zero(path, &pointer, faults);
+        no_zero(path, || pointer.clone(), faults);
         if let Some(reason) = request::socket_fault(path) {
             faults.push(
                 Fault::new(Code::Form, pointer, format!("the path of the socket is too long: {reason}"))

@@ -55,9 +55,9 @@ pub(super) type Own = Result<Arc<Layer>, Arc<Flawed>>;
 /// The directories of a tree, looked up by path.
 #[derive(Debug)]
 pub(super) struct Directories<'a> {
-    above: Directory,
+    above: Arc<Directory>,
     own: &'a BTreeMap<String, Own>,
-    known: HashMap<String, Directory>,
+    known: HashMap<String, Arc<Directory>>,
 }
 
 /// The directory part of a path; empty for the root.
@@ -70,20 +70,21 @@ impl<'a> Directories<'a> {
     /// tree lies in, outermost first.
     pub(super) fn new(own: &'a BTreeMap<String, Own>, above: &[Own]) -> Self {
         let above = above.iter().fold(nothing(), |above, own| under(own, above));
-        Self { above, own, known: HashMap::new() }
+        Self { above: Arc::new(above), own, known: HashMap::new() }
     }
 
     /// What holds in a directory.
-    pub(super) fn at(&mut self, path: &str) -> &Directory {
-        if !self.known.contains_key(path) {
-            let above = if path.is_empty() { self.above.clone() } else { self.at(parent(path)).clone() };
-            let here = match self.own.get(path) {
-                None => above,
-                Some(own) => under(own, above),
-            };
-            self.known.insert(path.to_owned(), here);
+    pub(super) fn at(&mut self, path: &str) -> Arc<Directory> {
+        if let Some(known) = self.known.get(path) {
+            return Arc::clone(known);
         }
-        &self.known[path]
+        let above = if path.is_empty() { Arc::clone(&self.above) } else { self.at(parent(path)) };
+        let here = match self.own.get(path) {
+            None => above,
+            Some(own) => Arc::new(under(own, Directory::clone(&above))),
+        };
+        self.known.insert(path.to_owned(), Arc::clone(&here));
+        here
     }
 }
 

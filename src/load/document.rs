@@ -12,8 +12,10 @@ use super::{
     fault::{Fault, Written, first_line},
     fill::{Form, fill},
     meaning::{self, Given},
-    past, placing, rest,
-    suppress::{self, Used},
+    past,
+    placing::{self, Choices},
+    rest,
+    suppress::{self, Hits, Used},
     templates,
     tree::{Loaded, Origin, Refused},
 };
@@ -28,7 +30,7 @@ use crate::{
         yaml::{Node, NodeValue},
     },
     schedule::Schedule,
-    tier::{Classified, Refusal, Tiers, Traits},
+    tier::{Classified, Refusal, Traits},
 };
 
 /// One document of a file.
@@ -78,18 +80,19 @@ impl FileDocs {
 
 /// Reads a file of manifests.
 pub(super) fn read(
-    path: &str,
+    path: &Arc<str>,
     source: &Arc<SourceText>,
     directory: &Directory,
     shapes: &Shapes,
-    tiers: &Tiers,
+    choices: &Choices,
 ) -> FileDocs {
     let (parsed, mut problems) = parse(source, shapes);
     let alone = parsed.len() == 1;
-    let reading = Reading { path: path.into(), source, directory, tiers, stem: stem(path).filter(|_| alone) };
+    let reading =
+        Reading { path: Arc::clone(path), source, directory, choices, stem: stem(path).filter(|_| alone) };
     let mut docs: Vec<Doc> = parsed.iter().map(|one| reading.document(one, alone, &mut problems)).collect();
     let nodes: Vec<&Node> = parsed.iter().map(|one| &one.node).collect();
-    suppress_past(&mut docs, &mut problems, &nodes, source);
+    suppress(&mut docs, &mut problems, &nodes, source);
     let used = directory
         .layers
         .iter()
@@ -112,7 +115,7 @@ pub(super) struct Reading<'a> {
     path: Arc<str>,
     pub(super) source: &'a Arc<SourceText>,
     pub(super) directory: &'a Directory,
-    tiers: &'a Tiers,
+    choices: &'a Choices,
     /// The name that the file gives its only document; not yet checked.
     stem: Option<&'a str>,
 }
@@ -120,7 +123,7 @@ pub(super) struct Reading<'a> {
 /// What came of a manifest with the right shape. All that is wrong with it is told beside it.
 pub(super) enum Judged {
     /// There is a tier for the job.
-    Placed(Traits, Schedule, Classified),
+    Placed(Traits, Schedule, Arc<Classified>),
     /// No tier can take the job.
     Refused(Refusal),
     /// A part of it has no meaning.
@@ -220,7 +223,7 @@ impl Reading<'_> {
         templates::check(&spec, &open, faults);
         let given = Given { manifest, defaults: &self.directory.merged, form };
         let placed = meaning::check(&spec, &given, faults).map(|(traits, schedule)| {
-            let classified = placing::place(&spec, &traits, self.tiers, faults);
+            let classified = placing::place(&spec, &traits, self.choices, faults);
             (traits, schedule, classified)
         });
         if let Some((.., Err(refusal))) = &placed {
@@ -259,24 +262,16 @@ pub(super) fn placed_roughly(count: usize, fault: Fault) -> Fault {
     if count < PROBLEMS_MAX { fault } else { fault.range(None) }
 }
 
-/// Runs the suppressions over what holds now and what will hold once its time has passed.
-fn suppress_past(docs: &mut [Doc], problems: &mut Vec<Problem>, nodes: &[&Node], source: &Arc<SourceText>) {
-    let mut all = std::mem::take(problems);
-    let mut later = Vec::new();
-    for (index, doc) in docs.iter_mut().enumerate() {
-        for (time, problem) in doc.past.drain(..) {
-            later.push((index, time, problem.clone()));
-            all.push(problem);
-        }
+/// Runs the file's own suppressions over what holds now and what will hold once its time has passed,
+/// and adds what is wrong with them.
+fn suppress(docs: &mut [Doc], problems: &mut Vec<Problem>, nodes: &[&Node], source: &Arc<SourceText>) {
+    let ignores = suppress::read(nodes, source, problems);
+    let mut hits = Hits::default();
+    problems.retain(|problem| !ignores.suppress(problem, &mut hits));
+    for doc in docs {
+        doc.past.retain(|(_, problem)| !ignores.suppress(problem, &mut hits));
     }
-    suppress::suppress(&mut all, nodes, source);
-    for (index, time, problem) in later {
-        if let Some(at) = all.iter().position(|kept| *kept == problem) {
-            all.remove(at);
-            docs[index].past.push((time, problem));
-        }
-    }
-    *problems = all;
+    problems.extend(ignores.unused(&ignores.used(&hits)));
 }
 
 /// Whether the schedule is written as one mapping or as a list.

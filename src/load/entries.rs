@@ -17,12 +17,10 @@ pub(super) fn check(spec: &Spec, manifest: &Manifest, form: Form, faults: &mut V
     let entries = manifest.schedule.as_ref().map(|schedule| schedule.0.as_slice()).unwrap_or_default();
     for (index, (entry, written)) in spec.schedule.iter().zip(entries).enumerate() {
         let TriggerSpec::Cron(cron) = &entry.trigger else { continue };
-        let given = |option: CronOption| is_given(written, option);
-        if ![CronOption::TimeZone, CronOption::Dst, CronOption::DayMatch].into_iter().any(given) {
-            continue;
-        }
-        for (option, why) in without_effect(&spec.name, cron).into_iter().filter(|(option, _)| given(*option))
-        {
+        let options = [CronOption::TimeZone, CronOption::Dst, CronOption::DayMatch];
+        let given: Vec<CronOption> =
+            options.into_iter().filter(|option| is_given(written, *option)).collect();
+        for (option, why) in without_effect(&spec.name, cron, &given) {
             let key = option.key();
             faults.push(
                 Fault::new(

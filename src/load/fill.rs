@@ -79,7 +79,7 @@ pub(super) fn fill(
     let params = keys(manifest.params.as_ref(), defaults.params.as_ref()).unwrap_or_default();
     if !matches!(run.action, Action::Http(_) | Action::Builtin(_)) {
         for (name, value) in &params {
-            action::no_zero(value.as_str().unwrap_or_default(), &format!("/params/{name}"), faults);
+            action::no_zero(value.as_str().unwrap_or_default(), || format!("/params/{name}"), faults);
         }
     }
     let spec = Spec {
@@ -120,15 +120,15 @@ fn schedule_entry(
             }
         }
         match (&entry.every, &entry.at) {
-            (Some(every), _) => duration(Some(every), &at("every"), faults).map(TriggerSpec::Every),
-            (None, at_time) => time(at_time.as_ref(), &at("at"), faults).map(TriggerSpec::At),
+            (Some(every), _) => duration(Some(every), || at("every"), faults).map(TriggerSpec::Every),
+            (None, at_time) => time(at_time.as_ref(), || at("at"), faults).map(TriggerSpec::At),
         }
     };
     let inherits_jitter = !matches!(trigger, Some(TriggerSpec::At(_)));
     let jitter = entry.jitter.as_ref().or(options.jitter.as_ref().filter(|_| inherits_jitter));
-    let jitter = duration(jitter, &at("jitter"), faults).filter(|jitter| !jitter.is_zero());
-    let start = time(entry.start.as_ref(), &at("start"), faults);
-    let end = time(entry.end.as_ref(), &at("end"), faults);
+    let jitter = duration(jitter, || at("jitter"), faults).filter(|jitter| !jitter.is_zero());
+    let start = time(entry.start.as_ref(), || at("start"), faults);
+    let end = time(entry.end.as_ref(), || at("end"), faults);
     ScheduleSpec { trigger: trigger.unwrap_or(TriggerSpec::Every(STAND_IN)), jitter, start, end }
 }
 
@@ -169,14 +169,14 @@ fn run(manifest: &Manifest, defaults: &Defaults, faults: &mut Vec<Fault>) -> Run
         );
     }
     for (name, value) in &env {
-        action::no_zero(value, &format!("/run/env/{name}"), faults);
+        action::no_zero(value, || format!("/run/env/{name}"), faults);
     }
     let secrets =
         secrets.iter().map(|(name, reference)| (name.clone(), secret(name, reference, faults))).collect();
     let action = action::fill(written, faults);
     let cwd = written.cwd.clone().or_else(|| far.cwd.clone());
     if let Some(cwd) = &cwd {
-        action::no_zero(cwd, "/run/cwd", faults);
+        action::no_zero(cwd, || "/run/cwd".to_owned(), faults);
     }
     RunSpec { action, cwd, env, secrets }
 }
@@ -254,8 +254,9 @@ fn fill_policy(policy: &Policy, faults: &mut Vec<Fault>) -> PolicySpec {
     PolicySpec {
         overlap,
         max_running,
-        timeout: positive(policy.timeout.as_ref(), "/policy/timeout", faults),
-        kill_grace: duration(policy.kill_grace.as_ref(), "/policy/kill_grace", faults).unwrap_or(KILL_GRACE),
+        timeout: positive(policy.timeout.as_ref(), || "/policy/timeout".to_owned(), faults),
+        kill_grace: duration(policy.kill_grace.as_ref(), || "/policy/kill_grace".to_owned(), faults)
+            .unwrap_or(KILL_GRACE),
         retry: retry(policy.retry.as_ref(), "/policy/retry", faults),
     }
 }
@@ -265,8 +266,8 @@ pub(super) fn retry(retry: Option<&Retry>, pointer: &str, faults: &mut Vec<Fault
     let never = RetrySpec::never();
     let Some(retry) = retry else { return never };
     let at = |key: &str| format!("{pointer}/{key}");
-    let initial = duration(retry.initial.as_ref(), &at("initial"), faults).unwrap_or(never.initial);
-    let max = duration(retry.max.as_ref(), &at("max"), faults).unwrap_or(never.max.max(initial));
+    let initial = duration(retry.initial.as_ref(), || at("initial"), faults).unwrap_or(never.initial);
+    let max = duration(retry.max.as_ref(), || at("max"), faults).unwrap_or(never.max.max(initial));
     if max < initial {
         let message = "the longest waiting time is shorter than the first one";
         faults.push(

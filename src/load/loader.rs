@@ -2,16 +2,21 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use jiff::Timestamp;
 
 use super::{
+    assemble::assemble,
     directory::{Directories, Directory, Flawed, Layer, Own, parent},
-    document::{Doc, FileDocs, Naming, read},
+    document::{FileDocs, read},
     memory::Memory,
     own,
+    placing::Choices,
     suppress::{self, Used},
     tree::Tree,
 };
@@ -20,7 +25,6 @@ use crate::{
         code::Code,
         defaults::{DEFAULTS_FILE, DEFAULTS_FILE_SHORT},
         file::{Content, ManifestFile},
-        name::JobName,
         parse::{Document, Parsed, Shapes, parse},
         problem::{Place, Problem, Severity, SourceText, Span, keep_first},
         yaml::Node,
@@ -30,6 +34,9 @@ use crate::{
 
 /// Files below this many are not worth a thread of their own.
 const FILES_PER_THREAD_MIN: usize = 64;
+
+/// So many files are taken at once by one of the threads.
+const FILES_PER_BATCH: usize = 32;
 
 /// What there is to load.
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +58,10 @@ pub struct Input<'a> {
 #[derive(Debug)]
 pub struct Loader {
     shapes: Shapes,
-    tiers: Tiers,
+    choices: Choices,
     threads: usize,
-    files: HashMap<String, Known>,
+    /// Boxed, so that what the table leaves free is small.
+    files: HashMap<Arc<str>, Box<Known>>,
     memory: Memory,
     defaults: HashMap<String, KnownDefaults>,
 }
@@ -80,7 +88,7 @@ impl Loader {
     pub fn new(tiers: Tiers, threads: usize) -> Self {
         Self {
             shapes: Shapes::new(),
-            tiers,
+            choices: Choices::new(tiers),
             threads: threads.max(1),
             files: HashMap::new(),
             memory: Memory::default(),
@@ -91,7 +99,7 @@ impl Loader {
     /// The tiers that can take jobs.
     #[must_use]
     pub fn tiers(&self) -> &Tiers {
-        &self.tiers
+        &self.choices.tiers
     }
 
     /// The compiled schemas.
@@ -111,63 +119,82 @@ impl Loader {
         let own: BTreeMap<String, Own> =
             self.load_defaults(&defaults, input.prefix, &mut tree).into_iter().collect();
         let mut directories = Directories::new(&own, &above);
-        let wanted: Vec<(&Arc<ManifestFile>, Directory)> = manifests
+        let wanted: Vec<(&Arc<ManifestFile>, Arc<Directory>)> = manifests
             .iter()
-            .map(|file| (*file, directories.at(parent(&file.path)).clone()))
+            .map(|file| (*file, directories.at(parent(&file.path))))
             .filter(|(file, directory)| !self.knows(file, directory))
             .collect();
         tree.parsed += wanted.len();
-        for ((file, directory), docs) in wanted.iter().zip(self.read_all(&wanted, input.prefix)) {
-            let content = matches!(file.content, Content::Text(_)).then_some(file.content_hash);
-            let known = Known { content, directory: directory.hash, docs };
-            self.files.insert(file.path.clone(), known);
+        for (path, known) in self.read_all(&wanted, input.prefix) {
+            let before = self.files.get(&path).map(|before| &before.docs);
+            self.memory.turn(&path, before, &known.docs);
+            self.files.insert(path, known);
         }
         self.forget(input);
         let layers = above.iter().chain(own.values()).filter_map(|own| own.as_ref().ok());
         tree.problems.extend(self.unused_ignores(layers));
-        self.assemble(&manifests, input, &mut tree);
+        let docs =
+            manifests.iter().filter_map(|file| Some((&***file, &self.files.get(file.path.as_str())?.docs)));
+        assemble(&docs.collect::<Vec<_>>(), &mut self.memory, input, &mut tree);
         tree
     }
 
     fn knows(&self, file: &ManifestFile, directory: &Directory) -> bool {
-        self.files.get(&file.path).is_some_and(|known| {
+        self.files.get(file.path.as_str()).is_some_and(|known| {
             matches!(file.content, Content::Text(_))
                 && known.content == Some(file.content_hash)
                 && known.directory == directory.hash
         })
     }
 
-    /// Reads files, on several threads when there are many.
-    fn read_all(&self, wanted: &[(&Arc<ManifestFile>, Directory)], prefix: &str) -> Vec<FileDocs> {
-        let read = |(file, directory): &(&Arc<ManifestFile>, Directory)| match &file.content {
+    /// Reads files, on several threads when there are many; in their order.
+    fn read_all(
+        &self,
+        wanted: &[(&Arc<ManifestFile>, Arc<Directory>)],
+        prefix: &str,
+    ) -> Vec<(Arc<str>, Box<Known>)> {
+        let threads = self.threads.min(wanted.len() / FILES_PER_THREAD_MIN).max(1);
+        let next = AtomicUsize::new(0);
+        // Each takes what comes next, so that one that is slowed down does not hold up the others.
+        let work = || {
+            let batches = std::iter::from_fn(|| {
+                let first = next.fetch_add(FILES_PER_BATCH, Ordering::Relaxed);
+                let batch = wanted.get(first..)?.iter().take(FILES_PER_BATCH);
+                let read: Vec<_> =
+                    batch.map(|(file, directory)| self.read(file, directory, prefix)).collect();
+                (!read.is_empty()).then_some((first, read))
+            });
+            batches.collect::<Vec<_>>()
+        };
+        let mut batches = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut batches = work();
+            for other in others {
+                match other.join() {
+                    Ok(read) => batches.extend(read),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            batches
+        });
+        batches.sort_unstable_by_key(|(first, _)| *first);
+        batches.into_iter().flat_map(|(_, read)| read).collect()
+    }
+
+    fn read(&self, file: &ManifestFile, directory: &Directory, prefix: &str) -> (Arc<str>, Box<Known>) {
+        let path: Arc<str> = file.path.as_str().into();
+        let docs = match &file.content {
             Content::Text(text) => {
-                let source = source(prefix, &file.path, text);
-                read(&file.path, &source, directory, &self.shapes, &self.tiers)
+                read(&path, &source(prefix, &path, text), directory, &self.shapes, &self.choices)
             }
             other => FileDocs {
-                problems: vec![unusable(prefix, &file.path, other)],
+                problems: vec![unusable(prefix, &path, other)],
                 obscured: true,
                 ..FileDocs::default()
             },
         };
-        let threads = self.threads.min(wanted.len() / FILES_PER_THREAD_MIN).max(1);
-        if threads == 1 {
-            return wanted.iter().map(read).collect();
-        }
-        let share = wanted.len().div_ceil(threads);
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = wanted
-                .chunks(share)
-                .map(|chunk| scope.spawn(move || chunk.iter().map(read).collect::<Vec<_>>()))
-                .collect();
-            workers
-                .into_iter()
-                .flat_map(|worker| match worker.join() {
-                    Ok(docs) => docs,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                })
-                .collect()
-        })
+        let content = matches!(file.content, Content::Text(_)).then_some(file.content_hash);
+        (path, Box::new(Known { content, directory: directory.hash, docs }))
     }
 
     /// The defaults in a file, parsed anew if need be.
@@ -230,108 +257,10 @@ impl Loader {
         if self.files.len() + self.defaults.len() > files().count() {
             let there: HashSet<&str> = files().map(|file| file.path.as_str()).collect();
             self.memory.retain(&there);
-            self.files.retain(|path, _| there.contains(path.as_str()));
+            self.files.retain(|path, _| there.contains(&**path));
             self.defaults.retain(|path, _| there.contains(path.as_str()));
         }
     }
-
-    /// Puts the files together: names are unique in the whole tree.
-    fn assemble(&mut self, manifests: &[&Arc<ManifestFile>], input: &Input<'_>, tree: &mut Tree) {
-        let mut named: BTreeMap<&JobName, Vec<(&Arc<ManifestFile>, &Doc)>> = BTreeMap::new();
-        for file in manifests {
-            let Some(known) = self.files.get(&file.path) else { continue };
-            tree.problems.extend(known.docs.problems.iter().cloned());
-            if known.docs.obscured || (known.docs.is_mistaken() && self.memory.of(&file.path).is_none()) {
-                tree.obscured.push(format!("{}{}", input.prefix, file.path));
-            }
-            let stands_for = self.memory.of(&file.path);
-            for doc in &known.docs.docs {
-                if doc.job.is_none() && doc.naming == Naming::File && stands_for.is_some() {
-                    // Its own name is what may be mistaken: it stands for what it was.
-                    continue;
-                }
-                let passed = doc.past.iter().filter(|(time, _)| *time <= input.now);
-                tree.problems.extend(passed.map(|(_, problem)| problem.clone()));
-                if let Some(name) = &doc.name {
-                    named.entry(name).or_default().push((file, doc));
-                }
-            }
-        }
-        let mut sources = Sources { prefix: input.prefix, known: BTreeMap::new() };
-        let mut doubles: BTreeMap<&str, Vec<Problem>> = BTreeMap::new();
-        for (name, docs) in named {
-            match docs.as_slice() {
-                [(_, Doc { job: Some(job), .. })] => {
-                    tree.jobs.insert(name.clone(), Arc::clone(job));
-                }
-                [(_, doc)] => {
-                    tree.broken.insert(name.clone());
-                    if let Some(refused) = &doc.refused {
-                        tree.refused.insert(name.clone(), Arc::clone(refused));
-                    }
-                }
-                [first, others @ ..] => {
-                    tree.broken.insert(name.clone());
-                    for other in others {
-                        let of_file = doubles.entry(&other.0.path).or_default();
-                        of_file.push(duplicate(name, first, other, &mut sources));
-                    }
-                }
-                [] => {}
-            }
-        }
-        for file in manifests {
-            if let Some(known) = self.files.get(&file.path) {
-                self.memory.learn(&file.path, &known.docs, tree);
-            }
-        }
-        for mut of_file in doubles.into_values() {
-            keep_first(&mut of_file);
-            tree.problems.append(&mut of_file);
-        }
-        unreadable(input, tree);
-        tree.obscured.sort();
-        sort(&mut tree.problems);
-    }
-}
-
-/// Tells of the directories that could not be listed.
-fn unreadable(input: &Input<'_>, tree: &mut Tree) {
-    for (path, reason) in input.unreadable {
-        let place = Place { source: source(input.prefix, path, ""), span: Span::default() };
-        let (what, way_out) = reason_and_way_out(reason);
-        tree.problems.push(
-            Problem::new(Code::Unreadable, place, format!("the directory cannot be read: {what}"))
-                .label("this directory")
-                .help(way_out),
-        );
-        tree.obscured.push(format!("{}{path}", input.prefix));
-    }
-}
-
-/// Sorts problems by place, and makes one of those that say the same of the same place: of a value
-/// that several jobs take over.
-fn sort(problems: &mut Vec<Problem>) {
-    let key = |problem: &Problem| {
-        let place = &problem.primary.place;
-        (place.source.path.clone(), place.span, problem.code, problem.message.clone())
-    };
-    problems.sort_by_cached_key(key);
-    let mut merged: Vec<Problem> = Vec::with_capacity(problems.len());
-    for problem in problems.drain(..) {
-        match merged.last_mut().filter(|last| is_same(last, &problem)) {
-            Some(last) => last.merge(problem),
-            None => merged.push(problem),
-        }
-    }
-    *problems = merged;
-}
-
-fn is_same(a: &Problem, b: &Problem) -> bool {
-    a.code == b.code
-        && a.message == b.message
-        && a.primary.place.span == b.primary.place.span
-        && a.primary.place.source.path == b.primary.place.source.path
 }
 
 fn is_defaults(path: &str) -> bool {
@@ -339,47 +268,15 @@ fn is_defaults(path: &str) -> bool {
     name == DEFAULTS_FILE || name == DEFAULTS_FILE_SHORT
 }
 
-fn source(prefix: &str, path: &str, text: &str) -> Arc<SourceText> {
+pub(super) fn source(prefix: &str, path: &str, text: &str) -> Arc<SourceText> {
     Arc::new(SourceText::new(format!("{prefix}{path}"), text))
 }
 
-fn text_of(file: &ManifestFile) -> Arc<str> {
+pub(super) fn text_of(file: &ManifestFile) -> Arc<str> {
     match &file.content {
         Content::Text(text) => Arc::clone(text),
         _ => "".into(),
     }
-}
-
-/// The texts of files that problems of the tree point into, one for all of a file's problems.
-struct Sources<'a> {
-    prefix: &'a str,
-    known: BTreeMap<&'a str, Arc<SourceText>>,
-}
-
-impl<'a> Sources<'a> {
-    fn of(&mut self, file: &'a ManifestFile) -> Arc<SourceText> {
-        let known = self.known.entry(&file.path);
-        Arc::clone(known.or_insert_with(|| source(self.prefix, &file.path, &text_of(file))))
-    }
-}
-
-fn duplicate<'a>(
-    name: &JobName,
-    (first_file, first): &(&'a Arc<ManifestFile>, &Doc),
-    (file, doc): &(&'a Arc<ManifestFile>, &Doc),
-    sources: &mut Sources<'a>,
-) -> Problem {
-    let (here, there) = (sources.of(file), sources.of(first_file));
-    let mut problem = Problem::new(
-        Code::DuplicateName,
-        Place { source: here, span: doc.origin.name },
-        format!("there is already a job `{name}`"),
-    )
-    .label("given again")
-    .related(Place { source: there, span: first.origin.name }, "first given here")
-    .help("give one of them another name; until then neither is changed");
-    problem.job = Some(name.clone());
-    problem
 }
 
 fn second_defaults(file: &ManifestFile, prefix: &str) -> Problem {
@@ -449,7 +346,7 @@ fn unusable(prefix: &str, path: &str, content: &Content) -> Problem {
 }
 
 /// What the system said of a file, and the way out.
-fn reason_and_way_out(reason: &str) -> (&str, String) {
+pub(super) fn reason_and_way_out(reason: &str) -> (&str, String) {
     match reason.split_once(": ") {
         Some((what, way_out)) => (what, format!("{way_out}, or take it out of the tree")),
         None => (reason, "let a file stand there that can be read, or take it out of the tree".to_owned()),

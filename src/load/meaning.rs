@@ -177,13 +177,13 @@ fn expectations(manifest: &Manifest, schedule: &Schedule, faults: &mut Vec<Fault
         .iter()
         .enumerate()
         .filter_map(|(index, test)| {
-            let after = super::texts::time(Some(&test.after), &format!("/tests/{index}/after"), faults);
+            let after = super::texts::time(Some(&test.after), || format!("/tests/{index}/after"), faults);
             let fires: Vec<Option<Timestamp>> = test
                 .fires
                 .iter()
                 .enumerate()
                 .map(|(at, fire)| {
-                    super::texts::time(Some(fire), &format!("/tests/{index}/fires/{at}"), faults)
+                    super::texts::time(Some(fire), || format!("/tests/{index}/fires/{at}"), faults)
                 })
                 .collect();
             let fires = fires.into_iter().collect::<Option<_>>()?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::{document::FileDocs, tree::Tree};
 use crate::manifest::name::JobName;
 
-/// The jobs of each file, by path.
+/// The jobs of each file that is mistaken, by path. What a good one stands for is what it holds.
 #[derive(Debug, Default)]
 pub(super) struct Memory(HashMap<String, BTreeSet<JobName>>);
 
@@ -22,17 +22,21 @@ enum Condition {
 }
 
 impl Memory {
-    /// Learns what a file holds, of a tree in which every job is found. The jobs that a mistaken file
-    /// stood for, and that are nowhere else, are broken: they are not gone.
-    pub(super) fn learn(&mut self, path: &str, docs: &FileDocs, tree: &mut Tree) {
-        let condition = if docs.is_mistaken() { Condition::Mistaken } else { Condition::Good };
-        // A name that is the file's says nothing of a document that cannot be used.
-        let is_told = |name: &JobName| condition == Condition::Good || tree.jobs.contains_key(name);
-        let names = docs.docs.iter().filter_map(|doc| doc.name.clone()).filter(is_told).collect();
-        self.note(path, names, condition);
-        if condition == Condition::Good {
-            return;
+    /// Takes over what a file held before it was read anew.
+    pub(super) fn turn(&mut self, path: &str, before: Option<&FileDocs>, now: &FileDocs) {
+        if !now.is_mistaken() {
+            self.0.remove(path);
+        } else if let Some(before) = before.filter(|before| !before.is_mistaken()) {
+            self.note(path, names(before).cloned().collect(), Condition::Good);
         }
+    }
+
+    /// Learns what a mistaken file holds, of a tree in which every job is found. The jobs that it stood
+    /// for, and that are nowhere else, are broken: they are not gone.
+    pub(super) fn learn(&mut self, path: &str, docs: &FileDocs, tree: &mut Tree) {
+        // A name that is the file's says nothing of a document that cannot be used.
+        let told = names(docs).filter(|name| tree.jobs.contains_key(*name)).cloned().collect();
+        self.note(path, told, Condition::Mistaken);
         for name in self.of(path).into_iter().flatten() {
             if !tree.jobs.contains_key(name) && tree.broken.insert(name.clone()) {
                 tree.suspects.insert(name.clone(), path.to_owned());
@@ -54,7 +58,7 @@ impl Memory {
         }
     }
 
-    /// The jobs that a file stands for; none when it was never good.
+    /// The jobs that a mistaken file stands for; none when it was never good.
     pub(super) fn of(&self, path: &str) -> Option<&BTreeSet<JobName>> {
         self.0.get(path)
     }
@@ -63,6 +67,10 @@ impl Memory {
     pub(super) fn retain(&mut self, there: &HashSet<&str>) {
         self.0.retain(|path, _| there.contains(path.as_str()));
     }
+}
+
+fn names(docs: &FileDocs) -> impl Iterator<Item = &JobName> {
+    docs.docs.iter().filter_map(|doc| doc.name.as_ref())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod loader;
 pub mod tree;
 
 mod action;
+mod assemble;
 mod directory;
 mod document;
 mod effect;

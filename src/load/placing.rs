@@ -1,10 +1,42 @@
 //! The tier of a job, and what there is to say about it.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use super::fault::Fault;
 use crate::{
     manifest::{characteristics::Tier, code::Code, spec::Spec},
     tier::{Classified, Hindrance, Refusal, RefusalKind, Tiers, Traits, classify},
 };
+
+/// What is read of a job, and the tier that it pins.
+type Question = (Traits, Option<Tier>);
+
+/// The choices among the tiers that can take jobs. Jobs of which the classifier reads the same share one,
+/// with its reasons.
+#[derive(Debug)]
+pub(super) struct Choices {
+    pub(super) tiers: Tiers,
+    made: Mutex<BTreeMap<Question, Arc<Classified>>>,
+}
+
+impl Choices {
+    pub(super) fn new(tiers: Tiers) -> Self {
+        Self { tiers, made: Mutex::default() }
+    }
+
+    fn choose(&self, traits: &Traits, pin: Option<Tier>) -> Result<Arc<Classified>, Refusal> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = made.get(&(*traits, pin)) {
+            return Ok(Arc::clone(known));
+        }
+        let classified = Arc::new(classify(traits, pin, &self.tiers)?);
+        made.insert((*traits, pin), Arc::clone(&classified));
+        Ok(classified)
+    }
+}
 
 /// Chooses the tier, and warns of what the job lacks there.
 ///
@@ -14,10 +46,10 @@ use crate::{
 pub(super) fn place(
     spec: &Spec,
     traits: &Traits,
-    tiers: &Tiers,
+    choices: &Choices,
     faults: &mut Vec<Fault>,
-) -> Result<Classified, Refusal> {
-    let classified = classify(traits, spec.tier, tiers)?;
+) -> Result<Arc<Classified>, Refusal> {
+    let classified = choices.choose(traits, spec.tier)?;
     let pinned = spec.tier.is_some();
     // W4 is about a ledger that forgets. One on disk does not, and with one in memory the tier is
     // refused.

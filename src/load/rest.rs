@@ -21,7 +21,7 @@ impl Reading<'_> {
         let Some(name) = name.or(stand_in.as_ref().ok()) else { return Vec::new() };
         let node = &rest.node;
         let mut removed = Vec::new();
-        missing(whole, node, "", &mut removed);
+        missing(whole, node, &mut String::new(), &mut removed);
         if node.get("run").is_none() {
             removed.push("/run".to_owned());
         }
@@ -43,25 +43,29 @@ impl Reading<'_> {
 }
 
 /// JSON pointers to what the whole has and what is left has not. A key that was given its right name
-/// is there.
-fn missing(whole: &Node, left: &Node, pointer: &str, out: &mut Vec<String>) {
+/// is there. `pointer` is where the two stand; it is left as it is.
+fn missing(whole: &Node, left: &Node, pointer: &mut String, out: &mut Vec<String>) {
+    let length = pointer.len();
+    let mut look = |part: &str, whole: &Node, left: Option<&Node>| {
+        pointer.push('/');
+        pointer.push_str(part);
+        match left {
+            Some(left) => missing(whole, left, pointer, out),
+            None => out.push(pointer.clone()),
+        }
+        pointer.truncate(length);
+    };
     match (&whole.value, &left.value) {
         (NodeValue::Map(all), NodeValue::Map(kept)) => {
             for entry in all {
-                let at = format!("{pointer}/{}", escaped(&entry.key));
-                match kept.iter().find(|other| other.key_span == entry.key_span) {
-                    Some(other) => missing(&entry.value, &other.value, &at, out),
-                    None => out.push(at),
-                }
+                let other = kept.iter().find(|other| other.key_span == entry.key_span);
+                look(&escaped(&entry.key), &entry.value, other.map(|other| &other.value));
             }
         }
         (NodeValue::List(all), NodeValue::List(kept)) => {
             for (index, item) in all.iter().enumerate() {
-                let at = format!("{pointer}/{index}");
-                match kept.iter().find(|other| other.place() == item.place()) {
-                    Some(other) => missing(item, other, &at, out),
-                    None => out.push(at),
-                }
+                let other = kept.iter().find(|other| other.place() == item.place());
+                look(&index.to_string(), item, other);
             }
         }
         _ => {}

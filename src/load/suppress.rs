@@ -4,12 +4,19 @@
 //! follows, and after the dash of a list for the item, with everything in it. In a file of defaults
 //! it holds for what jobs take over from there. Errors cannot be waved away.
 
-use std::{collections::BTreeSet, ops::Range, sync::Arc};
+mod scope;
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
+
+use self::scope::{Cover, Scopes, Sought};
 use crate::manifest::{
     code::Code,
     problem::{Place, Problem, Severity, SourceText, Span},
-    yaml::{Node, NodeValue},
+    yaml::Node,
 };
 
 /// What begins such a comment, after `#` and blanks.
@@ -23,7 +30,11 @@ const WAY_OUT: &str = "write `# tintal: ignore TIN036 -- why it is meant`";
 
 /// The suppressions of a file.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ignores(Vec<Ignore>);
+pub(super) struct Ignores {
+    all: Vec<Ignore>,
+    /// Where each code is suppressed.
+    covers: BTreeMap<Code, Cover>,
+}
 
 /// Codes that were suppressed, with the suppression, counted from 0.
 pub(super) type Used = BTreeSet<(usize, Code)>;
@@ -38,12 +49,9 @@ struct Ignore {
     scope: Range<usize>,
 }
 
-/// Takes out what the file's own suppressions are about, and adds what is wrong with them.
-pub(super) fn suppress(problems: &mut Vec<Problem>, nodes: &[&Node], source: &Arc<SourceText>) {
-    let ignores = read(nodes, source, problems);
-    let used = ignores.apply(problems);
-    problems.extend(ignores.unused(&used));
-}
+/// Where warnings were suppressed, by their codes.
+#[derive(Debug, Default)]
+pub(super) struct Hits(BTreeMap<Code, BTreeSet<usize>>);
 
 /// The suppressions of a file; what cannot be read is a problem.
 pub(super) fn read(nodes: &[&Node], source: &Arc<SourceText>, problems: &mut Vec<Problem>) -> Ignores {
@@ -51,6 +59,7 @@ pub(super) fn read(nodes: &[&Node], source: &Arc<SourceText>, problems: &mut Vec
     if !mentions(text) {
         return Ignores::default();
     }
+    let scopes = Scopes::of(nodes, text);
     let mut ignores = Vec::new();
     let mut line_start = 0;
     for line in text.split_inclusive('\n') {
@@ -58,14 +67,14 @@ pub(super) fn read(nodes: &[&Node], source: &Arc<SourceText>, problems: &mut Vec
         line_start += line.len();
         let Some((hash, words)) = comment(line) else { continue };
         let at = start + hash;
-        if nodes.iter().any(|node| in_scalar(node, at)) {
+        if scopes.is_in_scalar(at) {
             continue;
         }
         let place = Place { source: Arc::clone(source), span: span(at, start + line.trim_end().len()) };
         match words.and_then(codes) {
             Ok(codes) => {
                 let scope = match sought(&line[..hash]) {
-                    Some(sought) => following(nodes, text, line_start, sought),
+                    Some(sought) => scopes.following(line_start, sought),
                     None => start..line_start,
                 };
                 ignores.push(Ignore { codes, place, scope });
@@ -74,33 +83,68 @@ pub(super) fn read(nodes: &[&Node], source: &Arc<SourceText>, problems: &mut Vec
                 .push(Problem::new(Code::BadIgnore, place, message).label("cannot be read").help(WAY_OUT)),
         }
     }
-    Ignores(ignores)
+    Ignores::of(ignores)
 }
 
 impl Ignores {
+    fn of(all: Vec<Ignore>) -> Self {
+        let mut scopes: BTreeMap<Code, Vec<Range<usize>>> = BTreeMap::new();
+        for ignore in &all {
+            for code in &ignore.codes {
+                scopes.entry(*code).or_default().push(ignore.scope.clone());
+            }
+        }
+        let covers = scopes.into_iter().map(|(code, ranges)| (code, Cover::of(ranges))).collect();
+        Self { all, covers }
+    }
+
+    /// Whether one of them is about a warning; where is noted in `hits`. It is about the place of the
+    /// warning; of an inherited one, about the job that takes it over.
+    pub(super) fn suppress(&self, problem: &Problem, hits: &mut Hits) -> bool {
+        let (Some(cover), Some(first)) = (self.covers.get(&problem.code), self.all.first()) else {
+            return false;
+        };
+        if problem.severity != Severity::Warning {
+            return false;
+        }
+        let source = &first.place.source;
+        let is_here = |place: &&Place| Arc::ptr_eq(&place.source, source);
+        let own = Some(&problem.primary.place).filter(is_here);
+        let inherited = problem.related.iter().filter(|_| own.is_none());
+        let places = own.into_iter().chain(inherited.map(|label| &label.place).filter(is_here));
+        let bytes: Vec<usize> =
+            places.map(|place| place.span.start as usize).filter(|byte| cover.holds(*byte)).collect();
+        if bytes.is_empty() {
+            return false;
+        }
+        hits.0.entry(problem.code).or_default().extend(bytes);
+        true
+    }
+
     /// Takes out the warnings that they are about; says which of them were.
     pub(super) fn apply(&self, problems: &mut Vec<Problem>) -> Used {
-        let mut used = Used::new();
-        if self.0.is_empty() {
-            return used;
-        }
-        problems.retain(|problem| {
-            let mut suppressed = false;
-            for (index, ignore) in self.0.iter().enumerate() {
-                if ignore.codes.contains(&problem.code) && ignore.holds_for(problem) {
-                    used.insert((index, problem.code));
-                    suppressed = true;
-                }
-            }
-            !suppressed
-        });
-        used
+        let mut hits = Hits::default();
+        problems.retain(|problem| !self.suppress(problem, &mut hits));
+        self.used(&hits)
+    }
+
+    /// Which of them were about a warning that was suppressed.
+    pub(super) fn used(&self, hits: &Hits) -> Used {
+        let is_hit = |code: &Code, scope: &Range<usize>| {
+            hits.0.get(code).is_some_and(|bytes| bytes.range(scope.clone()).next().is_some())
+        };
+        let each = self.all.iter().enumerate();
+        each.flat_map(|(index, ignore)| {
+            let hit = ignore.codes.iter().filter(|code| is_hit(code, &ignore.scope));
+            hit.map(move |code| (index, *code))
+        })
+        .collect()
     }
 
     /// What is wrong with those that were not made use of.
     pub(super) fn unused(&self, used: &Used) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for (index, ignore) in self.0.iter().enumerate() {
+        for (index, ignore) in self.all.iter().enumerate() {
             for code in ignore.codes.iter().filter(|code| !used.contains(&(index, **code))) {
                 let message = format!("there is no {code} here to ignore");
                 let (label, help) = if code.severity() == Severity::Error {
@@ -113,21 +157,6 @@ impl Ignores {
             }
         }
         problems
-    }
-}
-
-impl Ignore {
-    /// Whether it is about the place of a warning; of an inherited one, about the job that takes it
-    /// over.
-    fn holds_for(&self, problem: &Problem) -> bool {
-        let source = &self.place.source;
-        let is_here = |place: &Place| {
-            Arc::ptr_eq(&place.source, source) && self.scope.contains(&(place.span.start as usize))
-        };
-        let primary = &problem.primary.place;
-        let inherited = !Arc::ptr_eq(&primary.source, source);
-        problem.severity == Severity::Warning
-            && (is_here(primary) || inherited && problem.related.iter().any(|label| is_here(&label.place)))
     }
 }
 
@@ -179,15 +208,6 @@ fn codes(words: &str) -> Result<Vec<Code>, String> {
     if codes.is_empty() { Err("no code is named".to_owned()) } else { Ok(codes) }
 }
 
-/// What a comment on a line without content is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sought {
-    /// The key that follows.
-    Key,
-    /// The item whose dash stands before the comment.
-    Item,
-}
-
 /// What a comment is about, by what stands before it on its line; none: that.
 fn sought(before: &str) -> Option<Sought> {
     let before = before.trim();
@@ -195,59 +215,6 @@ fn sought(before: &str) -> Option<Sought> {
         return Some(Sought::Key);
     }
     before.split_whitespace().all(|part| part == "-").then_some(Sought::Item)
-}
-
-/// The bytes of the key, or the list item, that begins on the next line with content.
-fn following(nodes: &[&Node], text: &str, from: usize, sought: Sought) -> Range<usize> {
-    let mut start = from;
-    for line in text.get(from..).unwrap_or_default().split_inclusive('\n') {
-        let content = line.trim_start();
-        if !content.trim().is_empty() && !content.starts_with('#') {
-            let first = start + (line.len() - content.len());
-            let end = nodes.iter().filter_map(|node| end_of(node, first, sought)).max();
-            return start..end.unwrap_or(start + line.len()).max(start + line.len());
-        }
-        start += line.len();
-    }
-    from..from
-}
-
-/// The end of the widest key or item that begins at a byte.
-fn end_of(node: &Node, byte: usize, sought: Sought) -> Option<usize> {
-    match &node.value {
-        NodeValue::Map(entries) => entries.iter().find_map(|entry| {
-            let value = entry.value.place();
-            if entry.key_span.start as usize == byte && sought == Sought::Key {
-                return Some(value.end as usize);
-            }
-            value.range().contains(&byte).then(|| end_of(&entry.value, byte, sought)).flatten()
-        }),
-        NodeValue::List(items) => items.iter().find_map(|item| {
-            let span = item.place();
-            let start = span.start as usize;
-            let begins = match sought {
-                // The dash stands before the item.
-                Sought::Key => (byte..byte + 3).contains(&start) && byte < start,
-                Sought::Item => byte == start,
-            };
-            if begins {
-                return Some(span.end as usize);
-            }
-            span.range().contains(&byte).then(|| end_of(item, byte, sought)).flatten()
-        }),
-        _ => None,
-    }
-}
-
-fn in_scalar(node: &Node, byte: usize) -> bool {
-    match &node.value {
-        NodeValue::Map(entries) => entries
-            .iter()
-            .any(|entry| entry.key_span.range().contains(&byte) || in_scalar(&entry.value, byte)),
-        NodeValue::List(items) => items.iter().any(|item| in_scalar(item, byte)),
-        NodeValue::Text(_) => node.span.range().contains(&byte),
-        _ => false,
-    }
 }
 
 fn span(start: usize, end: usize) -> Span {

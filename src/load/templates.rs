@@ -21,10 +21,10 @@ pub(super) fn check(spec: &Spec, open: &[&str], faults: &mut Vec<Fault>) {
     let scope = Scope { params: &spec.params, labels: &spec.labels, steps: &[], secrets: &[], open };
     let mut values = Values { faults, scope };
     for (name, value) in &spec.run.env {
-        values.text(&format!("/run/env/{}", escaped(name)), value);
+        values.text(|| format!("/run/env/{}", escaped(name)), value);
     }
     if let Some(cwd) = &spec.run.cwd {
-        values.text("/run/cwd", cwd);
+        values.text(|| "/run/cwd".to_owned(), cwd);
     }
     match &spec.run.action {
         Action::Steps(steps) => {
@@ -64,10 +64,10 @@ impl Values<'_> {
         match action {
             Action::Command(words) => {
                 for (index, word) in words.iter().enumerate() {
-                    self.text(&format!("{pointer}/command/{index}"), word);
+                    self.text(|| format!("{pointer}/command/{index}"), word);
                 }
             }
-            Action::Shell(line) => self.text(&format!("{pointer}/shell"), line),
+            Action::Shell(line) => self.text(|| format!("{pointer}/shell"), line),
             Action::Http(request) => {
                 let scope = Scope { secrets, ..self.scope };
                 Values { faults: &mut *self.faults, scope }.request(&format!("{pointer}/http"), request);
@@ -77,12 +77,12 @@ impl Values<'_> {
     }
 
     fn request(&mut self, pointer: &str, request: &HttpSpec) {
-        self.text(&format!("{pointer}/url"), &request.url);
+        self.text(|| format!("{pointer}/url"), &request.url);
         if let Some(socket) = &request.unix_socket {
-            self.text(&format!("{pointer}/unix_socket"), socket);
+            self.text(|| format!("{pointer}/unix_socket"), socket);
         }
         for (name, value) in &request.headers {
-            self.text(&format!("{pointer}/headers/{}", escaped(name)), value);
+            self.text(|| format!("{pointer}/headers/{}", escaped(name)), value);
         }
         if let Some(body) = &request.body {
             self.value(&format!("{pointer}/body"), body);
@@ -91,7 +91,7 @@ impl Values<'_> {
 
     fn value(&mut self, pointer: &str, value: &Value) {
         match value {
-            Value::String(text) => self.text(pointer, text),
+            Value::String(text) => self.text(|| pointer.to_owned(), text),
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
                     self.value(&format!("{pointer}/{index}"), item);
@@ -106,14 +106,15 @@ impl Values<'_> {
         }
     }
 
-    fn text(&mut self, pointer: &str, text: &str) {
+    fn text(&mut self, pointer: impl Fn() -> String, text: &str) {
         for flaw in check::check(text, &self.scope) {
             let (code, label) = match flaw.kind {
                 FlawKind::Syntax => (Code::TemplateSyntax, "cannot be read"),
                 FlawKind::Name => (Code::TemplateName, "no such name"),
             };
-            self.faults
-                .push(Fault::new(code, pointer, flaw.message).range(flaw.range).label(label).help(flaw.help));
+            self.faults.push(
+                Fault::new(code, pointer(), flaw.message).range(flaw.range).label(label).help(flaw.help),
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Durations and times of a document, with a fault for each that has no meaning.
+//! Durations and times of a document, with a fault for each that has no meaning. The pointer to a text
+//! is made when there is a fault.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::manifest::{
 /// The duration under a pointer; none when it is absent or has no meaning.
 pub(super) fn duration(
     text: Option<&DurationText>,
-    pointer: &str,
+    pointer: impl Fn() -> String,
     faults: &mut Vec<Fault>,
 ) -> Option<Duration> {
     text?
@@ -23,7 +24,7 @@ pub(super) fn duration(
                 TextError::TooLong(_) => ("too long", "write ten years (`3660d`) or less"),
                 _ => ("not a duration", "write numbers with units, as in `30s`, `6h30m` or `7d`"),
             };
-            faults.push(Fault::new(Code::Duration, pointer, error.to_string()).label(label).help(help));
+            faults.push(Fault::new(Code::Duration, pointer(), error.to_string()).label(label).help(help));
         })
         .ok()
 }
@@ -31,13 +32,13 @@ pub(super) fn duration(
 /// The same, where zero makes no sense.
 pub(super) fn positive(
     text: Option<&DurationText>,
-    pointer: &str,
+    pointer: impl Fn() -> String,
     faults: &mut Vec<Fault>,
 ) -> Option<Duration> {
-    let duration = duration(text, pointer, faults)?;
+    let duration = duration(text, &pointer, faults)?;
     if duration.is_zero() {
         faults.push(
-            Fault::new(Code::Duration, pointer, "the duration is zero")
+            Fault::new(Code::Duration, pointer(), "the duration is zero")
                 .label("zero")
                 .help("write a longer one, or leave the key out"),
         );
@@ -47,12 +48,16 @@ pub(super) fn positive(
 }
 
 /// The time under a pointer; none when it is absent or has no meaning.
-pub(super) fn time(text: Option<&TimeText>, pointer: &str, faults: &mut Vec<Fault>) -> Option<Timestamp> {
+pub(super) fn time(
+    text: Option<&TimeText>,
+    pointer: impl Fn() -> String,
+    faults: &mut Vec<Fault>,
+) -> Option<Timestamp> {
     let text = text?;
     text.parse()
         .map_err(|_| {
             faults.push(
-                Fault::new(Code::Time, pointer, format!("there is no time `{}`", text.0))
+                Fault::new(Code::Time, pointer(), format!("there is no time `{}`", text.0))
                     .label("no such day, hour or offset")
                     .help("write RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`"),
             );

@@ -50,8 +50,8 @@ pub struct Loaded {
     pub origin: Origin,
     /// What the classifier read of it: each characteristic, stated or derived.
     pub traits: Traits,
-    /// Its tier, with the reasons.
-    pub classified: Classified,
+    /// Its tier, with the reasons. Shared by jobs of which the same was read.
+    pub classified: Arc<Classified>,
     pub(super) digest: OnceLock<Digest>,
 }
 

@@ -1,9 +1,15 @@
 //! One YAML document that asks for one job.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{
+        MapAccess, SeqAccess, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
+};
 use serde_json::Value;
 
 use super::{
@@ -56,11 +62,26 @@ pub struct OneOrMany(pub Vec<ScheduleEntry>);
 
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries = match Value::deserialize(deserializer)? {
-            list @ Value::Array(_) => serde_json::from_value(list),
-            one => serde_json::from_value(one).map(|entry| vec![entry]),
-        };
-        entries.map(Self).map_err(de::Error::custom)
+        deserializer.deserialize_any(Entries).map(Self)
+    }
+}
+
+/// Reads one entry or a list of them.
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Vec<ScheduleEntry>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a schedule entry, or a list of them")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        ScheduleEntry::deserialize(MapAccessDeserializer::new(map)).map(|entry| vec![entry])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list))
     }
 }
 

@@ -2,9 +2,12 @@
 //!
 //! Pure. `load` calls it, and checks meaning on top.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
-use serde_json::Value;
+use serde::Deserialize as _;
 
 mod rest;
 
@@ -24,15 +27,15 @@ use super::{
 pub struct Shapes {
     /// A job's manifest.
     pub job: Shape,
-    /// `_defaults.yaml`.
-    pub defaults: Shape,
+    /// `_defaults.yaml`: compiled when the first file of defaults is read, as many trees have none.
+    pub defaults: LazyLock<Shape>,
 }
 
 impl Shapes {
     /// Generates and compiles the schemas.
     #[must_use]
     pub fn new() -> Self {
-        Self { job: Shape::new(schema::job()), defaults: Shape::new(schema::defaults()) }
+        Self { job: Shape::new(schema::job()), defaults: LazyLock::new(|| Shape::new(schema::defaults())) }
     }
 }
 
@@ -163,11 +166,16 @@ fn document(
     if extent == Extent::Part {
         return broken(node, None);
     }
-    let json = node.to_json();
-    let mut found = match kind(&node, is_defaults_file, source) {
-        Ok(Kind::Job) => shapes.job.check(&node, &json, source),
-        Ok(Kind::Defaults) => shapes.defaults.check(&node, &json, source),
-        Err(problem) => vec![problem],
+    let kind = kind(&node, is_defaults_file, source);
+    let mut found = match &kind {
+        Ok(Kind::Job) => shapes.job.check(&node, source),
+        Ok(Kind::Defaults) => shapes.defaults.check(&node, source),
+        Err(problem) => vec![problem.clone()],
+    };
+    let rest = match kind {
+        _ if is_defaults_file || found.is_empty() && extent == Extent::Whole => None,
+        Ok(Kind::Job) => rest::of(&node, &found, &shapes.job, source),
+        _ => rest::of(&node, &shapes.job.check(&node, source), &shapes.job, source),
     };
     if extent == Extent::Flawed {
         // What is missing may be what could not be read, and what stands where a fault is has been
@@ -179,7 +187,7 @@ fn document(
         });
     }
     let read = if found.is_empty() && extent == Extent::Whole {
-        typed(json, &node, is_defaults_file, source).map_err(|problem| found.push(problem)).ok()
+        typed(&node, is_defaults_file, source).map_err(|problem| found.push(problem)).ok()
     } else {
         None
     };
@@ -189,10 +197,7 @@ fn document(
     problems.append(&mut found);
     match read {
         Some(document) => Parsed { document: Ok(document), node, index },
-        None => {
-            let rest = if is_defaults_file { None } else { rest::of(&node, &shapes.job, source) };
-            broken(node, rest)
-        }
+        None => broken(node, rest),
     }
 }
 
@@ -226,17 +231,11 @@ fn kind(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result
     }
 }
 
-fn typed(
-    mut json: Value,
-    node: &Node,
-    is_defaults_file: bool,
-    source: &Arc<SourceText>,
-) -> Result<Document, Problem> {
-    whole_numbers(&mut json);
+fn typed(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result<Document, Problem> {
     let read = if is_defaults_file {
-        serde_json::from_value(json).map(|defaults| Document::Defaults(Box::new(defaults)))
+        Defaults::deserialize(node).map(|defaults| Document::Defaults(Box::new(defaults)))
     } else {
-        serde_json::from_value(json).map(|manifest| Document::Job(Box::new(manifest)))
+        Manifest::deserialize(node).map(|manifest| Document::Job(Box::new(manifest)))
     };
     read.map_err(|error| {
         let place = Place { source: Arc::clone(source), span: start_of(node, source) };
@@ -244,29 +243,6 @@ fn typed(
             .label("in this document")
             .help("`tintal schema job` prints what may stand where")
     })
-}
-
-/// JSON Schema counts `3.0` as a whole number, so the fields of a manifest take it as one. What
-/// belongs to the user (`params`, a request's body) stays as it is written.
-fn whole_numbers(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            // What belongs to the user.
-            map.iter_mut()
-                .filter(|(key, _)| *key != "params" && *key != "body")
-                .for_each(|(_, value)| whole_numbers(value));
-        }
-        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
-        Value::Number(number) if number.is_f64() => {
-            let float = number.as_f64().unwrap_or_default();
-            if float.fract() == 0.0
-                && let Ok(whole) = format!("{float}").parse::<i64>()
-            {
-                *value = Value::from(whole);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// The first line of a document.

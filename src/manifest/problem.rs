@@ -91,12 +91,9 @@ impl SourceText {
 /// and at a lone `\r`.
 fn line_starts(text: &str, last: usize) -> impl Iterator<Item = usize> {
     let bytes = text.as_bytes();
-    let ends_line = |at: usize| match bytes[at] {
-        b'\n' => true,
-        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
-        _ => false,
-    };
-    (0..last.min(bytes.len())).filter(move |at| ends_line(*at)).map(|at| at + 1)
+    let before = bytes[..last.min(bytes.len())].iter().enumerate();
+    let ends_line = |at: usize, byte: u8| byte == b'\n' || byte == b'\r' && bytes.get(at + 1) != Some(&b'\n');
+    before.filter(move |(at, byte)| ends_line(*at, **byte)).map(|(at, _)| at + 1)
 }
 
 /// How bad a problem is.

@@ -115,8 +115,8 @@ pub enum Action {
     Command(Vec<String>),
     /// A line for `sh -c`.
     Shell(String),
-    /// One HTTP request.
-    Http(HttpSpec),
+    /// One HTTP request. Boxed, as few jobs make one.
+    Http(Box<HttpSpec>),
     /// A DAG. Ids are unique, `needs` resolve, there is no cycle.
     Steps(Vec<StepSpec>),
     /// A task that is built in.

@@ -68,7 +68,8 @@ pub struct StepResult {
 /// Whether a text holds a template at all.
 #[must_use]
 pub fn is_template(text: &str) -> bool {
-    text.contains("{{") || text.contains("{%") || text.contains("{#")
+    let next = |at: usize| text.as_bytes().get(at + 1);
+    text.match_indices('{').any(|(at, _)| matches!(next(at), Some(b'{' | b'%' | b'#')))
 }
 
 fn environment(kind: Kind) -> Environment<'static> {

@@ -3,7 +3,7 @@
 //! Pure, save that a time zone is looked up in the tz database of the system, or else in the one
 //! that is built in.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::LazyLock, time::Duration};
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -13,6 +13,7 @@ use super::{
     cron::{Cron, Policies},
     expression::{Expression, Parsed},
     field::Flaw,
+    pool::Pool,
     trigger::{Entry, Trigger, Window},
     zone::Zone,
 };
@@ -25,6 +26,9 @@ use crate::manifest::{
 /// Shortest interval for `every`: each fire is a decision in the ledger, and nothing that polls
 /// faster than this is served well by a process start or a row for every time.
 pub const EVERY_MIN: Duration = Duration::from_millis(100);
+
+/// What cron entries that do not depend on their job were compiled to.
+static TRIGGERS: LazyLock<Pool<CronSpec, Trigger>> = LazyLock::new(Pool::new);
 
 /// What is wrong with one entry of a `schedule`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -129,6 +133,14 @@ fn compile_trigger(job: &JobName, trigger: &TriggerSpec) -> Result<Trigger, Faul
 }
 
 fn compile_cron(job: &JobName, spec: &CronSpec) -> Result<Trigger, Faults> {
+    // `H` depends on the job. Nearly all others say what another job has said before.
+    if spec.expression.contains(['H', 'h', '@']) {
+        return read_cron(job, spec);
+    }
+    TRIGGERS.get_or_make(spec, || read_cron(job, spec)).map(|trigger| Trigger::clone(&trigger))
+}
+
+fn read_cron(job: &JobName, spec: &CronSpec) -> Result<Trigger, Faults> {
     let zone = Zone::named(&spec.timezone).map_err(|flaw| (CompileFault::TimeZone, flaw));
     let parsed = Expression::parse(&spec.expression, job);
     let (zone, expression) = match (zone, parsed) {

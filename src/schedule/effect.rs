@@ -31,10 +31,21 @@ impl CronOption {
     }
 }
 
-/// Each option that changes nothing, with the reason: what is so, in a few words. Empty when the
-/// expression cannot be read.
+/// Each of the options that changes nothing, with the reason: what is so, in a few words. Empty when
+/// the expression cannot be read.
 #[must_use]
-pub fn without_effect(job: &JobName, cron: &CronSpec) -> Vec<(CronOption, String)> {
+pub fn without_effect(job: &JobName, cron: &CronSpec, options: &[CronOption]) -> Vec<(CronOption, String)> {
+    let is_nickname = cron.expression.trim_start().starts_with('@');
+    if !is_nickname && options.iter().all(|option| *option == CronOption::TimeZone) {
+        // Whatever the fields say, they are read in a zone.
+        return Vec::new();
+    }
+    let mut found = all_without_effect(job, cron);
+    found.retain(|(option, _)| options.contains(option));
+    found
+}
+
+fn all_without_effect(job: &JobName, cron: &CronSpec) -> Vec<(CronOption, String)> {
     let expression = match Expression::parse(&cron.expression, job) {
         Ok(Parsed::Times(expression)) => expression,
         Ok(Parsed::Reboot) => {

@@ -1,4 +1,4 @@
-//! Keeps one copy of what many jobs share, for as long as one of them holds it.
+//! Keeps one copy of what many jobs share, at least for as long as one of them holds it.
 //!
 //! Not seen from outside: a shared value is equal to one of its own. Ten thousand hourly jobs
 //! hold one parsed expression instead of ten thousand of three kilobytes each.
@@ -6,45 +6,47 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// Entries below which dead ones are not worth a sweep.
-const SWEEP_MIN: usize = 256;
+/// So many values that nobody holds are kept: the next manifest may ask for one of them again, and
+/// those that are not well hold none.
+const UNHELD_MAX: usize = 256;
 
-/// Values that are shared while they are held.
+/// Values that are shared.
 #[derive(Debug)]
 pub(super) struct Pool<K, V>(Mutex<Shelf<K, V>>);
 
 #[derive(Debug)]
 struct Shelf<K, V> {
-    held: HashMap<K, Weak<V>>,
-    /// Dead entries are thrown away when there are this many in all.
+    values: HashMap<K, Arc<V>>,
+    /// Those that nobody holds are thrown away when there are this many in all.
     sweep_at: usize,
 }
 
 impl<K: Eq + Hash + Clone, V> Pool<K, V> {
     /// A pool with nothing in it.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Shelf { held: HashMap::new(), sweep_at: SWEEP_MIN }))
+        Self(Mutex::new(Shelf { values: HashMap::new(), sweep_at: UNHELD_MAX }))
     }
 
-    /// The value of this key: the one that is held, or else a new one.
+    /// The value of this key: the one that is kept, or else a new one.
     ///
     /// # Errors
     ///
     /// When there is none and it cannot be made.
     pub(super) fn get_or_make<E>(&self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = shelf.held.get(key).and_then(Weak::upgrade) {
-            return Ok(value);
+        if let Some(value) = shelf.values.get(key) {
+            return Ok(Arc::clone(value));
         }
         let value = Arc::new(make()?);
-        if shelf.held.len() >= shelf.sweep_at {
-            shelf.held.retain(|_, weak| weak.strong_count() > 0);
-            shelf.sweep_at = (shelf.held.len() * 2).max(SWEEP_MIN);
+        if shelf.values.len() >= shelf.sweep_at {
+            shelf.values.retain(|_, value| Arc::strong_count(value) > 1);
+            // In proportion, so that a sweep costs each new value little.
+            shelf.sweep_at = shelf.values.len() + UNHELD_MAX.max(shelf.values.len() / 8);
         }
-        shelf.held.insert(key.clone(), Arc::downgrade(&value));
+        shelf.values.insert(key.clone(), Arc::clone(&value));
         Ok(value)
     }
 }
@@ -58,14 +60,16 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_shared_while_it_is_held_and_forgotten_afterwards() {
+    fn a_value_is_shared_while_it_is_held_and_for_a_while_afterwards() {
         let pool = Pool::new();
         let first = get(&pool, 1);
         assert!(Arc::ptr_eq(&first, &get(&pool, 1)));
+        let unheld = Arc::as_ptr(&get(&pool, 2));
+        assert_eq!(unheld, Arc::as_ptr(&get(&pool, 2)));
         for key in 2..2_000 {
             drop(get(&pool, key));
         }
-        assert!(pool.0.lock().unwrap().held.len() <= SWEEP_MIN + 1);
+        assert!(pool.0.lock().unwrap().values.len() <= UNHELD_MAX + 1);
         assert!(Arc::ptr_eq(&first, &get(&pool, 1)));
     }
 

@@ -1,6 +1,8 @@
 //! For people: the lines in question, with carets.
 
-use std::{collections::BTreeMap, env, fmt, io::IsTerminal as _, ops::Range, sync::Arc};
+use std::{
+    collections::BTreeMap, env, fmt, io::IsTerminal as _, num::NonZero, ops::Range, sync::Arc, thread,
+};
 
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
@@ -19,26 +21,32 @@ const WIDTH: usize = 100;
 /// Most bytes of the lines that carets are drawn into; a minified file of a megabyte helps nobody.
 const LINES_MAX: usize = 8 << 10;
 
+/// Fewer problems than this are not worth a thread of their own.
+const PROBLEMS_PER_THREAD_MIN: usize = 64;
+
 /// Lines that are shown before and after the one in question.
 const AROUND: usize = 1;
 
+/// What no report may show of each file, by their paths.
+type Hidden<'a> = BTreeMap<&'a str, Vec<Range<usize>>>;
+
 /// The texts of files as a terminal can show them, by their paths; each is made once.
 struct Shown<'a> {
-    hidden: BTreeMap<&'a str, Vec<Range<usize>>>,
+    hidden: &'a Hidden<'a>,
     texts: BTreeMap<&'a str, Option<Arc<str>>>,
 }
 
-impl<'a> Shown<'a> {
-    fn of(problems: &'a [Problem]) -> Self {
-        let mut hidden: BTreeMap<&str, Vec<Range<usize>>> = BTreeMap::new();
-        for problem in problems {
-            if let Some(span) = problem.hidden {
-                hidden.entry(&problem.primary.place.source.path).or_default().push(span.range());
-            }
+fn hidden(problems: &[Problem]) -> Hidden<'_> {
+    let mut hidden = Hidden::new();
+    for problem in problems {
+        if let Some(span) = problem.hidden {
+            hidden.entry(&problem.primary.place.source.path).or_default().push(span.range());
         }
-        Self { hidden, texts: BTreeMap::new() }
     }
+    hidden
+}
 
+impl<'a> Shown<'a> {
     fn text(&mut self, place: &'a Place) -> Text {
         let source = &place.source;
         let hidden = self.hidden.get(source.path.as_str()).map_or(&[][..], Vec::as_slice);
@@ -72,10 +80,25 @@ impl Look {
     }
 }
 
-/// Problems, each as a block of lines.
+/// Problems, each as a block of lines; made on several threads when there are many.
 pub(in crate::cli) fn render(problems: &[Problem], look: Look) -> String {
-    let mut shown = Shown::of(problems);
-    problems.iter().map(|problem| block(problem, &mut shown, look)).collect()
+    let hidden = hidden(problems);
+    let blocks = |some: &[Problem]| {
+        let mut shown = Shown { hidden: &hidden, texts: BTreeMap::new() };
+        some.iter().map(|problem| block(problem, &mut shown, look)).collect::<String>()
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = problems.len().div_ceil(threads).max(PROBLEMS_PER_THREAD_MIN);
+    if problems.len() <= share {
+        return blocks(problems);
+    }
+    thread::scope(|scope| {
+        let workers: Vec<_> = problems.chunks(share).map(|some| scope.spawn(move || blocks(some))).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 fn block<'a>(problem: &'a Problem, shown: &mut Shown<'a>, look: Look) -> String {

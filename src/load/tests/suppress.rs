@@ -1,6 +1,7 @@
 //! What `# tintal: ignore` holds for.
 
 use super::{check, load, load_with, loader, told};
+use crate::manifest::problem::PROBLEMS_MAX;
 
 const BOTH_DAYS: &str = "cron: \"0 9 1 * MON\"";
 
@@ -93,4 +94,22 @@ fn a_suppression_in_defaults_that_no_job_needs_is_told() {
     }
     let bad = load(&[("_defaults.yaml", "kind: defaults # tintal: ignore TIN040\n")]);
     assert_eq!(told(&bad), ["_defaults.yaml:1 TIN071"]);
+}
+
+#[test]
+fn a_file_full_of_suppressions_is_read_in_one_go() {
+    // With a look through the file for each, this would be some hundred million looks.
+    let comment = "# tintal: ignore TIN036 -- meant\n";
+    let params: String = (0..10_000).map(|index| format!("    {comment}    k{index}: 1\n")).collect();
+    let text = format!(
+        "{}schedule: {{{BOTH_DAYS}}}\nrun: {{command: [a]}}\nparams:\n  p:\n{params}",
+        comment.repeat(9_000)
+    );
+    let tree = load(&[("a.yaml", &text)]);
+    let unused = |line: &String| line.contains("TIN070");
+    // Those before the schedule are all about it; the others are about nothing.
+    assert_eq!(told(&tree).iter().filter(|line| unused(line)).count(), PROBLEMS_MAX);
+    assert_eq!(tree.problems.len(), PROBLEMS_MAX + 1);
+    assert!(tree.problems.iter().any(|problem| problem.message.starts_with("9800 more problems")));
+    assert_eq!(tree.jobs.len(), 1);
 }

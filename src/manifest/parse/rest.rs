@@ -2,41 +2,44 @@
 //! the same run.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use serde_json::json;
+use serde::Deserialize as _;
 
-use super::{Rest, whole_numbers};
+use super::Rest;
 use crate::manifest::{
     code::Code,
-    problem::{Problem, SourceText},
+    job::Manifest,
+    problem::{Problem, SourceText, Span},
     shape::Shape,
-    yaml::Node,
+    yaml::{Entry, Node, NodeValue},
 };
 
 /// Rounds of taking mistakes out: single values, then the parts that they belong to.
 const ROUNDS: usize = 3;
 
-/// What is left; none when too much is wrong.
-pub(super) fn of(node: &Node, shape: &Shape, source: &Arc<SourceText>) -> Option<Rest> {
+/// What is left; none when too much is wrong. `problems` is what the shape says of the whole.
+pub(super) fn of(node: &Node, problems: &[Problem], shape: &Shape, source: &Arc<SourceText>) -> Option<Rest> {
     let mut left = node.clone();
     let mut removed = BTreeSet::new();
     for round in 0..ROUNDS {
-        let problems = shape.check(&left, &left.to_json(), source);
+        let problems =
+            if round == 0 { Cow::Borrowed(problems) } else { Cow::Owned(shape.check(&left, source)) };
         if problems.is_empty() {
             break;
         }
         let mut renamed = BTreeMap::new();
         let mut gone = BTreeSet::new();
-        for problem in problems {
-            let pointer = match (round, meant(&problem)) {
+        for problem in problems.iter() {
+            let pointer = match (round, meant(problem)) {
                 (0, Some(meant)) => {
                     renamed.insert(problem.pointer.clone(), meant.to_owned());
                     continue;
                 }
-                (0, None) => problem.pointer,
+                (0, None) => problem.pointer.clone(),
                 // Without the value its surroundings are no good: they go too.
                 _ => top(&problem.pointer),
             };
@@ -48,15 +51,25 @@ pub(super) fn of(node: &Node, shape: &Shape, source: &Arc<SourceText>) -> Option
         left.mend(&gone, &renamed);
         removed.extend(gone.into_iter().map(|pointer| with_names(&pointer, &renamed)));
     }
-    let mut json = left.to_json();
-    whole_numbers(&mut json);
-    let map = json.as_object_mut()?;
-    if !map.contains_key("run") {
+    let manifest = if left.get("run").is_some() {
+        Manifest::deserialize(&left)
+    } else {
         removed.insert("/run".to_owned());
-        map.insert("run".to_owned(), json!({"builtin": {"noop": {}}}));
-    }
-    let manifest = serde_json::from_value(json).ok()?;
+        Manifest::deserialize(&with_run(&left)?)
+    };
+    let manifest = manifest.ok()?;
     Some(Rest { manifest: Box::new(manifest), node: left, removed })
+}
+
+/// A mapping with an action that does nothing; none of anything else.
+fn with_run(node: &Node) -> Option<Node> {
+    let mut node = node.clone();
+    let NodeValue::Map(entries) = &mut node.value else { return None };
+    let map = |entries| Node { value: NodeValue::Map(entries), span: Span::default(), used_at: None };
+    let entry = |key: &str, value| Entry { key: key.to_owned(), key_span: Span::default(), value };
+    let noop = map(vec![entry("noop", map(Vec::new()))]);
+    entries.push(entry("run", map(vec![entry("builtin", noop)])));
+    Some(node)
 }
 
 /// A pointer as it is once keys have other names.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use jsonschema::Validator;
+use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value};
 
 use super::{
-    fields, leaf,
+    fields,
+    instance::Tree,
+    leaf,
     patterns::Patterns,
     suggest::Known,
-    words::{self, short},
+    words::{self, keyword, short},
 };
 use crate::manifest::{
     code::Code,
@@ -21,7 +23,7 @@ use crate::manifest::{
 #[derive(Debug)]
 pub struct Shape {
     schema: Value,
-    validator: Validator,
+    validator: Validator<Tree>,
     known: Known,
     patterns: Patterns,
 }
@@ -30,7 +32,8 @@ impl Shape {
     /// Compiles a schema that [`crate::manifest::schema`] generated.
     #[must_use]
     pub fn new(schema: Value) -> Self {
-        let validator = match jsonschema::draft202012::new(&schema) {
+        let validator = match jsonschema::options_for::<Tree>().with_draft(Draft::Draft202012).build(&schema)
+        {
             Ok(validator) => validator,
             Err(error) => unreachable!("a generated schema compiles: {error}"),
         };
@@ -38,11 +41,10 @@ impl Shape {
         Self { schema, validator, known, patterns: Patterns::default() }
     }
 
-    /// Every place where the document does not have the shape, in the order of the file. `json`
-    /// is [`Node::to_json`] of `node`.
+    /// Every place where the document does not have the shape, in the order of the file.
     #[must_use]
-    pub fn check(&self, node: &Node, json: &Value, source: &Arc<SourceText>) -> Vec<Problem> {
-        if self.validator.is_valid(json) {
+    pub fn check(&self, node: &Node, source: &Arc<SourceText>) -> Vec<Problem> {
+        if self.validator.is_valid(node) {
             return Vec::new();
         }
         let mut walk = Walk { shape: self, source, problems: Vec::new() };
@@ -50,7 +52,7 @@ impl Shape {
         walk.value(&self.schema, &root);
         let mut problems = walk.problems;
         if problems.is_empty() {
-            problems.extend(self.any(node, json, source));
+            problems.extend(self.any(node, source));
         }
         problems.sort_by_key(|problem| problem.primary.place.span);
         problems
@@ -67,8 +69,8 @@ impl Shape {
     }
 
     /// A problem in the words of the validator, for what the walk has no words for.
-    fn any(&self, node: &Node, json: &Value, source: &Arc<SourceText>) -> Option<Problem> {
-        let error = self.validator.iter_errors(json).next()?;
+    fn any(&self, node: &Node, source: &Arc<SourceText>) -> Option<Problem> {
+        let error = self.validator.iter_errors(node).next()?;
         let pointer = error.instance_path().to_string();
         let span =
             node.at(&pointer).map_or(node.span, |located| located.used_at.unwrap_or(located.node.span));
@@ -116,13 +118,13 @@ impl<'a> Walk<'a> {
     /// Looks at a value; what is wrong with it or in it goes into the problems.
     pub(super) fn value(&mut self, schema: &'a Value, spot: &Spot<'a>) {
         let Some(keywords) = self.resolve(schema) else { return };
-        if let Some(Value::Array(branches)) = keywords.get("anyOf") {
+        if let Some(Value::Array(branches)) = keyword(keywords, "anyOf") {
             if let Some(branch) = self.branch(branches, spot.node) {
                 self.value(branch, spot);
             }
             return;
         }
-        if let Some(Value::String(expected)) = keywords.get("type")
+        if let Some(Value::String(expected)) = keyword(keywords, "type")
             && !has_type(spot.node, expected)
         {
             let draft = leaf::wrong_type(keywords, expected, spot);
@@ -145,9 +147,9 @@ impl<'a> Walk<'a> {
         if let Some(problem) = leaf::count(keywords, items.len(), spot) {
             self.push(spot, problem);
         }
-        let first = keywords.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let first = keyword(keywords, "prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for (index, item) in items.iter().enumerate() {
-            let Some(schema) = first.get(index).or(keywords.get("items")) else { continue };
+            let Some(schema) = first.get(index).or(keyword(keywords, "items")) else { continue };
             let inner = Spot {
                 node: item,
                 pointer: format!("{}/{index}", spot.pointer),
@@ -162,7 +164,7 @@ impl<'a> Walk<'a> {
     /// The keywords of a schema, or of the one that it refers to.
     pub(super) fn resolve(&self, schema: &'a Value) -> Option<&'a Map<String, Value>> {
         let keywords = schema.as_object()?;
-        match keywords.get("$ref").and_then(Value::as_str) {
+        match keyword(keywords, "$ref").and_then(Value::as_str) {
             Some(reference) => {
                 let target: &'a Value = self.shape.schema.pointer(reference.strip_prefix('#')?)?;
                 self.resolve(target)
@@ -175,7 +177,7 @@ impl<'a> Walk<'a> {
     fn branch(&self, branches: &'a [Value], node: &Node) -> Option<&'a Value> {
         let of_type = |branch: &&'a Value| {
             let keywords = self.resolve(branch)?;
-            has_type(node, keywords.get("type")?.as_str()?).then_some(())
+            has_type(node, keyword(keywords, "type")?.as_str()?).then_some(())
         };
         branches.iter().find(|branch| of_type(branch).is_some()).or(branches.first())
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     check::{Spot, Walk, pointer_to, secret},
     suggest::{nearest, word_elsewhere},
-    words::{Draft, listed, short},
+    words::{Draft, keyword, listed, short},
 };
 use crate::manifest::{
     code::Code,
@@ -40,7 +40,7 @@ pub(super) fn check<'a>(walk: &mut Walk<'a>, keywords: &'a Map<String, Value>, s
             item: None,
             used_at: spot.used_at.or(entry.value.used_at),
         };
-        match (fields.property(&entry.key), keywords.get("additionalProperties")) {
+        match (fields.property(&entry.key), keyword(keywords, "additionalProperties")) {
             (Some(schema), _) => walk.value(schema, &inner),
             (None, Some(Value::Bool(false))) => fields.unknown(walk, entry, &inner),
             (None, Some(schema @ Value::Object(_))) => {
@@ -60,17 +60,17 @@ pub(super) fn check<'a>(walk: &mut Walk<'a>, keywords: &'a Map<String, Value>, s
 
 impl<'a> Fields<'a, '_> {
     fn property(&self, key: &str) -> Option<&'a Value> {
-        self.keywords.get("properties")?.get(key)
+        keyword(keyword(self.keywords, "properties")?.as_object()?, key)
     }
 
     fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let properties = self.keywords.get("properties").and_then(Value::as_object);
+        let properties = keyword(self.keywords, "properties").and_then(Value::as_object);
         properties.into_iter().flat_map(|map| map.keys().map(String::as_str))
     }
 
     fn is_unknown(&self, entry: &Entry) -> bool {
         self.property(&entry.key).is_none()
-            && self.keywords.get("additionalProperties") == Some(&Value::Bool(false))
+            && keyword(self.keywords, "additionalProperties") == Some(&Value::Bool(false))
     }
 
     fn given(&self, name: &str) -> bool {
@@ -119,7 +119,7 @@ impl<'a> Fields<'a, '_> {
 
     /// Whether a key has the form that keys of the mapping have.
     fn key_form(&self, walk: &mut Walk<'a>, entry: &Entry) -> bool {
-        let pattern = self.keywords.get("propertyNames").and_then(|names| names.get("pattern"));
+        let pattern = keyword(self.keywords, "propertyNames").and_then(|names| names.get("pattern"));
         let Some(pattern) = pattern.and_then(Value::as_str) else { return true };
         if walk.shape.matches(pattern, &entry.key) {
             return true;
@@ -142,7 +142,7 @@ impl<'a> Fields<'a, '_> {
     }
 
     fn missing(&self, walk: &mut Walk<'a>) {
-        let required = self.keywords.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required = keyword(self.keywords, "required").and_then(Value::as_array).into_iter().flatten();
         for name in required.filter_map(Value::as_str) {
             if self.given(name) || self.meant.contains(&name) {
                 continue;
@@ -166,7 +166,7 @@ impl<'a> Fields<'a, '_> {
 
     /// `oneOf` of required keys: exactly one of them is given.
     fn exactly_one(&self, walk: &mut Walk<'a>) {
-        let Some(Value::Array(branches)) = self.keywords.get("oneOf") else { return };
+        let Some(Value::Array(branches)) = keyword(self.keywords, "oneOf") else { return };
         let names: Vec<&str> = branches
             .iter()
             .filter_map(|branch| branch.get("required")?.as_array()?.first()?.as_str())
@@ -204,7 +204,7 @@ impl<'a> Fields<'a, '_> {
     }
 
     fn counts(&self, walk: &mut Walk<'a>) {
-        let limit = |keyword: &str| self.keywords.get(keyword).and_then(Value::as_u64);
+        let limit = |name: &str| keyword(self.keywords, name).and_then(Value::as_u64);
         let count = self.entries.len() as u64;
         let subject = self.spot.subject();
         if limit("minProperties").is_some_and(|least| count < least) && self.meant.is_empty() {

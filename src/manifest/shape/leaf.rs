@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     check::{Shape, Spot, Walk},
     suggest::nearest,
-    words::{Draft, SHOWN_MAX, example, expected, found, listed, short},
+    words::{Draft, SHOWN_MAX, example, expected, found, keyword, listed, short},
 };
 use crate::manifest::{
     code::Code,
@@ -84,7 +84,9 @@ fn whole_part(key: &str, text: &str) -> Option<String> {
 }
 
 fn is_duration(keywords: &Map<String, Value>) -> bool {
-    keywords.get("pattern").and_then(Value::as_str).is_some_and(|pattern| pattern.contains("(ms|s|m|h|d|w)"))
+    keyword(keywords, "pattern")
+        .and_then(Value::as_str)
+        .is_some_and(|pattern| pattern.contains("(ms|s|m|h|d|w)"))
 }
 
 fn scalar(node: &Node) -> Option<String> {
@@ -99,7 +101,7 @@ fn scalar(node: &Node) -> Option<String> {
 
 /// What is wrong with a scalar of the right type.
 pub(super) fn check(walk: &Walk<'_>, keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
-    if let Some(Value::Array(allowed)) = keywords.get("enum") {
+    if let Some(Value::Array(allowed)) = keyword(keywords, "enum") {
         return not_allowed(allowed, spot);
     }
     match &spot.node.value {
@@ -127,7 +129,7 @@ fn not_allowed(allowed: &[Value], spot: &Spot<'_>) -> Option<Draft> {
 }
 
 fn text_fault(shape: &Shape, keywords: &Map<String, Value>, text: &str, spot: &Spot<'_>) -> Option<Draft> {
-    let limit = |keyword: &str| keywords.get(keyword).and_then(Value::as_u64);
+    let limit = |name: &str| keyword(keywords, name).and_then(Value::as_u64);
     let length = text.chars().count() as u64;
     if text.is_empty() && limit("minLength").is_some_and(|least| least > 0) {
         let help = match example(keywords) {
@@ -140,7 +142,7 @@ fn text_fault(shape: &Shape, keywords: &Map<String, Value>, text: &str, spot: &S
         let message = format!("{} has {length} characters; at most {most} may stand here", spot.subject());
         return Some(Draft::new(Code::OutOfRange, message, "too long", format!("shorten it to {most}")));
     }
-    if let Some(pattern) = keywords.get("pattern").and_then(Value::as_str)
+    if let Some(pattern) = keyword(keywords, "pattern").and_then(Value::as_str)
         && !shape.matches(pattern, text)
     {
         return Some(form(keywords, pattern, text));
@@ -193,7 +195,7 @@ fn range_fault(walk: &Walk<'_>, keywords: &Map<String, Value>, spot: &Spot<'_>) 
     let number = scalar(spot.node)?;
     let written = walk.source.text.get(spot.node.span.range()).map_or(number.clone(), short);
     let value: f64 = number.parse().ok()?;
-    let bound = |keyword: &str| keywords.get(keyword).and_then(Value::as_f64);
+    let bound = |name: &str| keyword(keywords, name).and_then(Value::as_f64);
     let (least, most) = (bound("minimum"), bound("maximum"));
     let below = least.is_some_and(|least| value < least);
     let above = most.is_some_and(|most| value > most);
@@ -213,7 +215,7 @@ fn range_fault(walk: &Walk<'_>, keywords: &Map<String, Value>, spot: &Spot<'_>) 
 
 /// A list with too few or too many items.
 pub(super) fn count(keywords: &Map<String, Value>, length: usize, spot: &Spot<'_>) -> Option<Draft> {
-    let limit = |keyword: &str| keywords.get(keyword).and_then(Value::as_u64);
+    let limit = |name: &str| keyword(keywords, name).and_then(Value::as_u64);
     let length = length as u64;
     if limit("minItems").is_some_and(|least| length < least) {
         let help = match example(keywords) {

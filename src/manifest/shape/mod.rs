@@ -6,6 +6,7 @@
 pub mod check;
 
 mod fields;
+mod instance;
 mod leaf;
 mod patterns;
 mod suggest;

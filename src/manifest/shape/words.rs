@@ -53,6 +53,11 @@ impl Draft {
     }
 }
 
+/// The value of a keyword. A schema has so few that to look at each is faster than to hash the name.
+pub(super) fn keyword<'a>(keywords: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    keywords.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
 /// What a schema asks for, in words.
 pub(super) fn expected(name: &str) -> &'static str {
     match name {
@@ -91,7 +96,7 @@ pub(super) fn listed(names: &[&str], last: &str) -> String {
 
 /// The first example of a schema, as it would stand in a file.
 pub(super) fn example(keywords: &Map<String, Value>) -> Option<String> {
-    let first = keywords.get("examples")?.as_array()?.first()?;
+    let first = keyword(keywords, "examples")?.as_array()?.first()?;
     Some(match first {
         Value::String(text) => text.clone(),
         other => other.to_string(),

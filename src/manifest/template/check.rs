@@ -1,6 +1,9 @@
 //! Whether a template can be filled in: its syntax, and every name in it.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use minijinja::{Environment, ErrorKind};
 use serde_json::Value as Json;
@@ -96,6 +99,47 @@ pub fn check(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
     if !is_template(text) {
         return Vec::new();
     }
+    match bare_names(text) {
+        Some(names) => names.into_iter().filter_map(|name| unknown_name(name, text, scope)).collect(),
+        None => check_parsed(text, scope),
+    }
+}
+
+/// The names in a template that does nothing but fill in names, as nearly every template of a manifest:
+/// these are told without the engine. None for any other.
+fn bare_names(text: &str) -> Option<BTreeSet<&str>> {
+    let mut names = BTreeSet::new();
+    let mut rest = text;
+    while let Some((_, opened)) = rest.split_once('{') {
+        rest = match opened.as_bytes().first() {
+            Some(b'{') => {
+                let (inside, after) = opened[1..].split_once("}}")?;
+                let name = inside.trim_matches(' ');
+                if !is_bare(name) {
+                    return None;
+                }
+                names.insert(name);
+                after
+            }
+            Some(b'%' | b'#') => return None,
+            _ => opened,
+        };
+    }
+    Some(names)
+}
+
+/// Whether a name is one that templates see, followed by names of parts.
+fn is_bare(name: &str) -> bool {
+    let is_name = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let mut parts = name.split('.');
+    parts.next().is_some_and(|root| ROOTS.contains(&root)) && parts.all(is_name)
+}
+
+/// Checks a template that the engine parses.
+fn check_parsed(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
     let environment = environment(Kind::Plain);
     let template = match environment.template_from_str(text) {
         Ok(template) => template,
@@ -110,12 +154,18 @@ pub fn check(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
     };
     let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
     names.sort();
-    let names = names.iter().filter(|name| !is_engines(&environment, name)).filter_map(|name| {
-        let (message, help) = unknown(name, text, scope)?;
-        Some(Flaw { kind: FlawKind::Name, range: place(text, name), message, help })
-    });
+    let names = names
+        .iter()
+        .filter(|name| !is_engines(&environment, name))
+        .filter_map(|name| unknown_name(name, text, scope));
     let words = words(text).into_iter().filter_map(|word| unknown_word(word, text, &environment));
     names.chain(words).collect()
+}
+
+/// What is wrong with a name, if something is.
+fn unknown_name(name: &str, text: &str, scope: &Scope<'_>) -> Option<Flaw> {
+    let (message, help) = unknown(name, text, scope)?;
+    Some(Flaw { kind: FlawKind::Name, range: place(text, name), message, help })
 }
 
 /// Whether a name is a function of the engine.
@@ -333,6 +383,41 @@ mod tests {
                 "the secret `X` cannot be used here | secrets are environment variables of child processes; templates see them in `http` only",
             ],
         );
+    }
+
+    /// Whether a template is told without the engine; either way it says the same.
+    #[track_caller]
+    fn bare(text: &str, expected: bool) {
+        let params = BTreeMap::from([("day".to_owned(), json!({"a": 1}))]);
+        let labels = BTreeMap::new();
+        let scope = Scope {
+            params: &params,
+            labels: &labels,
+            steps: &["extract"],
+            secrets: &["X"],
+            open: &["steps"],
+        };
+        assert_eq!(bare_names(text).is_some(), expected, "{text}");
+        assert_eq!(check(text, &scope), check_parsed(text, &scope), "{text}");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn bare_names_are_told_as_the_engine_tells_them() {
+        bare("{{ params.day }}", true);           bare("{{params.day.a}}-{{  run_id }}", true);
+        bare("{{ params.nope }}{{ job.x }}", true); bare("{ {{ fire_time.dat }} }", true);
+        bare("{{ steps.extract.nope.x }} }}", true); bare("{{ params }}{{ job }}{{ secrets.Y }}", true);
+        bare("{{ params.if }}{{ params.not.is }}", true); bare("{{ job.labels._a1 }}{", true);
+        bare("{{ params.day.a.b }}{{ params.day.b }}{{ params.day }}", true);
+        bare("{{ parms.day }}", false);           bare("{{ true }}{{ none }}", false);
+        bare("{{ params['day'] }}", false);       bare("{{ params.day | upper }}", false);
+        bare("{{ params.0 }}", false);            bare("{{- params.day -}}", false);
+        bare("{{{ params.day }}}", false);        bare("{{ params.day", false);
+        bare("{{ params. day }}", false);         bare("{{ }}", false);
+        bare("{{ params.dåy }}", false);          bare("{{ params.day\n}}", false);
+        bare("{# {{ params.day }} #}", false);    bare("{% raw %}{{ params.x }}{% endraw %}", false);
+        bare("{{ params.day }}{%", false);        bare("{{ params.day }}{{", false);
+        bare("{{ params.day. }}", false);         bare("{{ .day }}", false);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod node;
 mod scalar;
 mod syntax;
 mod tagged;
+mod typed;
 mod written;
 
 pub use compose::{Composed, Composition, Extent, compose};

@@ -1,6 +1,9 @@
 //! A document as a tree in which every node and every key knows its place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::{Map, Value};
 
@@ -117,7 +120,7 @@ impl Node {
                     .iter()
                     .enumerate()
                     .find(|(_, item)| item.holds(span))
-                    .map(|(index, item)| (index.to_string(), item)),
+                    .map(|(index, item)| (Cow::Owned(index.to_string()), item)),
                 _ => None,
             };
             let Some((part, node)) = next else { return pointer };
@@ -219,6 +222,9 @@ impl Entry {
 
 /// A key as part of a JSON pointer.
 #[must_use]
-pub fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+pub fn escaped(key: &str) -> Cow<'_, str> {
+    if key.contains(['~', '/']) {
+        return Cow::Owned(key.replace('~', "~0").replace('/', "~1"));
+    }
+    Cow::Borrowed(key)
 }

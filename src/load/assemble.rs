@@ -1,0 +1,167 @@
+//! The files of a tree put together: names are unique in all of it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    document::{Doc, FileDocs, Naming},
+    loader::{Input, reason_and_way_out, source, text_of},
+    memory::Memory,
+    tree::Tree,
+};
+use crate::manifest::{
+    code::Code,
+    file::ManifestFile,
+    name::JobName,
+    problem::{Place, Problem, SourceText, Span, keep_first},
+};
+
+/// A document with its file, under the name of its job.
+type Named<'a> = (&'a JobName, &'a ManifestFile, &'a Doc);
+
+/// Puts the files together: names are unique in the whole tree. The files are sorted by path.
+pub(super) fn assemble(
+    files: &[(&ManifestFile, &FileDocs)],
+    memory: &mut Memory,
+    input: &Input<'_>,
+    tree: &mut Tree,
+) {
+    let mut named = gather(files, memory, input, tree);
+    // Of one name they stay in the order of their files.
+    named.sort_by_key(|(name, ..)| *name);
+    unique(&named, input.prefix, tree);
+    for (file, docs) in files.iter().filter(|(_, docs)| docs.is_mistaken()) {
+        memory.learn(&file.path, docs, tree);
+    }
+    unreadable(input, tree);
+    tree.obscured.sort();
+    sort(&mut tree.problems);
+}
+
+/// The documents that have a name, in the order of the files.
+fn gather<'a>(
+    files: &[(&'a ManifestFile, &'a FileDocs)],
+    memory: &Memory,
+    input: &Input<'_>,
+    tree: &mut Tree,
+) -> Vec<Named<'a>> {
+    let mut named = Vec::with_capacity(files.len());
+    for (file, docs) in files {
+        tree.problems.extend(docs.problems.iter().cloned());
+        let is_mistaken = docs.is_mistaken();
+        let stands_for = if is_mistaken { memory.of(&file.path) } else { None };
+        if docs.obscured || (is_mistaken && stands_for.is_none()) {
+            tree.obscured.push(format!("{}{}", input.prefix, file.path));
+        }
+        for doc in &docs.docs {
+            if doc.job.is_none() && doc.naming == Naming::File && stands_for.is_some() {
+                // Its own name is what may be mistaken: it stands for what it was.
+                continue;
+            }
+            let passed = doc.past.iter().filter(|(time, _)| *time <= input.now);
+            tree.problems.extend(passed.map(|(_, problem)| problem.clone()));
+            named.extend(doc.name.as_ref().map(|name| (name, *file, doc)));
+        }
+    }
+    named
+}
+
+/// Sorts the documents into jobs and what is broken. `named` is sorted by name.
+fn unique(named: &[Named<'_>], prefix: &str, tree: &mut Tree) {
+    let mut sources = Sources { prefix, known: BTreeMap::new() };
+    let mut doubles: BTreeMap<&str, Vec<Problem>> = BTreeMap::new();
+    let mut jobs = Vec::with_capacity(named.len());
+    for docs in named.chunk_by(|(a, ..), (b, ..)| a == b) {
+        match docs {
+            [(name, _, Doc { job: Some(job), .. })] => jobs.push((JobName::clone(name), Arc::clone(job))),
+            [(name, _, doc)] => {
+                tree.broken.insert(JobName::clone(name));
+                if let Some(refused) = &doc.refused {
+                    tree.refused.insert(JobName::clone(name), Arc::clone(refused));
+                }
+            }
+            [first @ (name, ..), others @ ..] => {
+                tree.broken.insert(JobName::clone(name));
+                for other in others {
+                    let of_file = doubles.entry(&other.1.path).or_default();
+                    of_file.push(duplicate(first, other, &mut sources));
+                }
+            }
+            [] => {}
+        }
+    }
+    tree.jobs = jobs.into_iter().collect();
+    for mut of_file in doubles.into_values() {
+        keep_first(&mut of_file);
+        tree.problems.append(&mut of_file);
+    }
+}
+
+/// Tells of the directories that could not be listed.
+fn unreadable(input: &Input<'_>, tree: &mut Tree) {
+    for (path, reason) in input.unreadable {
+        let place = Place { source: source(input.prefix, path, ""), span: Span::default() };
+        let (what, way_out) = reason_and_way_out(reason);
+        tree.problems.push(
+            Problem::new(Code::Unreadable, place, format!("the directory cannot be read: {what}"))
+                .label("this directory")
+                .help(way_out),
+        );
+        tree.obscured.push(format!("{}{path}", input.prefix));
+    }
+}
+
+/// Sorts problems by place, and makes one of those that say the same of the same place: of a value
+/// that several jobs take over.
+fn sort(problems: &mut Vec<Problem>) {
+    let key = |problem: &Problem| {
+        let place = &problem.primary.place;
+        (place.source.path.clone(), place.span, problem.code, problem.message.clone())
+    };
+    problems.sort_by_cached_key(key);
+    let mut merged: Vec<Problem> = Vec::with_capacity(problems.len());
+    for problem in problems.drain(..) {
+        match merged.last_mut().filter(|last| is_same(last, &problem)) {
+            Some(last) => last.merge(problem),
+            None => merged.push(problem),
+        }
+    }
+    *problems = merged;
+}
+
+fn is_same(a: &Problem, b: &Problem) -> bool {
+    a.code == b.code
+        && a.message == b.message
+        && a.primary.place.span == b.primary.place.span
+        && a.primary.place.source.path == b.primary.place.source.path
+}
+
+/// The texts of files that problems of the tree point into, one for all of a file's problems.
+struct Sources<'a> {
+    prefix: &'a str,
+    known: BTreeMap<&'a str, Arc<SourceText>>,
+}
+
+impl<'a> Sources<'a> {
+    fn of(&mut self, file: &'a ManifestFile) -> Arc<SourceText> {
+        let known = self.known.entry(&file.path);
+        Arc::clone(known.or_insert_with(|| source(self.prefix, &file.path, &text_of(file))))
+    }
+}
+
+fn duplicate<'a>(
+    (_, first_file, first): &Named<'a>,
+    (name, file, doc): &Named<'a>,
+    sources: &mut Sources<'a>,
+) -> Problem {
+    let (here, there) = (sources.of(file), sources.of(first_file));
+    let mut problem = Problem::new(
+        Code::DuplicateName,
+        Place { source: here, span: doc.origin.name },
+        format!("there is already a job `{name}`"),
+    )
+    .label("given again")
+    .related(Place { source: there, span: first.origin.name }, "first given here")
+    .help("give one of them another name; until then neither is changed");
+    problem.job = Some(JobName::clone(name));
+    problem
+}
