@@ -2,8 +2,12 @@
 //!
 //! Pure: ids derive from their inputs, chance is an argument.
 
-use std::{fmt, io::Write as _, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
+use arrayvec::ArrayString;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -72,12 +76,10 @@ impl RunKey {
 /// The id of what happens to a job at an instant; `what` tells things of one instant apart.
 fn id(job: &JobName, at: Timestamp, what: &str) -> RunId {
     // On the stack: ids are made for ten thousand runs that are due together.
-    let mut text = [0; ID_TEXT_MAX];
-    let mut rest = &mut text[..];
-    let written = write!(rest, "{job}\n{}\n{what}", at.as_nanosecond());
+    let mut text = ArrayString::<ID_TEXT_MAX>::new();
+    let written = write!(text, "{job}\n{}\n{what}", at.as_nanosecond());
     debug_assert!(written.is_ok(), "the parts are bounded");
-    let length = ID_TEXT_MAX - rest.len();
-    RunId(Uuid::new_v5(&RUN_NAMESPACE, &text[..length]))
+    RunId(Uuid::new_v5(&RUN_NAMESPACE, text.as_bytes()))
 }
 
 /// The id of the record of what the clock jumped over at an instant, for one job. No run has it: an

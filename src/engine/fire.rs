@@ -256,9 +256,9 @@ impl Loop {
         };
         // Off the runtime's workers, which have the runs to begin meanwhile.
         if due.len() > CHUNK {
-            block_in_place(look)
+            block_in_place(look);
         } else {
-            look()
+            look();
         }
         let mut results = handing_over.await.into_iter();
         let mut failure = None;

@@ -56,86 +56,83 @@ fn run(name: u8, second: i64, cause: Cause) -> NewDecision {
     NewDecision::run(id(name, second), job(name), at(second), cause, at(second))
 }
 
+/// Makes a call; gives what it answers.
 async fn make(ledger: &Ledger, call: Call) -> String {
-    let answer = match call {
+    let decided = match call {
+        Call::Run(name, second, cause) => ledger.decide(vec![run(name, second, cause)]).await.unwrap(),
+        Call::Skip(name, first, length, skip, cursor) => {
+            let range = (at(first), at(first + length));
+            let count = length.unsigned_abs() + 1;
+            let skip = NewDecision::skip(id(name, first), job(name), range, count, skip, at(first));
+            ledger.decide(vec![NewDecision { cursor, ..skip }]).await.unwrap()
+        }
+        Call::AtBoot(name, second, boot) => {
+            let decision = NewDecision { cursor: Move::Stay, ..run(name, second, Cause::Reboot) };
+            vec![ledger.decide_at_boot(decision, format!("boot-{boot}")).await.unwrap()]
+        }
+        Call::Prune(keep_last, age) => return prune(ledger, keep_last, age).await,
+        call => {
+            record(ledger, call).await.unwrap();
+            Vec::new()
+        }
+    };
+    format!("{decided:?}")
+}
+
+/// Makes a call that answers nothing.
+async fn record(ledger: &Ledger, call: Call) -> Result<(), LedgerError> {
+    match call {
         Call::Applied(name, from) => {
             let restart = from.map_or(Restart::Keep, |from| Restart::From(at(from)));
             let spec = spec(name);
             let digest = Digest::of(&spec);
             let applied = Applied { tier: Tier::InProcess, digest, spec, at: at(0), restart };
-            ledger.record_applied(applied).await.map(|()| String::new())
+            ledger.record_applied(applied).await
         }
-        Call::Pruned(name) => ledger.record_pruned(job(name), Tier::InProcess).await.map(|()| String::new()),
-        Call::Run(name, second, cause) => {
-            ledger.decide(vec![run(name, second, cause)]).await.map(|decided| format!("{decided:?}"))
-        }
-        Call::Skip(name, first, length, skip, cursor) => {
-            let range = (at(first), at(first + length));
-            let count = length.unsigned_abs() + 1;
-            let skip = NewDecision::skip(id(name, first), job(name), range, count, skip, at(first));
-            let skip = NewDecision { cursor, ..skip };
-            ledger.decide(vec![skip]).await.map(|decided| format!("{decided:?}"))
-        }
+        Call::Pruned(name) => ledger.record_pruned(job(name), Tier::InProcess).await,
         Call::GoBack(name, from, to) => {
             let back = NewDecision::back(back_id(&job(name), at(to)), job(name), at(from), at(to));
             let cut = Cut { id: id(name, from), last: at(to), count: 1, counted: Counted::AtLeast };
-            ledger.go_back(back, vec![cut]).await.map(|()| String::new())
+            ledger.go_back(back, vec![cut]).await
         }
         Call::Started(name, second, n) => {
             let output = (n > 1).then(|| format!("{n}.log"));
             let start = AttemptStart { run_id: id(name, second), n, started_at: at(second), output };
-            ledger.attempt_started(start).await.map(|()| String::new())
+            ledger.attempt_started(start).await
         }
-        Call::Ended(name, second, n, then) => {
-            let end = AttemptEnd {
-                run_id: id(name, second),
-                n,
-                ended_at: at(second + 1),
-                outcome: Outcome::ExitNonzero { code: 3 },
-                bytes_seen: 0,
-                bytes_kept: 0,
-                then,
-            };
-            ledger.attempt_ended(end).await.map(|()| String::new())
-        }
+        Call::Ended(name, second, n, then) => ledger.attempt_ended(end(id(name, second), n, then)).await,
         Call::Passed(name, second) => {
-            let passed = Passed { run_id: id(name, second), n: 1, at: at(second) };
-            ledger.passed(vec![passed]).await.map(|()| String::new())
+            ledger.passed(vec![Passed { run_id: id(name, second), n: 1, at: at(second) }]).await
         }
         Call::RunEnded(name, second) => {
-            ledger.run_ended(id(name, second), Outcome::Cancelled, at(second)).await.map(|()| String::new())
+            ledger.run_ended(id(name, second), Outcome::Cancelled, at(second)).await
         }
-        Call::Pause(name) => {
-            ledger.pause(job(name), Some("why".to_owned()), at(1)).await.map(|()| String::new())
-        }
-        Call::Resume(name) => ledger.resume(job(name)).await.map(|()| String::new()),
+        Call::Pause(name) => ledger.pause(job(name), Some("why".to_owned()), at(1)).await,
+        Call::Resume(name) => ledger.resume(job(name)).await,
         Call::Boot(boot, jobs) => {
-            let jobs = jobs.into_iter().map(job).collect();
-            ledger.record_boot(format!("boot-{boot}"), jobs).await.map(|()| String::new())
+            ledger.record_boot(format!("boot-{boot}"), jobs.into_iter().map(job).collect()).await
         }
-        Call::AtBoot(name, second, boot) => {
-            let decision = NewDecision { cursor: Move::Stay, ..run(name, second, Cause::Reboot) };
-            let decided = ledger.decide_at_boot(decision, format!("boot-{boot}")).await;
-            decided.map(|decided| format!("{decided:?}"))
+        Call::Run(..) | Call::Skip(..) | Call::AtBoot(..) | Call::Prune(..) => unreachable!("they answer"),
+    }
+}
+
+fn end(run_id: RunId, n: u32, then: Then) -> AttemptEnd {
+    let outcome = Outcome::ExitNonzero { code: 3 };
+    AttemptEnd { run_id, n, ended_at: at(50), outcome, bytes_seen: 0, bytes_kept: 0, then }
+}
+
+/// Drops all that is past limits. Which rows one call drops is not promised, only what is left in the
+/// end.
+async fn prune(ledger: &Ledger, keep_last: usize, age: u64) -> String {
+    let limits = HistoryLimits { keep_last, max_age: Duration::from_secs(age) };
+    let mut files = BTreeSet::new();
+    loop {
+        let pruned = ledger.prune_history(limits, at(40)).await.unwrap();
+        files.extend(pruned.files);
+        if !pruned.more {
+            return format!("{files:?}");
         }
-        Call::Prune(keep_last, age) => {
-            let limits = HistoryLimits { keep_last, max_age: Duration::from_secs(age) };
-            // Which rows one call drops is not promised, only what is left in the end.
-            let mut files = BTreeSet::new();
-            loop {
-                match ledger.prune_history(limits, at(40)).await {
-                    Ok(pruned) => {
-                        files.extend(pruned.files);
-                        if !pruned.more {
-                            break Ok(format!("{files:?}"));
-                        }
-                    }
-                    Err(error) => break Err(error),
-                }
-            }
-        }
-    };
-    answer.unwrap()
+    }
 }
 
 /// All that can be read.

@@ -1,22 +1,24 @@
 //! A ledger without a file: the same records, gone with the process.
 
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
+use self::rows::{Rows, Run};
 use super::{
     history::{Pruned, ROWS_MAX},
     record::{
-        Applied, AttemptEnd, AttemptRow, AttemptStart, Counted, Cut, Decided, LastRun, Move, NewDecision,
-        OpenRun, Passed, PauseRow, PlacementRow, Range, Restart, RunQuery, RunRow, Skip, Then, Verdict,
+        Applied, AttemptEnd, AttemptStart, Cut, Decided, LastRun, Move, NewDecision, OpenRun, Passed,
+        PauseRow, PlacementRow, Range, Restart, RunQuery, RunRow, Skip, Then, Verdict,
     },
     records::{Read, Result, Write},
     store::HistoryLimits,
 };
 use crate::{
     manifest::{characteristics::Tier, name::JobName},
-    run::{Cause, Outcome, Reached, RunId},
+    run::{Cause, Outcome, RunId},
 };
 
 /// The records.
@@ -47,77 +49,6 @@ struct Boot {
     decided: BTreeSet<JobName>,
 }
 
-/// One decision, with what came of it.
-#[derive(Debug)]
-struct Run {
-    id: RunId,
-    job: JobName,
-    fire_time: Timestamp,
-    last_fire_time: Timestamp,
-    count: u64,
-    counted: Counted,
-    cause: Cause,
-    verdict: Verdict,
-    decided_at: Timestamp,
-    params: BTreeMap<String, Value>,
-    attempts: Vec<AttemptRow>,
-    end: Option<(Outcome, Timestamp)>,
-}
-
-/// Decisions by their number, which counts up, and by their id.
-#[derive(Debug, Default)]
-struct Rows {
-    /// The number of the first of `runs`.
-    first: u64,
-    /// A row that was dropped leaves a hole until all before it are gone.
-    runs: VecDeque<Option<Box<Run>>>,
-    numbers: HashMap<RunId, u64>,
-}
-
-impl Rows {
-    fn push(&mut self, run: Run) -> u64 {
-        let number = self.first + self.runs.len() as u64;
-        self.numbers.insert(run.id, number);
-        self.runs.push_back(Some(Box::new(run)));
-        number
-    }
-
-    fn get(&self, number: u64) -> Option<&Run> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.runs.get(index)?.as_deref()
-    }
-
-    fn get_mut(&mut self, number: u64) -> Option<&mut Run> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.runs.get_mut(index)?.as_deref_mut()
-    }
-
-    fn of_id(&self, id: RunId) -> Option<&Run> {
-        self.get(*self.numbers.get(&id)?)
-    }
-
-    fn of_id_mut(&mut self, id: RunId) -> Option<&mut Run> {
-        self.get_mut(*self.numbers.get(&id)?)
-    }
-
-    fn remove(&mut self, number: u64) -> Option<Box<Run>> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        let run = self.runs.get_mut(index)?.take()?;
-        self.numbers.remove(&run.id);
-        while let Some(None) = self.runs.front() {
-            self.runs.pop_front();
-            self.first += 1;
-        }
-        Some(run)
-    }
-
-    /// Oldest first, with their numbers.
-    fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Run)> {
-        let numbered = self.runs.iter().enumerate();
-        numbered.filter_map(|(index, run)| Some((self.first + index as u64, run.as_deref()?)))
-    }
-}
-
 impl Default for Job {
     /// One that nothing was decided of.
     fn default() -> Self {
@@ -128,77 +59,6 @@ impl Default for Job {
             pause: None,
             rows: VecDeque::new(),
             runs: 0,
-        }
-    }
-}
-
-impl Run {
-    fn new(decision: &NewDecision) -> Self {
-        Self {
-            id: decision.id,
-            job: decision.job.clone(),
-            fire_time: decision.fire_time,
-            last_fire_time: decision.last_fire_time,
-            count: decision.count,
-            counted: decision.counted,
-            cause: decision.cause,
-            verdict: decision.verdict,
-            decided_at: decision.decided_at,
-            params: decision.params.clone(),
-            attempts: Vec::new(),
-            end: None,
-        }
-    }
-
-    fn is_skip(&self) -> bool {
-        matches!(self.verdict, Verdict::Skipped(_))
-    }
-
-    /// Whether it has no end yet.
-    fn is_open(&self) -> bool {
-        !self.is_skip() && self.end.is_none()
-    }
-
-    fn attempt(&mut self, n: u32, started_at: Timestamp) -> &mut AttemptRow {
-        let index = match self.attempts.binary_search_by_key(&n, |attempt| attempt.n) {
-            Ok(index) => index,
-            Err(index) => {
-                let new = AttemptRow { n, started_at, ended_at: None, outcome: None, output: None };
-                self.attempts.insert(index, new);
-                index
-            }
-        };
-        &mut self.attempts[index]
-    }
-
-    fn reached(&self) -> Reached {
-        match self.attempts.last() {
-            None => Reached::Decided { at: self.decided_at },
-            Some(AttemptRow { n, outcome: Some(outcome), ended_at: Some(at), .. }) => {
-                Reached::Ended { attempt: *n, outcome: outcome.clone(), at: *at }
-            }
-            Some(AttemptRow { n, .. }) => Reached::Begun { attempt: *n },
-        }
-    }
-
-    fn row(&self) -> RunRow {
-        let (outcome, ended_at) = self.end.clone().unzip();
-        RunRow {
-            id: self.id,
-            job: self.job.clone(),
-            fire_time: self.fire_time,
-            last_fire_time: self.last_fire_time,
-            count: self.count,
-            counted: self.counted,
-            cause: self.cause,
-            skipped: match self.verdict {
-                Verdict::Run => None,
-                Verdict::Skipped(skip) => Some(skip.as_str().to_owned()),
-            },
-            decided_at: self.decided_at,
-            outcome,
-            ended_at,
-            attempts: self.attempts.clone(),
         }
     }
 }
@@ -250,7 +110,7 @@ impl Memory {
     }
 
     fn insert(&mut self, decision: &NewDecision) -> Decided {
-        if self.rows.numbers.contains_key(&decision.id) {
+        if self.rows.of_id(decision.id).is_some() {
             return Decided::Already;
         }
         let run = Run::new(decision);
@@ -495,7 +355,7 @@ impl Read for Memory {
     }
 
     fn known(&self, runs: &BTreeSet<RunId>) -> Result<BTreeSet<RunId>> {
-        Ok(runs.iter().copied().filter(|run| self.rows.numbers.contains_key(run)).collect())
+        Ok(runs.iter().copied().filter(|run| self.rows.of_id(*run).is_some()).collect())
     }
 
     fn last_runs(&self) -> Result<BTreeMap<JobName, LastRun>> {
