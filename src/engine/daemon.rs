@@ -97,7 +97,7 @@ pub struct Condition {
     pub since: Timestamp,
 }
 
-/// The tree as the newest scan found it.
+/// The tree as the newest scan found it. Cheap to copy: what has an entry for each job is shared.
 #[derive(Debug, Clone, Default)]
 pub struct TreeState {
     /// When the newest scan was made.
@@ -111,11 +111,11 @@ pub struct TreeState {
     /// Why the newest scan could not be used.
     pub failure: Option<String>,
     /// Jobs whose manifest cannot be used.
-    pub degraded: BTreeMap<JobName, Condition>,
+    pub degraded: Arc<BTreeMap<JobName, Condition>>,
     /// Jobs whose removal is held back.
-    pub held: BTreeMap<JobName, Condition>,
+    pub held: Arc<BTreeMap<JobName, Condition>>,
     /// Where each job's manifest is.
-    pub origins: BTreeMap<JobName, Origin>,
+    pub origins: Arc<BTreeMap<JobName, Origin>>,
     /// Raised by every pass that changed something.
     pub generation: u64,
     /// Files parsed since the start.

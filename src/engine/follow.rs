@@ -290,8 +290,8 @@ impl Follow {
             state.errors = errors;
             state.warnings = tree.problems.len() - errors;
             state.failure = None;
-            state.degraded = degraded;
-            state.origins = origins;
+            state.degraded = Arc::new(degraded);
+            state.origins = Arc::new(origins);
             state.parsed += tree.parsed as u64;
         });
         self.desired = Some(desired(&tree, Scanned { tree: scan.tree_hash, rest }));
@@ -335,7 +335,7 @@ impl Follow {
         self.logged = now;
     }
 
-    fn degraded(&self, tree: &Tree) -> std::collections::BTreeMap<JobName, Condition> {
+    fn degraded(&self, tree: &Tree) -> BTreeMap<JobName, Condition> {
         let before = self.daemon.tree().degraded;
         let now = clock::now();
         tree.broken
@@ -382,7 +382,7 @@ impl Follow {
                     since(before.get(&held.job), "PruneHeldBack".to_owned(), held.reason.clone(), now);
                 (held.job.clone(), condition)
             })
-            .collect::<std::collections::BTreeMap<_, _>>();
+            .collect::<BTreeMap<_, _>>();
         for (job, condition) in held.iter().filter(|(job, _)| !before.contains_key(*job)).take(LOGGED_MAX) {
             warn!(%job, reason = condition.message, "not removed");
         }
@@ -397,7 +397,7 @@ impl Follow {
             info!(steps = count, "applied: {}{more}", examples.join(", "));
         }
         self.daemon.update_tree(|state| {
-            state.held = held;
+            state.held = Arc::new(held);
             if !pass.done.is_empty() {
                 state.generation += 1;
             }
