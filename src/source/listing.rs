@@ -109,6 +109,31 @@ pub(super) fn list_within(root: &Path, places: &mut Places, limits: Limits) -> R
     Ok(walk.listing)
 }
 
+/// What one entry of a directory of the tree is, that an event named.
+#[derive(Debug)]
+pub(super) enum Named {
+    /// A manifest, with what stands at its place.
+    Entry(Entry),
+    /// Nothing is there, or nothing that the tree takes notice of.
+    Nothing,
+    /// Something to be walked: a directory, or a link.
+    Walk,
+}
+
+/// Looks at the entry at `real`, which is at `path` in the tree. Says of a manifest what [`list`] says.
+pub(super) fn look(real: &Path, path: String) -> Named {
+    let is_manifest = names::is_manifest(path.rsplit('/').next().unwrap_or_default());
+    let entry = |found| Named::Entry(Entry { path, real: real.to_owned(), found });
+    match fs::symlink_metadata(real) {
+        Err(error) if reason::is_gone(&error) => Named::Nothing,
+        Err(_) => Named::Walk,
+        Ok(metadata) if metadata.is_symlink() || (metadata.is_dir() && !is_manifest) => Named::Walk,
+        Ok(_) if !is_manifest => Named::Nothing,
+        Ok(metadata) if metadata.is_file() => entry(Found::File(Stat::of(&metadata))),
+        Ok(metadata) => entry(Found::Broken(reason::of_type(metadata.file_type()).to_owned())),
+    }
+}
+
 struct Walk<'a> {
     root: &'a Path,
     limits: Limits,
@@ -127,7 +152,7 @@ impl Walk<'_> {
         identity: Identity,
         entries: fs::ReadDir,
     ) -> Result<(), ScanError> {
-        self.places.directories.insert(real.to_owned(), identity);
+        self.places.note_directory(real, identity, path);
         self.ancestors.push(identity);
         for entry in entries {
             match entry {
