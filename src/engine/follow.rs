@@ -318,8 +318,8 @@ impl Follow {
         };
         let loader = &mut self.loader;
         let tree = tokio::task::block_in_place(|| loader.load(&input));
-        self.told.of_tree(&self.daemon, scan, &tree);
         let after = desired(&tree, Scanned { tree: scan.tree_hash, rest });
+        self.told.of_tree(&self.daemon, scan, tree);
         if let Some(before) = &self.desired {
             self.absences.note(before, &after);
         }

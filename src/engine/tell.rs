@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     clock,
-    daemon::{Condition, Daemon, TreeState},
+    daemon::{Condition, Daemon, Origins, TreeState},
     reconcile::Pass,
 };
 use crate::{
@@ -39,12 +39,13 @@ impl Told {
     }
 
     /// Says what is new about a tree that was loaded from `scan`, and keeps it for those who ask.
-    pub(super) fn of_tree(&mut self, daemon: &Daemon, scan: &Scan, tree: &Tree) {
+    pub(super) fn of_tree(&mut self, daemon: &Daemon, scan: &Scan, tree: Tree) {
         let before = daemon.tree();
-        self.log(tree);
-        let degraded = Arc::new(self.degraded(tree, &before));
+        self.log(&tree);
+        let degraded = Arc::new(self.degraded(&tree, &before));
         let errors = tree.errors();
-        let origins = Arc::new(self.origins(tree, &before));
+        let broken = self.broken(&tree, &before);
+        let origins = Arc::new(Origins { sound: tree.jobs, broken });
         daemon.update_tree(|state| {
             state.digest = Some(scan.tree_hash);
             state.errors = errors;
@@ -56,8 +57,8 @@ impl Told {
         });
     }
 
-    /// Where each job's manifest is; of one that cannot be used, where it was, or what is wrong.
-    fn origins(&self, tree: &Tree, before: &TreeState) -> BTreeMap<JobName, Origin> {
+    /// Where the manifest of each job is that cannot be used: where it was, or what is wrong.
+    fn broken(&self, tree: &Tree, before: &TreeState) -> BTreeMap<JobName, Origin> {
         let of_problem = |name: &JobName| {
             let problem = tree.problems.iter().find(|problem| problem.job.as_ref() == Some(name))?;
             let path = &problem.primary.place.source.path;
@@ -65,11 +66,8 @@ impl Told {
             let line = u32::try_from(problem.start().line).unwrap_or(u32::MAX);
             Some(Origin { path: path.into(), line, document: 0, name: problem.primary.place.span })
         };
-        let broken = tree.broken.iter().filter_map(|name| {
-            Some((name.clone(), before.origins.get(name).cloned().or_else(|| of_problem(name))?))
-        });
-        let sound = tree.jobs.iter().map(|(name, job)| (name.clone(), job.origin.clone()));
-        broken.chain(sound).collect()
+        let found = |name: &JobName| before.origins.get(name).cloned().or_else(|| of_problem(name));
+        tree.broken.iter().filter_map(|name| Some((name.clone(), found(name)?))).collect()
     }
 
     /// Says what is wrong, once for each problem.
