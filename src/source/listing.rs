@@ -1,6 +1,7 @@
 //! Walks the tree and lists what is there, without opening a file.
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirEntry, Metadata},
     io,
     path::{Path, PathBuf},
@@ -33,7 +34,7 @@ pub(super) const LIMITS: Limits = Limits { files: 200_000, entries: 1_000_000 };
 /// What is in the tree.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// Everything with the name of a manifest, in no order.
+    /// Everything with the name of a manifest, nearly in the order of paths.
     pub(super) entries: Vec<Entry>,
     /// Directories that could not be listed.
     pub(super) unreadable: Vec<Unreadable>,
@@ -154,25 +155,38 @@ impl Walk<'_> {
     ) -> Result<(), ScanError> {
         self.places.note_directory(real, identity, path);
         self.ancestors.push(identity);
+        let mut sorted = Vec::new();
         for entry in entries {
             match entry {
-                Ok(entry) => self.entry(path, real, &entry)?,
+                Ok(_) if self.looked_at == self.limits.entries => {
+                    return Err(ScanError::too_many(self.root, self.limits.entries, "entries"));
+                }
+                Ok(entry) => {
+                    self.looked_at += 1;
+                    sorted.push((entry.file_name(), entry));
+                }
                 Err(error) => {
                     self.unreadable(path.to_owned(), reason::of_error(&error), Behind::Unknown);
                     break;
                 }
             }
         }
+        // Nearly the order of the paths, and quicker: names are short, and side by side in memory.
+        sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (name, entry) in &sorted {
+            self.entry(path, real, name, entry)?;
+        }
         self.ancestors.pop();
         Ok(())
     }
 
-    fn entry(&mut self, above: &str, above_real: &Path, entry: &DirEntry) -> Result<(), ScanError> {
-        self.looked_at += 1;
-        if self.looked_at > self.limits.entries {
-            return Err(ScanError::too_many(self.root, self.limits.entries, "entries"));
-        }
-        let name = entry.file_name();
+    fn entry(
+        &mut self,
+        above: &str,
+        above_real: &Path,
+        name: &OsStr,
+        entry: &DirEntry,
+    ) -> Result<(), ScanError> {
         let shown = name.to_string_lossy();
         if shown == ".git" {
             self.listing.git.push(entry.path());
@@ -180,9 +194,9 @@ impl Walk<'_> {
         if names::is_ignored(&shown) {
             return Ok(());
         }
-        let path = if above.is_empty() { shown.clone().into_owned() } else { format!("{above}/{shown}") };
+        let path = if above.is_empty() { shown.clone().into_owned() } else { [above, &*shown].join("/") };
         let is_manifest = names::is_manifest(&shown);
-        let real = above_real.join(&name);
+        let real = above_real.join(name);
         let kind = match entry.file_type() {
             Ok(kind) => kind,
             Err(error) if reason::is_gone(&error) => return Ok(()),

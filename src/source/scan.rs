@@ -161,7 +161,8 @@ impl Scanner {
         self.places = places;
         self.around = None;
         let mut listing = listed?;
-        listing.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        // Stable, since that is quick where most are in order.
+        listing.entries.sort_by(|a, b| a.path.cmp(&b.path));
         listing.unreadable.sort_unstable();
 
         let mut known = Vec::with_capacity(listing.entries.len());
@@ -248,7 +249,6 @@ impl Scanner {
             let settled = stat.filter(|stat| stat.is_settled(now));
             self.known.push(Known { settled, leaf: leaf(&file), file });
         }
-        // Stable, since that is quick where most are in order.
         self.known.sort_by(|a, b| a.file.path.cmp(&b.file.path));
         read
     }

@@ -32,11 +32,11 @@ pub const RESCAN_EVERY: Duration = Duration::from_secs(30);
 pub const RESCAN_MAX: Duration = Duration::from_secs(300);
 
 /// Share of one core that such scans may take: one part in this many (ADR 0004).
-const RESCAN_SHARE: u32 = 2_000;
+const RESCAN_SHARE: u32 = 4_000;
 
 /// How long to wait for the next scan, when nothing calls for one, after a scan that took `cost`.
 ///
-/// Ten thousand files are looked at every 30 to 60 seconds, and not half a percent of the time.
+/// Ten thousand files are looked at every one to three minutes, and not half a percent of the time.
 #[must_use]
 pub fn rescan_after(cost: Duration) -> Duration {
     cost.saturating_mul(RESCAN_SHARE).clamp(RESCAN_EVERY, RESCAN_MAX)
