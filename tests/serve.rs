@@ -248,6 +248,30 @@ fn polling_follows_edits_and_is_said_aloud() {
     assert!(tree.ok(&["status"]).contains("by polling"));
 }
 
+/// F10: programs save by removing a file and writing it anew, and the one that writes may be slow.
+#[test]
+fn a_file_that_is_removed_and_made_again_within_a_moment_keeps_its_job() {
+    let tree = Tree::with(&[
+        ("jobs.d/a.yaml", &by_hand("one")),
+        ("jobs.d/b.yaml", &format!("name: c\n{}---\nname: b\n{0}", by_hand("one"))),
+    ]);
+    let daemon = tree.serve(&[]);
+    let digest = || tree.json(&["status", "--json"])["source"]["tree"].clone();
+    let whole = digest();
+    fs::remove_file(tree.path("jobs.d/a.yaml")).unwrap();
+    tree.write("jobs.d/b.yaml", &format!("name: c\n{}", by_hand("one")));
+    wait_for("both are seen to be gone", || (digest() != whole).then_some(()));
+    tree.write("jobs.d/a.yaml", &by_hand("one"));
+    tree.write("jobs.d/b.yaml", &format!("name: c\n{}---\nname: b\n{0}", by_hand("two")));
+    prints(&tree, "b", "two");
+    // By now they would be gone.
+    fs::remove_file(tree.path("jobs.d/b.yaml")).unwrap();
+    gone(&tree, "b");
+    let log = daemon.log();
+    let times = |what: &str| log.matches(what).count();
+    assert_eq!([times("prune a"), times("create b"), times("prune b")], [0, 1, 1], "{log}");
+}
+
 #[test]
 fn equal_content_is_no_reload() {
     let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("one")), ("jobs.d/b.yaml", &by_hand("one"))]);

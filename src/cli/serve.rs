@@ -24,7 +24,10 @@ use crate::{
     },
     execute::{adoption::adopt_orphans, leftover::end_leftovers_of},
     ledger::HistoryLimits,
-    source::watch::{Wanted, Watcher},
+    source::{
+        alarm::{Alarm, Hint},
+        watch::{Wanted, Watcher},
+    },
 };
 
 /// How long runs that were killed may take to record it.
@@ -125,12 +128,12 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     let watcher = Watcher::start(settings.jobs.clone(), wanted);
     let prefix = tree::prefix(&settings.jobs);
     let follow = Follow::new(Arc::clone(&daemon), watcher, tree::loader(settings), prefix);
-    let nudge = follow.nudge();
+    let alarm = follow.alarm();
     let (first, first_pass) = oneshot::channel();
     let following = tokio::spawn(follow.run(requests, firing_stopped.clone(), first));
     let limits = HistoryLimits { keep_last: settings.keep_last, max_age: settings.max_age };
     let pruning = tokio::spawn(history::run(Arc::clone(&daemon), limits, all_stopped));
-    tokio::spawn(on_hangup(nudge));
+    tokio::spawn(on_hangup(alarm));
 
     let firing = tokio::spawn(fire(Arc::clone(&daemon), first_pass, changes, firing_stopped));
 
@@ -232,10 +235,10 @@ async fn drain(
 }
 
 /// SIGHUP starts a pass.
-async fn on_hangup(nudge: Arc<tokio::sync::Notify>) {
+async fn on_hangup(alarm: Arc<Alarm>) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while hangup.recv().await.is_some() {
         info!("SIGHUP: looking at the manifests");
-        nudge.notify_one();
+        alarm.ring(Hint::Whole);
     }
 }

@@ -58,7 +58,7 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
     let live: BTreeMap<JobName, Arc<LiveJob>> =
         daemon.in_process().jobs().into_iter().map(|job| (job.spec.name.clone(), job)).collect();
     let names: BTreeSet<&JobName> =
-        live.keys().chain(tree.origins.keys()).chain(tree.degraded.keys()).collect();
+        live.keys().chain(tree.origins.names()).chain(tree.degraded.keys()).collect();
     let jobs = names
         .into_iter()
         .map(|name| {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     backend::{Backend, in_process::InProcess, running::Running},
     ledger::Ledger,
-    load::Origin,
+    load::{Loaded, Origin},
     manifest::name::JobName,
     plan::guard::HeldBack,
     source::commit::Commit,
@@ -97,7 +97,7 @@ pub struct Condition {
     pub since: Timestamp,
 }
 
-/// The tree as the newest scan found it.
+/// The tree as the newest scan found it. Cheap to copy: what has an entry for each job is shared.
 #[derive(Debug, Clone, Default)]
 pub struct TreeState {
     /// When the newest scan was made.
@@ -111,11 +111,11 @@ pub struct TreeState {
     /// Why the newest scan could not be used.
     pub failure: Option<String>,
     /// Jobs whose manifest cannot be used.
-    pub degraded: BTreeMap<JobName, Condition>,
+    pub degraded: Arc<BTreeMap<JobName, Condition>>,
     /// Jobs whose removal is held back.
-    pub held: BTreeMap<JobName, Condition>,
+    pub held: Arc<BTreeMap<JobName, Condition>>,
     /// Where each job's manifest is.
-    pub origins: BTreeMap<JobName, Origin>,
+    pub origins: Arc<Origins>,
     /// Raised by every pass that changed something.
     pub generation: u64,
     /// Files parsed since the start.
@@ -124,6 +124,28 @@ pub struct TreeState {
     pub watch: String,
     /// The commit it is at, when it is in a git work tree.
     pub commit: Option<Commit>,
+}
+
+/// Where each job's manifest is.
+#[derive(Debug, Default)]
+pub struct Origins {
+    /// Jobs whose manifest can be used.
+    pub sound: BTreeMap<JobName, Arc<Loaded>>,
+    /// The others: where it was, or what is wrong.
+    pub broken: BTreeMap<JobName, Origin>,
+}
+
+impl Origins {
+    /// Where the job's manifest is; none of a job that has none.
+    #[must_use]
+    pub fn get(&self, name: &JobName) -> Option<&Origin> {
+        self.sound.get(name).map(|job| &job.origin).or_else(|| self.broken.get(name))
+    }
+
+    /// Every job that has a manifest.
+    pub fn names(&self) -> impl Iterator<Item = &JobName> {
+        self.sound.keys().chain(self.broken.keys())
+    }
 }
 
 impl PassReport {

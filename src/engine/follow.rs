@@ -1,43 +1,38 @@
 //! The reconcile loop: from a nudge to a pass.
 //!
 //! Whatever wakes it – a file event, the timer, SIGHUP, a person – the same happens: scan, settle,
-//! load, plan, apply. Which file changed is not asked.
+//! load, plan, apply. Which file changed only decides what is looked at first (`look`).
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
-use tracing::{debug, error, info, warn};
+use tracing::{error, warn};
 
 use super::{
     clock,
-    daemon::{Condition, Daemon, PassReply, PassReport, PassRequest},
-    reconcile::{Order, Pass, pass, planned},
+    daemon::{Daemon, PassReply, PassReport, PassRequest},
+    look::{Blind, Extent, Look, Seen},
+    reconcile::{Order, pass, planned},
+    tell::{self, Told},
 };
 use crate::{
     backend::Backend,
-    load::{Input, Loader, Origin, Tree},
-    manifest::{
-        name::JobName,
-        problem::{Problem, Severity},
-    },
+    load::{Input, Loader},
     plan::{
+        absence::{ABSENCE_MIN, Absences},
         desired::desired,
         diff::{Desired, Rest, Scanned},
         guard::Allowance,
     },
     source::{
+        alarm::Alarm,
         commit::{self, Stamp},
-        scan::{Scan, Scanner},
-        settle::{Settler, Verdict},
-        watch::{Mode, Watcher, rescan_after},
+        scan::Scan,
+        settle::SETTLE,
+        watch::{Mode, Watcher},
     },
 };
 
@@ -47,24 +42,22 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Longest waiting time after failed steps.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// Problems that are logged of one tree; `tintal validate` lists all.
-const LOGGED_MAX: usize = 50;
+/// How long what the tiers hold is taken to be as the last pass left it, while nothing changes.
+const LIVE_EVERY: Duration = Duration::from_secs(300);
 
 /// The reconcile loop.
 pub struct Follow {
     daemon: Arc<Daemon>,
     backends: Vec<Arc<dyn Backend>>,
-    scanner: Scanner,
-    settler: Settler,
-    watcher: Watcher,
+    look: Look,
     loader: Loader,
     prefix: String,
     desired: Option<Desired>,
+    absences: Absences,
+    /// When a pass last found nothing to do; none when the next one may have something to do.
+    converged: Option<Instant>,
     retry: Duration,
-    begun: Instant,
-    /// How long the newest scan took.
-    scan_cost: Duration,
-    logged: BTreeSet<String>,
+    told: Told,
     /// Whether it was said that there are no events.
     is_polling: bool,
     /// What git had written, and the tree in use, when it was asked last.
@@ -75,30 +68,28 @@ impl Follow {
     /// A loop over the tree of a daemon. `prefix` is what people see in front of each path.
     #[must_use]
     pub fn new(daemon: Arc<Daemon>, watcher: Watcher, loader: Loader, prefix: String) -> Self {
-        let scanner = Scanner::new(daemon.parts().root.clone());
+        let look = Look::new(daemon.parts().root.clone(), watcher);
         let backends = daemon.backends();
         Self {
             daemon,
             backends,
-            scanner,
-            settler: Settler::default(),
-            watcher,
+            look,
             loader,
+            told: Told::new(prefix.clone()),
             prefix,
             desired: None,
+            absences: Absences::default(),
+            converged: None,
             retry: RETRY,
-            begun: Instant::now(),
-            scan_cost: Duration::ZERO,
-            logged: BTreeSet::new(),
             is_polling: false,
             asked_git: None,
         }
     }
 
-    /// What starts a scan.
+    /// Whoever rings it starts a scan.
     #[must_use]
-    pub fn nudge(&self) -> Arc<tokio::sync::Notify> {
-        self.watcher.nudge()
+    pub fn alarm(&self) -> Arc<Alarm> {
+        self.look.alarm()
     }
 
     /// Follows the tree until `stop` says so. `first` hears of the first pass.
@@ -109,14 +100,14 @@ impl Follow {
         first: oneshot::Sender<()>,
     ) {
         let mut first = Some(first);
-        let nudge = self.watcher.nudge();
         let mut asked: VecDeque<PassRequest> = VecDeque::new();
         loop {
             while let Ok(request) = requests.try_recv() {
                 asked.push_back(request);
             }
             let (order, replies) = batch(&mut asked);
-            let report = self.round(&order, &mut stop).await;
+            let asker = if replies.is_empty() { Asker::Nobody } else { Asker::Person };
+            let report = self.round(&order, asker, &mut stop).await;
             for reply in replies {
                 let _ = reply.send(report.clone_for_reply());
             }
@@ -136,15 +127,36 @@ impl Follow {
                     self.wait_after(&report)
                 }
             };
+            match self.woken(wait, &mut requests, &mut stop).await {
+                Woken::Stopped => return,
+                Woken::Asked(request) => asked.push_back(*request),
+                Woken::ToLook => {}
+            }
+        }
+    }
+
+    /// Waits for something to do.
+    async fn woken(
+        &mut self,
+        wait: Duration,
+        requests: &mut mpsc::Receiver<PassRequest>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Woken {
+        let alarm = self.look.alarm();
+        let until = Instant::now() + wait;
+        loop {
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return,
-                request = requests.recv() => match request {
-                    Some(request) => asked.push_back(request),
-                    None => return,
-                },
-                () = nudge.notified() => {}
-                () = sleep(wait) => {}
+                _ = stop.wait_for(|stop| *stop) => return Woken::Stopped,
+                request = requests.recv() => {
+                    return request.map_or(Woken::Stopped, |request| Woken::Asked(Box::new(request)));
+                }
+                // What it was rung for may have been looked at already.
+                () = alarm.rung() => if self.look.is_wanted() { return Woken::ToLook },
+                () = sleep_until(until) => {
+                    self.look.demand_whole();
+                    return Woken::ToLook;
+                }
             }
         }
     }
@@ -152,7 +164,7 @@ impl Follow {
     /// One round, for a pass without a daemon.
     pub async fn once(mut self, order: &Order) -> PassReply {
         let (_go, mut never) = watch::channel(false);
-        self.round(order, &mut never).await.clone_for_reply()
+        self.round(order, Asker::Person, &mut never).await.clone_for_reply()
     }
 
     /// How long to wait for a nudge before the next round.
@@ -166,35 +178,29 @@ impl Follow {
         }
         self.retry = RETRY;
         let is_moving = self.desired.as_ref().is_some_and(|desired| desired.scan.rest == Rest::Moving);
-        if is_moving { RETRY } else { rescan_after(self.scan_cost) }
+        if is_moving {
+            return RETRY;
+        }
+        let rescan = self.look.rescan_wait();
+        if report.failure.is_some() {
+            return rescan;
+        }
+        self.absences.wait(self.look.elapsed(), ABSENCE_MIN).map_or(rescan, |wait| wait.min(rescan))
     }
 
     /// One round: a scan that rests, and a pass. A pass over an unchanged tree finds what was held
-    /// back, has failed, or was changed behind our back; when there is nothing of it, it costs a
-    /// comparison.
-    async fn round(&mut self, order: &Order, stop: &mut watch::Receiver<bool>) -> PassReport {
-        let scan = loop {
-            let scan = match self.scan() {
-                Ok(scan) => scan,
-                Err(failure) => return self.unseen(failure),
-            };
-            let now = self.begun.elapsed();
-            match self.settler.judge(&scan, now) {
-                Verdict::Use => break Some((scan, Rest::Settled)),
-                Verdict::UseMoving => break Some((scan, Rest::Moving)),
-                Verdict::Unchanged => break None,
-                Verdict::Wait(wait) => {
-                    tokio::select! {
-                        _ = stop.wait_for(|stop| *stop) => return PassReport::default(),
-                        () = sleep(wait) => {}
-                    }
-                }
-            }
-        };
-        if let Some((scan, rest)) = &scan {
-            self.load(scan, *rest);
+    /// back, has failed, or was changed behind our back; while there is nothing of it, there is none.
+    async fn round(&mut self, order: &Order, asker: Asker, stop: &mut watch::Receiver<bool>) -> PassReport {
+        match self.see(asker, stop).await {
+            Ok(()) => {}
+            Err(Blind::Stopped) => return PassReport::default(),
+            Err(Blind::Failed(failure)) => return self.unseen(failure),
         }
         let Some(desired) = &self.desired else { return PassReport::default() };
+        let is_fresh = self.converged.is_some_and(|at| at.elapsed() < LIVE_EVERY);
+        if asker == Asker::Nobody && is_fresh {
+            return PassReport::default();
+        }
         let errors = self.daemon.tree().errors;
         let pass = match order {
             Order::Follow(allowance) => pass(desired, &self.backends, *allowance).await,
@@ -205,34 +211,64 @@ impl Follow {
                 }
             },
         };
-        self.tell(&pass);
+        // A plan has no say in what else there is to do.
+        let is_converged = pass.is_converged() && matches!(order, Order::Follow(_));
+        self.converged = is_converged.then(Instant::now);
+        tell::of_pass(&self.daemon, &pass);
         PassReport { pass: Some(pass), failure: None, errors }
     }
 
-    /// Scans, and watches where the tree was found to be.
-    fn scan(&mut self) -> Result<Scan, String> {
-        tokio::task::block_in_place(|| {
-            let begun = Instant::now();
-            let scan = self.scanner.scan(clock::now());
-            self.scan_cost = begun.elapsed();
-            let root = &self.daemon.parts().root;
-            let scan = scan.and_then(|scan| scan.refused(root).map_or(Ok(scan), Err));
-            let scan = scan.map_err(|error| error.to_string());
-            self.watcher.follow(self.scanner.places());
-            let mode = self.watcher.mode();
-            if let (false, Mode::Polling { reason }) = (self.is_polling, &mode) {
-                self.is_polling = true;
-                warn!(%reason, "changes cannot be watched; the directory is looked at every second");
+    /// Looks at the tree until it rests, and loads it. A person is not left with jobs that linger: it
+    /// is looked at until their absence is confirmed, for which two scans that agree will do.
+    async fn see(&mut self, asker: Asker, stop: &mut watch::Receiver<bool>) -> Result<(), Blind> {
+        let lasting = match asker {
+            Asker::Person => SETTLE,
+            Asker::Nobody => ABSENCE_MIN,
+        };
+        if asker == Asker::Person {
+            self.look.demand_whole();
+        }
+        loop {
+            let Seen { scan, extent, at } = self.until_rest(stop).await?;
+            if let Some((scan, rest)) = &scan {
+                self.load(scan, *rest);
             }
-            self.daemon.update_tree(|state| {
-                state.watch = mode.to_string();
-                if scan.is_ok() {
-                    state.scanned_at = Some(clock::now());
-                }
-            });
-            self.ask_git();
-            scan
-        })
+            let Some(desired) = &mut self.desired else { return Ok(()) };
+            if extent == Extent::Whole && desired.scan.rest == Rest::Settled {
+                self.absences.confirm(at, lasting);
+            }
+            let lingering = self.absences.names();
+            if lingering != desired.lingering {
+                desired.lingering = lingering;
+                self.converged = None;
+            }
+            let wait = self.absences.wait(at, lasting);
+            let Some(wait) = wait.filter(|_| asker == Asker::Person && desired.scan.rest == Rest::Settled)
+            else {
+                return Ok(());
+            };
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Err(Blind::Stopped),
+                () = sleep(wait) => self.look.demand_whole(),
+            }
+        }
+    }
+
+    async fn until_rest(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Seen, Blind> {
+        let seen = self.look.until_rest(stop).await;
+        let mode = self.look.mode();
+        if let (false, Mode::Polling { reason }) = (self.is_polling, &mode) {
+            self.is_polling = true;
+            warn!(%reason, "changes cannot be watched; the directory is looked at every second");
+        }
+        self.daemon.update_tree(|state| {
+            state.watch = mode.to_string();
+            if seen.is_ok() {
+                state.scanned_at = Some(clock::now());
+            }
+        });
+        self.ask_git();
+        seen
     }
 
     /// Asks for the commit when git has written since it was asked last.
@@ -258,7 +294,8 @@ impl Follow {
     /// The tree cannot be seen: nothing is planned, and everything goes on as it is.
     fn unseen(&mut self, failure: String) -> PassReport {
         let mut is_new = false;
-        self.settler.forget();
+        self.absences.restart();
+        self.converged = None;
         self.daemon.update_tree(|tree| {
             is_new = tree.failure.as_ref() != Some(&failure);
             tree.failure = Some(failure.clone());
@@ -281,128 +318,31 @@ impl Follow {
         };
         let loader = &mut self.loader;
         let tree = tokio::task::block_in_place(|| loader.load(&input));
-        self.log(&tree);
-        let degraded = self.degraded(&tree);
-        let errors = tree.errors();
-        let origins = self.origins(&tree);
-        self.daemon.update_tree(|state| {
-            state.digest = Some(scan.tree_hash);
-            state.errors = errors;
-            state.warnings = tree.problems.len() - errors;
-            state.failure = None;
-            state.degraded = degraded;
-            state.origins = origins;
-            state.parsed += tree.parsed as u64;
-        });
-        self.desired = Some(desired(&tree, Scanned { tree: scan.tree_hash, rest }));
+        let after = desired(&tree, Scanned { tree: scan.tree_hash, rest });
+        self.told.of_tree(&self.daemon, scan, tree);
+        if let Some(before) = &self.desired {
+            self.absences.note(before, &after);
+        }
+        self.desired = Some(after);
+        self.converged = None;
         self.ask_git();
     }
+}
 
-    /// Where each job's manifest is; of one that cannot be used, where it was, or what is wrong.
-    fn origins(&self, tree: &Tree) -> BTreeMap<JobName, Origin> {
-        let before = self.daemon.tree().origins;
-        let of_problem = |name: &JobName| {
-            let problem = tree.problems.iter().find(|problem| problem.job.as_ref() == Some(name))?;
-            let path = &problem.primary.place.source.path;
-            let path = path.strip_prefix(&self.prefix).unwrap_or(path);
-            let line = u32::try_from(problem.start().line).unwrap_or(u32::MAX);
-            Some(Origin { path: path.into(), line, document: 0, name: problem.primary.place.span })
-        };
-        let broken = tree
-            .broken
-            .iter()
-            .filter_map(|name| Some((name.clone(), before.get(name).cloned().or_else(|| of_problem(name))?)));
-        let sound = tree.jobs.iter().map(|(name, job)| (name.clone(), job.origin.clone()));
-        broken.chain(sound).collect()
-    }
+/// For whom a round is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// Somebody waits for its report, or reads it.
+    Person,
+    /// It follows the tree.
+    Nobody,
+}
 
-    /// Says what is wrong, once for each problem.
-    fn log(&mut self, tree: &Tree) {
-        let mut now = BTreeSet::new();
-        for problem in tree.problems.iter().take(LOGGED_MAX) {
-            let line = one_line(problem);
-            if !self.logged.contains(&line) {
-                match problem.severity {
-                    Severity::Error => error!(code = %problem.code, "{line}"),
-                    Severity::Warning => warn!(code = %problem.code, "{line}"),
-                }
-            }
-            now.insert(line);
-        }
-        for mended in self.logged.difference(&now) {
-            info!("mended: {mended}");
-        }
-        self.logged = now;
-    }
-
-    fn degraded(&self, tree: &Tree) -> std::collections::BTreeMap<JobName, Condition> {
-        let before = self.daemon.tree().degraded;
-        let now = clock::now();
-        tree.broken
-            .iter()
-            .map(|name| {
-                let file = tree.suspects.get(name).map(|path| format!("{}{path}", self.prefix));
-                let mut errors = tree.problems.iter().filter(|problem| problem.severity == Severity::Error);
-                let problem = errors.find(|problem| match &file {
-                    Some(file) => problem.primary.place.source.path == *file,
-                    None => problem.concerns(name),
-                });
-                let message = problem.map_or_else(
-                    || "its file, or the defaults above it, cannot be used".to_owned(),
-                    one_line,
-                );
-                let reason =
-                    problem.map_or_else(|| "Unusable".to_owned(), |problem| problem.code.to_string());
-                (name.clone(), since(before.get(name), reason, message, now))
-            })
-            .collect()
-    }
-
-    /// Logs what a pass did, and keeps what was held back.
-    fn tell(&self, pass: &Pass) {
-        for step in &pass.done {
-            debug!("{step}");
-        }
-        for (step, reason) in &pass.failed {
-            error!(error = reason as &dyn std::error::Error, "could not {step}; it is tried again");
-        }
-        for reason in &pass.unseen {
-            error!(
-                error = reason as &dyn std::error::Error,
-                "a tier cannot be seen; nothing is changed there"
-            );
-        }
-        let before = self.daemon.tree().held;
-        let now = clock::now();
-        let held = pass
-            .held_back
-            .iter()
-            .map(|held| {
-                let condition =
-                    since(before.get(&held.job), "PruneHeldBack".to_owned(), held.reason.clone(), now);
-                (held.job.clone(), condition)
-            })
-            .collect::<std::collections::BTreeMap<_, _>>();
-        for (job, condition) in held.iter().filter(|(job, _)| !before.contains_key(*job)).take(LOGGED_MAX) {
-            warn!(%job, reason = condition.message, "not removed");
-        }
-        if !pass.done.is_empty() {
-            let count = pass.done.len();
-            let examples: Vec<String> = pass.done.iter().take(5).map(ToString::to_string).collect();
-            let more = if count > examples.len() {
-                format!(" and {} more", count - examples.len())
-            } else {
-                String::new()
-            };
-            info!(steps = count, "applied: {}{more}", examples.join(", "));
-        }
-        self.daemon.update_tree(|state| {
-            state.held = held;
-            if !pass.done.is_empty() {
-                state.generation += 1;
-            }
-        });
-    }
+/// What the loop has waited for.
+enum Woken {
+    Stopped,
+    Asked(Box<PassRequest>),
+    ToLook,
 }
 
 /// Takes the requests that one pass answers: a plan alone, or all that follow the manifests, with
@@ -424,17 +364,4 @@ fn batch(asked: &mut VecDeque<PassRequest>) -> (Order, Vec<oneshot::Sender<PassR
         }
     }
     (Order::Follow(allowance), replies)
-}
-
-/// A condition; one that held before keeps its time.
-fn since(before: Option<&Condition>, reason: String, message: String, now: Timestamp) -> Condition {
-    let since = before.filter(|before| before.reason == reason).map_or(now, |before| before.since);
-    Condition { reason, message, since }
-}
-
-/// A problem in one line: place, code, message.
-fn one_line(problem: &Problem) -> String {
-    let start = problem.start();
-    let path = &problem.primary.place.source.path;
-    format!("{path}:{}:{}: {}: {}", start.line, start.column, problem.code, problem.message)
 }

@@ -118,7 +118,8 @@ pub async fn observe(backends: &[Arc<dyn Backend>]) -> (Live, Vec<BackendError>)
     let mut unseen = Vec::new();
     for backend in backends {
         match backend.observe().await {
-            Ok(placements) => live.placements.extend(placements),
+            // The first one's are taken as they are.
+            Ok(mut placements) => live.placements.append(&mut placements),
             Err(error) => {
                 live.unseen.insert(backend.tier());
                 unseen.push(error);

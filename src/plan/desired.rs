@@ -1,6 +1,6 @@
 //! What a tree of manifests asks for, in the words of the plan.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::diff::{Desired, Scanned, Wanted};
 use crate::load::Tree;
@@ -12,5 +12,11 @@ pub fn desired(tree: &Tree, scan: Scanned) -> Desired {
         let wanted = Wanted { tier: job.classified.tier, spec: Arc::clone(&job.spec), digest: job.digest() };
         (name.clone(), wanted)
     });
-    Desired { jobs: jobs.collect(), frozen: tree.broken.clone(), obscured: tree.obscured.clone(), scan }
+    Desired {
+        jobs: jobs.collect(),
+        frozen: tree.broken.clone(),
+        lingering: BTreeSet::new(),
+        obscured: tree.obscured.clone(),
+        scan,
+    }
 }

@@ -15,6 +15,9 @@ pub struct Desired {
     pub jobs: BTreeMap<JobName, Wanted>,
     /// Jobs whose manifest is there but cannot be used. They stay as they are.
     pub frozen: BTreeSet<JobName>,
+    /// Jobs that were asked for a moment ago. They stay until their absence has lasted
+    /// ([`super::absence`]).
+    pub lingering: BTreeSet<JobName>,
     /// Files that may hold jobs whose names cannot be told: as long as there are any, it is not
     /// known of a job that nothing asks for it.
     pub obscured: Vec<String>,
@@ -173,5 +176,6 @@ pub fn diff(desired: &Desired, live: &Live) -> Vec<Step> {
     puts.chain(prunes)
         .filter(|step| !live.unseen.contains(&step.placement.tier))
         .filter(|step| !desired.frozen.contains(&step.placement.job))
+        .filter(|step| !desired.lingering.contains(&step.placement.job))
         .collect()
 }

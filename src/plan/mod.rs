@@ -3,6 +3,7 @@
 //! Pure: the same two inputs give the same plan. `engine::reconcile` acts on a plan; `cli::plan`
 //! only prints one.
 
+pub mod absence;
 pub mod desired;
 pub mod diff;
 pub mod document;

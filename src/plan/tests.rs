@@ -32,7 +32,7 @@ fn spec(name: &str, version: &str) -> Arc<Spec> {
     Arc::new(serde_json::from_value(spec).unwrap())
 }
 
-/// `job@tier=version`, or `job!` for a frozen job, or `?` for a file that cannot be read, or `~` for
+/// `job@tier=version`, or `job!` for a frozen job, `job-` for one that lingers, or `?` for a file that cannot be read, or `~` for
 /// a tree that is being written.
 fn desired(text: &str) -> Desired {
     let mut desired = Desired::default();
@@ -47,6 +47,10 @@ fn desired(text: &str) -> Desired {
         }
         if let Some(name) = word.strip_suffix('!') {
             desired.frozen.insert(job(name));
+            continue;
+        }
+        if let Some(name) = word.strip_suffix('-') {
+            desired.lingering.insert(job(name));
             continue;
         }
         let (name, rest) = word.split_once('@').unwrap();
@@ -98,6 +102,14 @@ fn diff_table() {
     check("",                            "a@in-process=1/1",      &["prune a on in-process"]);
     check("b@in-process=1 a@queue=1",    "c@in-process=1/1",
           &["create a on queue", "create b on in-process", "prune c on in-process"]);
+}
+
+/// F10: its file may be about to be written anew.
+#[test]
+#[rustfmt::skip]
+fn a_job_that_lingers_stays_and_does_not_count_as_leaving() {
+    check("a-",                          "a@in-process=1/1",                  &[]);
+    check("a- b@in-process=1",           "b@in-process=1/1 c@in-process=1/1", &["prune c on in-process"]);
 }
 
 #[test]

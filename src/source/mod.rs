@@ -1,9 +1,10 @@
 //! Reads the directory of manifests, and watches it.
 //!
 //! [`scan`] reads the whole tree and says what is in it, [`settle`] says whether a scan may be
-//! acted on, [`watch`] says when to scan again. What a nudge was about is never asked: every scan
-//! is of the whole tree, so a missed event costs time and nothing else.
+//! acted on, [`watch`] says when to scan again, and [`alarm`] where. That is a hint: what events name is
+//! looked at first, and the whole tree all the same, so a missed event costs time and nothing else.
 
+pub mod alarm;
 pub mod commit;
 mod content;
 mod git;

@@ -20,12 +20,22 @@ const LINKS_MAX: usize = 40;
 pub struct Places {
     /// Directories whose every entry counts, by real path, each with what it was. A parent comes
     /// before its children.
-    pub directories: BTreeMap<PathBuf, Identity>,
+    pub directories: BTreeMap<PathBuf, Directory>,
     /// Entries that count by themselves: what lies on the way to the root and to the targets of
     /// links. Of a way that ends in nothing, the first entry that is missing is the last.
     pub entries: BTreeSet<PathBuf>,
     /// What is known of entries on ways already walked.
     steps: HashMap<PathBuf, Step>,
+}
+
+/// A directory of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// What it was.
+    pub identity: Identity,
+    /// Its path relative to the root, empty for the root itself; none when links lead to it under
+    /// several.
+    pub path: Option<String>,
 }
 
 /// What an entry on a way is.
@@ -41,6 +51,13 @@ impl Places {
     #[must_use]
     pub fn ways(&self) -> BTreeSet<&Path> {
         self.entries.iter().filter_map(|entry| entry.parent()).collect()
+    }
+
+    /// Notes a directory of the tree that was found at `path`.
+    pub(super) fn note_directory(&mut self, real: &Path, identity: Identity, path: &str) {
+        let first = !self.directories.contains_key(real);
+        let path = first.then(|| path.to_owned());
+        self.directories.insert(real.to_owned(), Directory { identity, path });
     }
 
     /// Notes every entry on the way from the directory `from` along `path`.

@@ -11,9 +11,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
-
 use super::{
+    alarm::{Alarm, Hint},
     listing::{self, Found},
     places::Places,
 };
@@ -31,7 +30,7 @@ impl Poll {
     /// Starts to look at the tree at `root`, and nudges when the stamps of something in it differ.
     ///
     /// The first look nudges too: nobody knows what happened before it.
-    pub(super) fn start(root: PathBuf, nudge: Arc<Notify>) -> io::Result<Self> {
+    pub(super) fn start(root: PathBuf, alarm: Arc<Alarm>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
         let look = move || {
             let mut last = None;
@@ -39,7 +38,7 @@ impl Poll {
                 let seen = Some(fingerprint(&root));
                 if seen != last {
                     last = seen;
-                    nudge.notify_one();
+                    alarm.ring(Hint::Whole);
                 }
                 if stopped.recv_timeout(POLL_EVERY) != Err(RecvTimeoutError::Timeout) {
                     return;

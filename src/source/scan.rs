@@ -1,8 +1,10 @@
 //! Reads the whole tree, and what has not changed from memory.
 //!
-//! Blocking. The engine scans on every nudge and on a timer; `tintal plan` scans once.
+//! Blocking. On a nudge the engine scans what it names, and on a timer everything; `tintal plan` scans
+//! everything once.
 
 use std::{
+    collections::BTreeSet,
     io,
     num::NonZero,
     path::{Path, PathBuf},
@@ -16,7 +18,7 @@ use thiserror::Error;
 use super::{
     content::{self, Reading},
     git,
-    listing::{self, Entry, Found},
+    listing::{self, Entry, Found, LIMITS, Named},
     places::Places,
     reason,
     stat::Stat,
@@ -116,6 +118,8 @@ pub struct Scanner {
     /// What the last scan found, in the order of paths.
     known: Vec<Known>,
     places: Places,
+    /// What else the last scan of the whole tree found; none when it failed.
+    around: Option<Around>,
 }
 
 #[derive(Debug)]
@@ -125,13 +129,23 @@ struct Known {
     /// file system's clock.
     settled: Option<Stat>,
     file: Arc<ManifestFile>,
+    /// The file's part of the hash of the tree.
+    leaf: [u8; 32],
+}
+
+/// What there is in a tree besides its files.
+#[derive(Debug)]
+struct Around {
+    unreadable: Vec<Unreadable>,
+    /// Every `.git` in the tree and above its root.
+    git: Vec<PathBuf>,
 }
 
 impl Scanner {
     /// A scanner of the tree at `root`: a directory, or a single file whatever its name.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root, known: Vec::new(), places: Places::default() }
+        Self { root, known: Vec::new(), places: Places::default(), around: None }
     }
 
     /// Reads the tree. `now` is the wall clock, and only decides which files are read anew.
@@ -145,8 +159,10 @@ impl Scanner {
         let mut places = Places::default();
         let listed = listing::list(&self.root, &mut places);
         self.places = places;
+        self.around = None;
         let mut listing = listed?;
-        listing.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        // Stable, since that is quick where most are in order.
+        listing.entries.sort_by(|a, b| a.path.cmp(&b.path));
         listing.unreadable.sort_unstable();
 
         let mut known = Vec::with_capacity(listing.entries.len());
@@ -159,30 +175,93 @@ impl Scanner {
                 _ => wanted.push(entry),
             }
         }
+        self.known = known;
+        let read = self.read(wanted, now);
+        Ok(self.found(Around { unreadable: listing.unreadable, git: listing.git }, read))
+    }
+
+    /// Reads only what stands at `names`, and takes everything else to be what the last scan found.
+    ///
+    /// None when that says too little: something at `names` has to be walked, or the last scan of the
+    /// whole tree failed.
+    pub fn scan_named(&mut self, names: &BTreeSet<PathBuf>, now: Timestamp) -> Option<Scan> {
+        let around = self.around.as_ref()?;
+        let mut looked_at = BTreeSet::new();
+        let mut entries = Vec::new();
+        for name in names {
+            let path = self.path_of(name)?;
+            match listing::look(name, path.clone()) {
+                Named::Walk => return None,
+                // It may have been what could not be listed.
+                Named::Nothing if !around.unreadable.is_empty() => return None,
+                Named::Nothing => {}
+                Named::Entry(entry) => entries.push(entry),
+            }
+            looked_at.insert(path);
+        }
+        if self.known.len() + entries.len() > LIMITS.files {
+            return None;
+        }
+        entries.retain(|entry| match self.at(&entry.path) {
+            Some(known) if known.settled_as(&entry.found) => {
+                looked_at.remove(&entry.path);
+                false
+            }
+            _ => true,
+        });
+        if !looked_at.is_empty() {
+            self.known.retain(|known| !looked_at.contains(&known.file.path));
+        }
+        let read = self.read(entries, now);
+        let around = self.around.take()?;
+        Some(self.found(around, read))
+    }
+
+    /// Where a change of the tree can come from, as the last scan of the whole tree found it; also
+    /// when it failed.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The path in the tree of an entry that an event named; none when it is in no directory of the
+    /// tree, or in one that is there under several paths.
+    fn path_of(&self, name: &Path) -> Option<String> {
+        let above = self.places.directories.get(name.parent()?)?.path.as_deref()?;
+        let name = name.file_name()?.to_str()?;
+        Some(if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") })
+    }
+
+    fn at(&self, path: &str) -> Option<&Known> {
+        let at = self.known.binary_search_by(|known| known.file.path.as_str().cmp(path)).ok()?;
+        self.known.get(at)
+    }
+
+    /// Reads what is not known yet, and says how many files were opened.
+    fn read(&mut self, wanted: Vec<Entry>, now: Timestamp) -> usize {
         let read = wanted.iter().filter(|entry| entry.is_opened()).count();
-        let is_sorted = wanted.is_empty();
+        if wanted.is_empty() {
+            return read;
+        }
         for (path, reading) in read_all(wanted) {
             let Reading::Read { hash, content, stat } = reading else { continue };
             let file = Arc::new(ManifestFile { path, content_hash: hash, content });
             let settled = stat.filter(|stat| stat.is_settled(now));
-            known.push(Known { settled, file });
+            self.known.push(Known { settled, leaf: leaf(&file), file });
         }
-        if !is_sorted {
-            known.sort_unstable_by(|a, b| a.file.path.cmp(&b.file.path));
-        }
-        let files: Vec<_> = known.iter().map(|known| Arc::clone(&known.file)).collect();
-        self.known = known;
-
-        let tree_hash = tree_hash(&files, &listing.unreadable);
-        // Asked last, so that a checkout that began under way is seen.
-        let git_busy = listing.git.iter().any(|path| git::is_busy(path));
-        Ok(Scan { files, unreadable: listing.unreadable, tree_hash, read, git_busy })
+        self.known.sort_by(|a, b| a.file.path.cmp(&b.file.path));
+        read
     }
 
-    /// Where a change of the tree can come from, as the last scan found it; also when it failed.
-    #[must_use]
-    pub fn places(&self) -> &Places {
-        &self.places
+    /// What was found, once all of it is read.
+    fn found(&mut self, around: Around, read: usize) -> Scan {
+        let files = self.known.iter().map(|known| Arc::clone(&known.file)).collect();
+        let tree_hash = tree_hash(&self.known, &around.unreadable);
+        // Asked last, so that a checkout that began under way is seen.
+        let git_busy = around.git.iter().any(|path| git::is_busy(path));
+        let unreadable = around.unreadable.clone();
+        self.around = Some(around);
+        Scan { files, unreadable, tree_hash, read, git_busy }
     }
 }
 
@@ -222,26 +301,34 @@ fn read_all(entries: Vec<Entry>) -> Vec<(String, Reading)> {
     })
 }
 
-fn tree_hash(files: &[Arc<ManifestFile>], unreadable: &[Unreadable]) -> [u8; 32] {
+/// Adds a text to a hash, so that no two lists of texts add the same.
+fn add(hasher: &mut blake3::Hasher, tag: u8, text: &str) {
+    hasher.update(&[tag]).update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+}
+
+/// BLAKE3 over the path of a file and what was read.
+fn leaf(file: &ManifestFile) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
-    let mut text = |tag: u8, text: &str| {
-        hasher.update(&[tag]).update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
-    };
+    add(&mut hasher, 2, &file.path);
+    match &file.content {
+        Content::Text(_) => add(&mut hasher, 3, ""),
+        Content::Unreadable { reason } => add(&mut hasher, 4, reason),
+        Content::NotText { .. } => add(&mut hasher, 5, ""),
+        Content::TooLarge { bytes, .. } => add(&mut hasher, 6, &bytes.to_string()),
+    }
+    hasher.update(&file.content_hash);
+    *hasher.finalize().as_bytes()
+}
+
+fn tree_hash(known: &[Known], unreadable: &[Unreadable]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
     for Unreadable { path, reason, .. } in unreadable {
-        text(0, path);
-        text(1, reason);
+        add(&mut hasher, 0, path);
+        add(&mut hasher, 1, reason);
     }
-    for file in files {
-        text(2, &file.path);
-        match &file.content {
-            Content::Text(_) => text(3, ""),
-            Content::Unreadable { reason } => text(4, reason),
-            Content::NotText { .. } => text(5, ""),
-            Content::TooLarge { bytes, .. } => text(6, &bytes.to_string()),
-        }
-    }
-    for file in files {
-        hasher.update(&file.content_hash);
+    hasher.update(&[2]);
+    for known in known {
+        hasher.update(&known.leaf);
     }
     *hasher.finalize().as_bytes()
 }

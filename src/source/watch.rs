@@ -1,8 +1,9 @@
 //! Nudges when the tree may have changed.
 //!
-//! A nudge says nothing but "scan again". After every scan, also after one that failed, the caller
-//! hands back where the scan found the tree ([`Watcher::follow`]). Whatever happens, the caller
-//! scans every [`RESCAN_EVERY`] as well, so that an event that no system sent costs only time.
+//! A nudge says "scan again", with a hint at where. After every scan of the whole tree, also after one
+//! that failed, the caller hands back where it found the tree ([`Watcher::follow`]). Whatever
+//! happens, the caller scans the whole tree every [`rescan_after`] as well, so that an event that no
+//! system sent costs only time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,10 +16,14 @@ use std::{
     time::Duration,
 };
 
+use super::{
+    alarm::{Alarm, Hint},
+    interest::Interest,
+    places::Places,
+    poll::Poll,
+    stat::Identity,
+};
 use notify::{ErrorKind, Event, RecursiveMode};
-use tokio::sync::Notify;
-
-use super::{interest::Interest, places::Places, poll::Poll, stat::Identity};
 
 /// How often the caller scans whatever the events say, at least while scans are cheap.
 pub const RESCAN_EVERY: Duration = Duration::from_secs(30);
@@ -27,11 +32,11 @@ pub const RESCAN_EVERY: Duration = Duration::from_secs(30);
 pub const RESCAN_MAX: Duration = Duration::from_secs(300);
 
 /// Share of one core that such scans may take: one part in this many (ADR 0004).
-const RESCAN_SHARE: u32 = 2_000;
+const RESCAN_SHARE: u32 = 4_000;
 
 /// How long to wait for the next scan, when nothing calls for one, after a scan that took `cost`.
 ///
-/// Ten thousand files are looked at every 30 to 60 seconds, and not half a percent of the time.
+/// Ten thousand files are looked at every one to three minutes, and not half a percent of the time.
 #[must_use]
 pub fn rescan_after(cost: Duration) -> Duration {
     cost.saturating_mul(RESCAN_SHARE).clamp(RESCAN_EVERY, RESCAN_MAX)
@@ -92,7 +97,7 @@ struct Watches {
 /// What the thread that receives the events shares with the watcher.
 #[derive(Default)]
 struct Shared {
-    nudge: Arc<Notify>,
+    alarm: Arc<Alarm>,
     interest: Mutex<Interest>,
     /// Whether some watch may have lost its directory.
     unseated: AtomicBool,
@@ -121,7 +126,7 @@ impl Watcher {
     ///
     /// A nudge that comes while nobody waits is kept. Dropping the future loses none.
     pub async fn changed(&self) {
-        self.shared.nudge.notified().await;
+        self.shared.alarm.rung().await;
     }
 
     /// Watches where the last scan found the tree to be.
@@ -137,11 +142,11 @@ impl Watcher {
             let before = std::mem::replace(&mut *lock(&self.shared.interest), interest.clone());
             if interest.exceeds(&before) {
                 // Events of what counts from now on may have come already, and were passed over.
-                self.shared.nudge.notify_one();
+                self.shared.alarm.ring(Hint::Whole);
             }
             match watches.follow(places, unseated) {
                 Ok(Followed::AsBefore) => {}
-                Ok(Followed::Anew) => self.shared.nudge.notify_one(),
+                Ok(Followed::Anew) => self.shared.alarm.ring(Hint::Whole),
                 Err(reason) => failure = Some(reason),
             }
         }
@@ -150,10 +155,10 @@ impl Watcher {
         }
     }
 
-    /// The alarm clock: whoever notifies it starts a scan.
+    /// Whoever rings it starts a scan.
     #[must_use]
-    pub fn nudge(&self) -> Arc<Notify> {
-        Arc::clone(&self.shared.nudge)
+    pub fn alarm(&self) -> Arc<Alarm> {
+        Arc::clone(&self.shared.alarm)
     }
 
     /// How the tree is watched now; may turn from events to polling in [`Self::follow`].
@@ -194,22 +199,20 @@ impl Watcher {
 impl Shared {
     /// Called on the thread of the system's watcher, before it acts on the event itself.
     fn receive(&self, event: notify::Result<Event>) {
-        let nudges = match event {
+        let hint = match event {
             Ok(event) => {
                 let interest = lock(&self.interest);
                 if interest.unseats(&event) {
                     self.unseated.store(true, Ordering::SeqCst);
                 }
-                interest.wants(&event)
+                interest.hint(&event)
             }
             Err(error) => {
                 *lock(&self.failure) = Some(refusal(&error));
-                true
+                Hint::Whole
             }
         };
-        if nudges {
-            self.nudge.notify_one();
-        }
+        self.alarm.ring(hint);
     }
 }
 
@@ -225,7 +228,9 @@ impl Watches {
     fn follow(&mut self, places: &Places, unseated: bool) -> Result<Followed, String> {
         let mut wanted: BTreeMap<&Path, Option<Identity>> =
             places.ways().into_iter().map(|way| (way, None)).collect();
-        wanted.extend(places.directories.iter().map(|(path, identity)| (path.as_path(), Some(*identity))));
+        wanted.extend(
+            places.directories.iter().map(|(path, directory)| (path.as_path(), Some(directory.identity))),
+        );
         let left: Vec<PathBuf> =
             self.held.keys().filter(|path| !wanted.contains_key(path.as_path())).cloned().collect();
         for path in left {
@@ -270,7 +275,7 @@ impl Watches {
 }
 
 fn poll(root: &Path, shared: &Shared, reason: String) -> How {
-    match Poll::start(root.to_owned(), Arc::clone(&shared.nudge)) {
+    match Poll::start(root.to_owned(), Arc::clone(&shared.alarm)) {
         Ok(poll) => How::Polling { _poll: Some(poll), reason },
         Err(error) => {
             let reason = format!(

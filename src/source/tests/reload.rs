@@ -14,6 +14,35 @@ async fn truncate_and_write_is_seen() {
     watched.expect(&["a.yaml=2"]).await;
 }
 
+/// The whole tree is not walked for what the events say in full.
+#[tokio::test]
+async fn edits_of_plain_files_are_seen_where_events_name_them() {
+    let mut watched = Watched::start(Tree::with(&[("a.yaml", "1"), ("team/b.yaml", "1")])).await;
+    let before = watched.whole();
+    watched.tree.write("team/b.yaml", "2");
+    watched.expect(&["a.yaml=1", "team/b.yaml=2"]).await;
+    watched.tree.sh("sed -i s/2/3/ team/b.yaml; mv a.yaml team/a.yaml");
+    watched.expect(&["team/a.yaml=1", "team/b.yaml=3"]).await;
+    watched.tree.sh("rm team/b.yaml; printf 4 > c.yaml");
+    watched.expect(&["c.yaml=4", "team/a.yaml=1"]).await;
+    assert_eq!(watched.whole(), before);
+}
+
+/// What is linked or listed under two paths, and what is new or a directory, is found by a walk.
+#[tokio::test]
+async fn what_events_do_not_say_in_full_is_walked() {
+    let tree = Tree::with(&[("team/a.yaml", "1"), ("../x.yaml", "5")]);
+    tree.link("team", "also");
+    let mut watched = Watched::start(tree).await;
+    watched.tree.write("team/a.yaml", "2");
+    watched.expect(&["also/a.yaml=2", "team/a.yaml=2"]).await;
+    watched.tree.link("../x.yaml", "b.yaml");
+    watched.expect(&["also/a.yaml=2", "b.yaml=5", "team/a.yaml=2"]).await;
+    watched.tree.sh("mkdir c.yaml; mkdir d; printf 3 > d/e.yaml; rm also");
+    let directory = "c.yaml: it is a directory with the name of a manifest";
+    watched.expect(&["b.yaml=5", directory, "d/e.yaml=3", "team/a.yaml=2"]).await;
+}
+
 #[tokio::test]
 async fn an_append_is_seen() {
     let mut watched = Watched::start(Tree::with(&[("a.yaml", "1")])).await;

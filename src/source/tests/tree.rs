@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::{
     manifest::file::{Content, ManifestFile},
     source::{
+        alarm::Hint,
         scan::{Scan, ScanError, Scanner},
         watch::{Mode, Wanted, Watcher},
     },
@@ -117,6 +118,7 @@ pub(super) struct Watched {
     pub(super) tree: Tree,
     scanner: Scanner,
     watcher: Watcher,
+    whole: usize,
 }
 
 impl Watched {
@@ -131,7 +133,7 @@ impl Watched {
     pub(super) async fn start_at(tree: Tree, path: &str, wanted: Wanted) -> Self {
         let root = tree.path(path);
         let watcher = Watcher::start(root.clone(), wanted);
-        let mut started = Self { tree, scanner: Scanner::new(root), watcher };
+        let mut started = Self { tree, scanner: Scanner::new(root), watcher, whole: 0 };
         started.expect_nudge().await;
         started.quiet();
         started
@@ -147,14 +149,27 @@ impl Watched {
         }
     }
 
-    /// What a scan shows now, sorted; the error when there is no tree.
+    /// What is seen now, sorted, after a look at what events named, or at everything as the engine
+    /// does; the error when there is no tree.
     pub(super) fn look(&mut self) -> Vec<String> {
+        if let Hint::Named(names) = self.watcher.alarm().take()
+            && !names.is_empty()
+            && let Some(scan) = self.scanner.scan_named(&names, Timestamp::UNIX_EPOCH)
+        {
+            return shown(&scan.files);
+        }
+        self.whole += 1;
         let scan = self.scanner.scan(Timestamp::UNIX_EPOCH);
         self.watcher.follow(self.scanner.places());
         match scan {
             Ok(scan) => shown(&scan.files),
             Err(error) => vec![error.to_string()],
         }
+    }
+
+    /// How often the whole tree was looked at.
+    pub(super) fn whole(&self) -> usize {
+        self.whole
     }
 
     async fn expect_nudge(&self) {

@@ -191,7 +191,7 @@ fn file_systems_that_others_write_to_are_known() {
 fn a_scan_that_costs_much_is_made_less_often() {
     let millis = Duration::from_millis;
     assert_eq!(rescan_after(millis(0)),     RESCAN_EVERY);
-    assert_eq!(rescan_after(millis(15)),    RESCAN_EVERY);
-    assert_eq!(rescan_after(millis(25)),    millis(50_000));
+    assert_eq!(rescan_after(millis(7)),     RESCAN_EVERY);
+    assert_eq!(rescan_after(millis(25)),    millis(100_000));
     assert_eq!(rescan_after(millis(4_000)), RESCAN_MAX);
 }

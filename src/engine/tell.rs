@@ -1,0 +1,169 @@
+//! Says what is new about a tree and a pass: in the log, and in what the daemon tells those who ask.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use tracing::{debug, error, info, warn};
+
+use super::{
+    clock,
+    daemon::{Condition, Daemon, Origins, TreeState},
+    reconcile::Pass,
+};
+use crate::{
+    load::{Origin, Tree},
+    manifest::{
+        name::JobName,
+        problem::{Problem, Severity},
+    },
+    source::scan::Scan,
+};
+
+/// Problems that are logged of one tree; `tintal validate` lists all.
+const LOGGED_MAX: usize = 50;
+
+/// What was said of the tree that is in use.
+pub(super) struct Told {
+    /// What people see in front of each path.
+    prefix: String,
+    /// The problems, in a line each.
+    logged: BTreeSet<String>,
+}
+
+impl Told {
+    pub(super) fn new(prefix: String) -> Self {
+        Self { prefix, logged: BTreeSet::new() }
+    }
+
+    /// Says what is new about a tree that was loaded from `scan`, and keeps it for those who ask.
+    pub(super) fn of_tree(&mut self, daemon: &Daemon, scan: &Scan, tree: Tree) {
+        let before = daemon.tree();
+        self.log(&tree);
+        let degraded = Arc::new(self.degraded(&tree, &before));
+        let errors = tree.errors();
+        let broken = self.broken(&tree, &before);
+        let origins = Arc::new(Origins { sound: tree.jobs, broken });
+        daemon.update_tree(|state| {
+            state.digest = Some(scan.tree_hash);
+            state.errors = errors;
+            state.warnings = tree.problems.len() - errors;
+            state.failure = None;
+            state.degraded = degraded;
+            state.origins = origins;
+            state.parsed += tree.parsed as u64;
+        });
+    }
+
+    /// Where the manifest of each job is that cannot be used: where it was, or what is wrong.
+    fn broken(&self, tree: &Tree, before: &TreeState) -> BTreeMap<JobName, Origin> {
+        let of_problem = |name: &JobName| {
+            let problem = tree.problems.iter().find(|problem| problem.job.as_ref() == Some(name))?;
+            let path = &problem.primary.place.source.path;
+            let path = path.strip_prefix(&self.prefix).unwrap_or(path);
+            let line = u32::try_from(problem.start().line).unwrap_or(u32::MAX);
+            Some(Origin { path: path.into(), line, document: 0, name: problem.primary.place.span })
+        };
+        let found = |name: &JobName| before.origins.get(name).cloned().or_else(|| of_problem(name));
+        tree.broken.iter().filter_map(|name| Some((name.clone(), found(name)?))).collect()
+    }
+
+    /// Says what is wrong, once for each problem.
+    fn log(&mut self, tree: &Tree) {
+        let mut now = BTreeSet::new();
+        for problem in tree.problems.iter().take(LOGGED_MAX) {
+            let line = one_line(problem);
+            if !self.logged.contains(&line) {
+                match problem.severity {
+                    Severity::Error => error!(code = %problem.code, "{line}"),
+                    Severity::Warning => warn!(code = %problem.code, "{line}"),
+                }
+            }
+            now.insert(line);
+        }
+        for mended in self.logged.difference(&now) {
+            info!("mended: {mended}");
+        }
+        self.logged = now;
+    }
+
+    fn degraded(&self, tree: &Tree, before: &TreeState) -> BTreeMap<JobName, Condition> {
+        let now = clock::now();
+        tree.broken
+            .iter()
+            .map(|name| {
+                let file = tree.suspects.get(name).map(|path| format!("{}{path}", self.prefix));
+                let mut errors = tree.problems.iter().filter(|problem| problem.severity == Severity::Error);
+                let problem = errors.find(|problem| match &file {
+                    Some(file) => problem.primary.place.source.path == *file,
+                    None => problem.concerns(name),
+                });
+                let message = problem.map_or_else(
+                    || "its file, or the defaults above it, cannot be used".to_owned(),
+                    one_line,
+                );
+                let reason =
+                    problem.map_or_else(|| "Unusable".to_owned(), |problem| problem.code.to_string());
+                (name.clone(), since(before.degraded.get(name), reason, message, now))
+            })
+            .collect()
+    }
+}
+
+/// Logs what a pass did, and keeps what was held back.
+pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
+    for step in &pass.done {
+        debug!("{step}");
+    }
+    for (step, reason) in &pass.failed {
+        error!(error = reason as &dyn std::error::Error, "could not {step}; it is tried again");
+    }
+    for reason in &pass.unseen {
+        error!(error = reason as &dyn std::error::Error, "a tier cannot be seen; nothing is changed there");
+    }
+    let before = daemon.tree().held;
+    let now = clock::now();
+    let held = pass
+        .held_back
+        .iter()
+        .map(|held| {
+            let condition =
+                since(before.get(&held.job), "PruneHeldBack".to_owned(), held.reason.clone(), now);
+            (held.job.clone(), condition)
+        })
+        .collect::<BTreeMap<_, _>>();
+    for (job, condition) in held.iter().filter(|(job, _)| !before.contains_key(*job)).take(LOGGED_MAX) {
+        warn!(%job, reason = condition.message, "not removed");
+    }
+    if !pass.done.is_empty() {
+        let count = pass.done.len();
+        let examples: Vec<String> = pass.done.iter().take(5).map(ToString::to_string).collect();
+        let more = if count > examples.len() {
+            format!(" and {} more", count - examples.len())
+        } else {
+            String::new()
+        };
+        info!(steps = count, "applied: {}{more}", examples.join(", "));
+    }
+    daemon.update_tree(|state| {
+        state.held = Arc::new(held);
+        if !pass.done.is_empty() {
+            state.generation += 1;
+        }
+    });
+}
+
+/// A condition; one that held before keeps its time.
+fn since(before: Option<&Condition>, reason: String, message: String, now: Timestamp) -> Condition {
+    let since = before.filter(|before| before.reason == reason).map_or(now, |before| before.since);
+    Condition { reason, message, since }
+}
+
+/// A problem in one line: place, code, message.
+fn one_line(problem: &Problem) -> String {
+    let start = problem.start();
+    let path = &problem.primary.place.source.path;
+    format!("{path}:{}:{}: {}: {}", start.line, start.column, problem.code, problem.message)
+}
