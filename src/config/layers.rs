@@ -20,6 +20,7 @@ use super::{
 };
 use crate::manifest::{
     code::Code,
+    parse::whole_numbers,
     problem::{Place, Problem, Severity, SourceText, Span},
     schema,
     shape::Shape,
@@ -299,12 +300,28 @@ impl Merge<'_> {
             self.origins.insert(key, (value, Origin::Default));
             return Some(default);
         };
-        let json = node.to_json();
+        let mut json = node.to_json();
         let origin = layer.origin(key_span.unwrap_or(node.span));
-        // A value of the wrong form has its problem already.
-        let value = serde_json::from_value(json.clone()).ok()?;
-        self.origins.insert(key, (json, origin));
-        Some(value)
+        // The schema counts `1e3` as a whole number.
+        whole_numbers(&mut json);
+        match serde_json::from_value(json.clone()) {
+            Ok(value) => {
+                self.origins.insert(key, (json, origin));
+                Some(value)
+            }
+            Err(error) => {
+                let place = Place { source: Arc::clone(&layer.source), span: node.span };
+                // What the schema refuses has its problem already.
+                if !self.problems.iter().any(|problem| overlap(&problem.primary.place, &place)) {
+                    self.problems.push(
+                        Problem::new(Code::Form, place, format!("`{key}` cannot be used: {error}"))
+                            .label("this value")
+                            .help("`tintal schema settings` prints what may stand where"),
+                    );
+                }
+                None
+            }
+        }
     }
 
     fn duration(&mut self, key: &'static str, default: Duration) -> Option<Duration> {
@@ -345,6 +362,10 @@ impl Merge<'_> {
     }
 }
 
+fn overlap(a: &Place, b: &Place) -> bool {
+    a.source == b.source && a.span.start <= b.span.end && b.span.start <= a.span.end
+}
+
 impl Layer {
     fn origin(&self, span: Span) -> Origin {
         match &self.kind {
@@ -354,5 +375,32 @@ impl Layer {
             LayerKind::Environment(name) => Origin::Environment(name.clone()),
             LayerKind::Flag(flag) => Origin::Flag(flag),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The schema and the type of a setting could part ways: that must not end without a word.
+    #[test]
+    fn a_value_that_the_schema_takes_and_its_type_does_not_is_told_once() {
+        let text = "history: {keep_last: -1}";
+        let source = Arc::new(SourceText::new("tintal.yaml", text));
+        let node = compose(text, &Limits::default()).documents.remove(0).root;
+        let layers = [Layer { source, node, kind: LayerKind::File { directory: PathBuf::new() } }];
+        let mut problems = Vec::new();
+        for _ in 0..2 {
+            let mut merge = Merge {
+                layers: &layers,
+                beside: PathBuf::new(),
+                problems: &mut problems,
+                origins: BTreeMap::new(),
+            };
+            assert_eq!(merge.value::<u32>("history.keep_last", 1), None);
+        }
+        let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        let expected = "`history.keep_last` cannot be used: invalid value: integer `-1`, expected u32";
+        assert_eq!(messages, [expected]);
     }
 }

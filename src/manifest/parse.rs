@@ -248,7 +248,7 @@ fn typed(
 
 /// JSON Schema counts `3.0` as a whole number, so the fields of a manifest take it as one. What
 /// belongs to the user (`params`, a request's body) stays as it is written.
-fn whole_numbers(value: &mut Value) {
+pub(crate) fn whole_numbers(value: &mut Value) {
     match value {
         Value::Object(map) => {
             // What belongs to the user.
