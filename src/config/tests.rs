@@ -215,6 +215,32 @@ fn a_value_that_is_no_text_is_refused() {
     );
 }
 
+#[test]
+fn a_text_counts_as_it_is_given() {
+    for text in
+        ["a #b", "'q'", "\"q\"", "!x y", "&a b", "*a", "- a", "a: b", "{a}", "null", "7", "1e3", " a "]
+    {
+        let quoted = Value::from(text);
+        let by_flag = settings("", &[], &[&format!("state={text}")]).unwrap();
+        assert_eq!(shown(&by_flag, "state"), format!("{quoted} --flag"));
+        assert_eq!(by_flag.state, Path::new(text));
+        let by_variable = settings("", &[("TINTAL_JOBS", text)], &[]).unwrap();
+        assert_eq!(by_variable.jobs, Path::new(text));
+    }
+    check(
+        "",
+        &[("TINTAL_SHUTDOWN_TIMEOUT", "30"), ("TINTAL_STATE", ""), ("TINTAL_WATCH", "'auto'")],
+        &[],
+        &[
+            "TINTAL_SHUTDOWN_TIMEOUT:1:1 `30` is not a duration (a duration has a unit, as in `30s` or `30m`)",
+            "TINTAL_STATE:1:1 `state` is empty (write something, or leave the key out)",
+            "TINTAL_WATCH:1:1 `watch` is one of `auto` or `poll`, not `'auto'` (did you mean `auto`?)",
+        ],
+    );
+    // What is no text is read as in the file.
+    check("", &[("TINTAL_LOG", "{format: json}"), ("TINTAL_HISTORY__KEEP_LAST", "7 # days")], &[], &[]);
+}
+
 /// The keys of a schema's fields, those of mappings with a dot between.
 fn keys(root: &Value, schema: &Value, path: &str) -> Vec<String> {
     let schema = match schema["$ref"].as_str() {
