@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 /// Entries below which dead ones are not worth a sweep.
@@ -29,23 +29,42 @@ impl<K: Eq + Hash + Clone, V> Pool<K, V> {
         Self(Mutex::new(Shelf { held: HashMap::new(), sweep_at: SWEEP_MIN }))
     }
 
-    /// The value of this key: the one that is held, or else a new one.
+    /// The value of this key: the one that is held, or else a new one. It is made outside of the
+    /// lock, so that others can be made at the same time; two who want one key may both make it,
+    /// and then share the first.
     ///
     /// # Errors
     ///
     /// When there is none and it cannot be made.
     pub(super) fn get_or_make<E>(&self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = shelf.held.get(key).and_then(Weak::upgrade) {
+        if let Some(value) = self.shelf().find(key) {
             return Ok(value);
         }
         let value = Arc::new(make()?);
-        if shelf.held.len() >= shelf.sweep_at {
-            shelf.held.retain(|_, weak| weak.strong_count() > 0);
-            shelf.sweep_at = (shelf.held.len() * 2).max(SWEEP_MIN);
+        Ok(self.shelf().put(key, value))
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash + Clone, V> Shelf<K, V> {
+    fn find(&self, key: &K) -> Option<Arc<V>> {
+        self.held.get(key).and_then(Weak::upgrade)
+    }
+
+    /// Keeps a value, unless there is one by now; gives the one that is kept.
+    fn put(&mut self, key: &K, value: Arc<V>) -> Arc<V> {
+        if let Some(held) = self.find(key) {
+            return held;
         }
-        shelf.held.insert(key.clone(), Arc::downgrade(&value));
-        Ok(value)
+        if self.held.len() >= self.sweep_at {
+            self.held.retain(|_, weak| weak.strong_count() > 0);
+            self.sweep_at = (self.held.len() * 2).max(SWEEP_MIN);
+        }
+        self.held.insert(key.clone(), Arc::downgrade(&value));
+        value
     }
 }
 
@@ -67,6 +86,29 @@ mod tests {
         }
         assert!(pool.0.lock().unwrap().held.len() <= SWEEP_MIN + 1);
         assert!(Arc::ptr_eq(&first, &get(&pool, 1)));
+    }
+
+    #[test]
+    fn a_value_is_made_while_others_can_be_had() {
+        let pool = Pool::new();
+        let first = get(&pool, 1);
+        let second = pool.get_or_make(&2, || {
+            assert!(pool.0.try_lock().is_ok(), "locked");
+            assert!(Arc::ptr_eq(&first, &get(&pool, 1)));
+            Ok::<_, ()>("late".to_owned())
+        });
+        assert_eq!(second.as_deref().map(String::as_str), Ok("late"));
+    }
+
+    #[test]
+    fn of_two_who_make_one_value_both_get_the_first() {
+        let pool = Pool::new();
+        let mut first = None;
+        let second = pool.get_or_make(&1, || {
+            first = Some(get(&pool, 1));
+            Ok::<_, ()>("late".to_owned())
+        });
+        assert!(Arc::ptr_eq(&first.unwrap(), &second.unwrap()));
     }
 
     #[test]
