@@ -120,7 +120,7 @@ fn mistakes_of_the_whole_expression_are_told() {
     check("@every 5m",      "Cron '@every 5m': `@every` is not a cron expression (write `every: 5m` instead of `cron`)");
     check("@dayly",         "Cron '@dayly': there is no expression with the name `@dayly` (did you mean `@daily`?)");
     check("0 0 * * * | Europe/Berln", "TimeZone: there is no time zone `Europe/Berln` (did you mean `Europe/Berlin`?)");
-    check("0 0 * * * | CEST", "TimeZone: there is no time zone `CEST` (did you mean `CET`?)");
+    check("0 0 * * * | CEST", "TimeZone: there is no time zone `CEST` (write a name of the IANA tz database, as in `Europe/Berlin` or `UTC`; an abbreviation can mean several zones)");
     check("0 0 * * * | +02:00", "TimeZone: there is no time zone `+02:00` (a zone has a name, as in `Europe/Berlin`; a clock that never changes is `Etc/GMT-2` (its sign is the other way round))");
     check("every 99ms",     "Duration: `99ms` is too short an interval (the shortest is `100ms`)");
 }
