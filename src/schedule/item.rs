@@ -2,7 +2,10 @@
 
 use crate::manifest::name::JobName;
 
-use super::field::{Field, Flaw, Special, Unit};
+use super::{
+    field::{Field, Flaw, Special, Unit},
+    spread::number,
+};
 
 /// Version of the hash behind `H`. Another one would move the jobs of every user.
 const HASH_FORM: &str = "tintal-h-1";
@@ -338,7 +341,5 @@ fn share(job: &JobName, unit: Unit, width: u16) -> u16 {
         hasher.update(part.as_bytes());
         hasher.update(b"\n");
     }
-    let bytes = hasher.finalize();
-    let number = bytes.as_bytes()[..8].iter().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
-    u16::try_from(number % u64::from(width.max(1))).unwrap_or_default()
+    u16::try_from(number(&hasher.finalize()) % u64::from(width.max(1))).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use jiff::{Timestamp, civil};
 use super::{
     Schedule,
     pattern::Pattern,
-    trigger::{Entry, Trigger},
+    trigger::{Entry, Trigger, just_before},
     zone::{SECOND_MIN, Wall},
 };
 use crate::manifest::characteristics::Frequency;
@@ -93,10 +93,8 @@ impl Entry {
     /// The first fire strictly after a time, were the zone's clock to stay as it is when samples
     /// begin.
     fn next_on_even_clock(&self, after: Timestamp) -> Option<Timestamp> {
-        let after =
-            self.window.as_deref().and_then(|window| window.start).map_or(after, |start| {
-                after.max(start.checked_sub(Duration::from_nanos(1)).unwrap_or(start))
-            });
+        let start = self.window.as_deref().and_then(|window| window.start);
+        let after = start.map_or(after, |start| after.max(just_before(start)));
         let next = match &self.trigger {
             Trigger::Cron(cron) => {
                 let offset = cron.zone().offset_at(sample_from().as_second());
