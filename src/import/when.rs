@@ -34,6 +34,9 @@ const BOUNDS: [(u16, u16); 5] = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)];
 
 /// Days of the week by their names; Sunday is 0.
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+/// Months by their names; January is 1.
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// Reads when an entry runs. The second of the pair is something to know about it.
 ///
@@ -120,27 +123,37 @@ fn one(item: &str, (first, last): (u16, u16)) -> Cow<'_, str> {
         };
     }
     let Some((base, step)) = item.split_once('/') else { return Cow::Borrowed(item) };
-    let Ok(step) = step.parse::<u16>() else { return Cow::Borrowed(item) };
+    if step.is_empty() || !step.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Cow::Borrowed(item);
+    }
+    let step = step.parse().unwrap_or(u16::MAX);
     let range = match base.split_once('-') {
-        None if base == "*" => Some((first, last)),
+        None if base == "*" => Some((first, last, first.to_string())),
         None => None,
-        Some((from, to)) => from.parse().ok().zip(to.parse().ok()),
+        Some((from, to)) => value(from).zip(value(to)).map(|(low, high)| (low, high, from.to_owned())),
     };
+    // Both ends of `*` among the days of the week are Sunday.
+    let count = if last == 7 { 7 } else { last - first + 1 };
     match range {
-        // Both ends of `*` among the days of the week are Sunday.
-        Some((from, to)) if step > to.saturating_sub(from) || (last == 7 && from == 0 && step == 7) => {
-            Cow::Owned(from.to_string())
+        Some((from, to, only))
+            if step > (if from <= to { to } else { to.saturating_add(count) }).saturating_sub(from) =>
+        {
+            Cow::Owned(only)
         }
+        Some((0, 7, only)) if step == 7 => Cow::Owned(only),
         _ => Cow::Borrowed(item),
     }
 }
 
+/// The number that a number or a name of a day or month stands for.
+fn value(text: &str) -> Option<u16> {
+    let named = |names: &[&str]| names.iter().position(|name| text.eq_ignore_ascii_case(name));
+    let index = named(&WEEKDAYS).or_else(|| named(&MONTHS).map(|index| index + 1));
+    text.parse().ok().or_else(|| index.and_then(|index| u16::try_from(index).ok()))
+}
+
 /// What to know of a range that runs backwards.
 fn backwards(fields: &[&str]) -> Option<String> {
-    let value = |text: &str| {
-        let named = WEEKDAYS.iter().position(|day| text.eq_ignore_ascii_case(day));
-        text.parse::<usize>().ok().or(named)
-    };
     let item = fields.iter().flat_map(|field| field.split(',')).find(|item| {
         let base = item.split_once('/').map_or(*item, |(base, _)| base);
         let range = base.split_once('-').and_then(|(from, to)| value(from).zip(value(to)));
@@ -228,6 +241,11 @@ mod tests {
         check("0 0 */40 * *",       r#"cron: "0 0 1 * *""#);
         check("0 0 * */13 *",       r#"cron: "0 0 * 1 *""#);
         check("0 0 * * */7",        r#"cron: "0 0 * * 0""#);
+        check("0 0 * * mon-tue/5",  r#"cron: "0 0 * * mon""#);
+        check("0 0 * * Sun-Sat/7",  r#"cron: "0 0 * * Sun""#);
+        check("0 0 * jan-MAR/5 *",  r#"cron: "0 0 * jan *""#);
+        check("*/99999 * * * *",    r#"cron: "0 * * * *""#);
+        check("0 0 * * mon-fri/2",  r#"cron: "0 0 * * mon-fri/2""#);
         // A day field that begins with `*` restricts nothing for cron, so both must match.
         check("0 0 */40 * 1",       r#"cron: "0 0 1 * 1", day_match: all"#);
     }
@@ -238,6 +256,11 @@ mod tests {
         check("0 22-2 * * *",       r#"cron: "0 22-2 * * *" ?"#);
         check("0 2 * * fri-mon",    r#"cron: "0 2 * * fri-mon" ?"#);
         check("0 2 * * sat-sun",    r#"cron: "0 2 * * sat-sun" ?"#);
+        check("0 2 * nov-feb *",    r#"cron: "0 2 * nov-feb *" ?"#);
+        check("0 22-2/3 * * *",     r#"cron: "0 22-2/3 * * *" ?"#);
+        check("0 22-2/5 * * *",     r#"cron: "0 22 * * *" ?"#);
+        check("65535-65530/9 * * * *", "!`65535-65530/9 * * * *`: ");
+        check("0 2 * * sat-sun/2",  r#"cron: "0 2 * * sat" ?"#);
         check("0 2 * * 6-7",        r#"cron: "0 2 * * 6-7""#);
         check("0 2 * jan-mar *",    r#"cron: "0 2 * jan-mar *""#);
     }
