@@ -84,7 +84,9 @@ fn cron(text: &str, zone: &str) -> Result<(When, Option<String>), String> {
         let had_star = [fields[2], fields[4]].iter().any(|field| field.starts_with('*'));
         if had_star { DayMatch::All } else { DayMatch::Any }
     });
-    let note = if is_named { None } else { backwards(&fields) };
+    let notes: Vec<String> =
+        if is_named { Vec::new() } else { backwards(&fields).into_iter().chain(foreign(&fields)).collect() };
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
     Ok((When::Cron { expression, day_match }, note))
 }
 
@@ -161,6 +163,18 @@ fn backwards(fields: &[&str]) -> Option<String> {
     })?;
     Some(format!(
         "`{item}` runs backwards: Debian's cron finds no value in it and cronie refuses it; the job takes it as going over the end"
+    ))
+}
+
+/// What to know of a field that is ours and not cron's: in one that can be read, a word that is no
+/// name is `L`, `W` or `H`.
+fn foreign(fields: &[&str]) -> Option<String> {
+    let is_ours = |word: &str| !word.is_empty() && value(word).is_none();
+    let field = fields.iter().find(|field| {
+        field.contains(['#', '?']) || field.split(|c: char| !c.is_ascii_alphabetic()).any(is_ours)
+    })?;
+    Some(format!(
+        "`{field}` is refused by Debian's cron and by cronie, so the line has never run under them; the job runs"
     ))
 }
 
@@ -263,5 +277,23 @@ mod tests {
         check("0 2 * * sat-sun/2",  r#"cron: "0 2 * * sat" ?"#);
         check("0 2 * * 6-7",        r#"cron: "0 2 * * 6-7""#);
         check("0 2 * jan-mar *",    r#"cron: "0 2 * jan-mar *""#);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn what_cron_itself_refuses_is_told() {
+        check("0 0 L * *",          r#"cron: "0 0 L * *" ?"#);
+        check("0 0 LW * *",         r#"cron: "0 0 LW * *" ?"#);
+        check("0 0 15W * *",        r#"cron: "0 0 15W * *" ?"#);
+        check("0 0 ? * *",          r#"cron: "0 0 ? * *" ?"#);
+        check("0 0 * * 5L",         r#"cron: "0 0 * * 5L" ?"#);
+        check("0 0 * * friL",       r#"cron: "0 0 * * friL" ?"#);
+        check("H * * * *",          r#"cron: "H * * * *" ?"#);
+        check("H(0-29)/10 h * * *", r#"cron: "H(0-29)/10 h * * *" ?"#);
+        check("0 0 1 1 1#2",        r#"cron: "0 0 1 1 1#2", day_match: any ?"#);
+        // Names with these letters, and what is random under cronie, are cron's own.
+        check("0~30 0 * jul,JUL wed,thu", r#"cron: "H(0-30) 0 * jul,JUL wed,thu""#);
+        let both = when("0 22-2 L * *", "UTC").unwrap().1.unwrap();
+        assert!(both.contains("runs backwards") && both.contains("`L` is refused"), "{both}");
     }
 }
