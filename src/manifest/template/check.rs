@@ -23,11 +23,43 @@ const STEP: [&str; 3] = ["output", "json", "status"];
 const ROOTS: [&str; 7] = ["job", "fire_time", "run_id", "attempt", "params", "steps", "secrets"];
 
 /// Filters that are suggested for one that does not exist.
-const FILTERS: [&str; 35] = [
-    "abs", "batch", "bool", "default", "dictsort", "first", "float", "indent", "int", "items", "join",
-    "last", "length", "lines", "list", "lower", "map", "max", "min", "reject", "replace", "reverse", "round",
-    "safe", "select", "slice", "sort", "split", "string", "sum", "title", "tojson", "trim", "unique",
+const FILTERS: [&str; 36] = [
+    "abs",
+    "batch",
+    "bool",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "reject",
+    "replace",
+    "reverse",
+    "round",
+    "safe",
+    "select",
+    "slice",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "unique",
     "upper",
+    "urlencode",
 ];
 
 /// Tests that are suggested for one that does not exist.
@@ -446,6 +478,8 @@ mod tests {
     fn filters_tests_and_functions_exist() {
         flaws("{{ params.day | upper | trim }}{% if attempt is odd %}{% endif %}", &[]);
         flaws("{% for i in range(3) %}{{ loop.index }}{{ i }}{% endfor %}", &[]);
+        flaws("{{ params.day | urlencode }}", &[]);
+        flaws("{{ params.day | urlencod }}", &["there is no filter `urlencod` | did you mean `urlencode`?"]);
         flaws("{{ params.day | uper }}", &["there is no filter `uper` | did you mean `upper`?"]);
         flaws("{% if attempt is evne %}{% endif %}", &["there is no test `evne` | did you mean `even`?"]);
         flaws(
