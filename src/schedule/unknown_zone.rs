@@ -1,7 +1,7 @@
 //! What to say of a time zone that the tz database does not have.
 //!
-//! Pure, save that the names of the tz database are listed. `zone` asks. A list of six hundred
-//! names is compared with a text once: a whole tree of manifests can share one slip of the keys.
+//! Pure, save for the names of the tz database. `zone` asks. Six hundred names are compared with a
+//! text once: a whole tree of manifests can share one slip of the keys.
 
 use std::{
     cmp::Reverse,
