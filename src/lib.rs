@@ -2,7 +2,8 @@
 //!
 //! The modules are listed in reading order, which is also the order in which they may import:
 //! `tests/architecture.rs` holds the table. The core (`manifest` to `plan`) is pure: no clock,
-//! disk, network, environment, tokio or tracing.
+//! disk, network, environment, tokio or tracing. One thing it takes from the machine: `jiff`
+//! looks time zones up in the tz database of the system, or else in the one that is built in.
 
 pub mod backend;
 pub mod cli;

@@ -53,6 +53,7 @@ const SETTINGS: &str =
 `TINTAL_CONFIG` names), then from the environment, then from flags; the later wins. A variable is
 `TINTAL_` and the key in capitals, with two underscores between levels: `TINTAL_LOG__FORMAT=json` is
 `log.format`. Unknown keys and variables are errors, and so is a value that is not UTF-8 text.
+Where a setting takes text, a variable or flag is that text, quotes and `#` included.
 `tintal config` shows each value and where it comes from.
 
 Three kinds of variables are no settings: `TINTAL_CONFIG`, those that runs see (`TINTAL_JOB`,

@@ -93,7 +93,8 @@ pub fn load(
     flags: &Flags,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Settings, SettingsError> {
-    let shape = Shape::new(schema::generate::<SettingsFile>("settings"));
+    let schema = schema::generate::<SettingsFile>("settings");
+    let shape = Shape::new(schema.clone());
     let mut problems = Vec::new();
     let mut layers = Vec::new();
     let variables = Variables::of(environment);
@@ -107,14 +108,14 @@ pub fn load(
     });
     let given = variables.settings.iter().map(|(name, value)| {
         let kind = LayerKind::Environment(name.clone());
-        (name.as_str(), variables::key(name), value, kind)
+        Given { name, key: variables::key(name), value, kind }
     });
     let given = given.chain(flags.values.iter().map(|(key, flag, value)| {
         let key = key.split('.').map(str::to_owned).collect();
-        (*flag, key, value, LayerKind::Flag(flag))
+        Given { name: flag, key, value, kind: LayerKind::Flag(flag) }
     }));
-    for (name, key, value, kind) in given {
-        match single(name, &key, value, kind, &shape) {
+    for given in given {
+        match single(given, &schema, &shape) {
             Ok(layer) => layers.push(layer),
             Err(faults) => problems.extend(faults),
         }
@@ -183,14 +184,17 @@ fn unreadable(path: &str, message: &str) -> Problem {
         .help("name a file that can be read, or leave it out: every setting has a default")
 }
 
-/// A layer of one value: a variable or a flag.
-fn single(
-    name: &str,
-    key: &[String],
-    value: &OsStr,
+/// A value that a variable or a flag gives.
+struct Given<'a> {
+    name: &'a str,
+    key: Vec<String>,
+    value: &'a OsStr,
     kind: LayerKind,
-    shape: &Shape,
-) -> Result<Layer, Vec<Problem>> {
+}
+
+/// A layer of one value.
+fn single(given: Given<'_>, schema: &Value, shape: &Shape) -> Result<Layer, Vec<Problem>> {
+    let Given { name, key, value, kind } = given;
     let shown = value.to_string_lossy().into_owned();
     let span = Span { start: 0, end: u32::try_from(shown.len()).unwrap_or(u32::MAX) };
     let source = Arc::new(SourceText::new(name, shown));
@@ -201,7 +205,7 @@ fn single(
         return Err(vec![Problem::new(Code::NotText, place(), message).label("this value").help(help)]);
     };
     if matches!(kind, LayerKind::Environment(_))
-        && let Some(help) = other_variable(name, key)
+        && let Some(help) = other_variable(name, &key)
     {
         let message = format!("there is no setting `{name}`");
         return Err(vec![
@@ -209,22 +213,44 @@ fn single(
         ]);
     }
     let plain = Node { value: NodeValue::Text(text.to_owned()), span, used_at: None };
-    let read = compose(text, &Limits::default()).documents.into_iter().next().map(|document| document.root);
-    let mut first_fault = None;
-    // What YAML makes of it; else the text as it is.
-    for leaf in read.into_iter().chain([plain]) {
-        let node = key.iter().rev().fold(leaf, |inner, part| Node {
-            span,
-            used_at: None,
-            value: NodeValue::Map(vec![Entry { key: part.clone(), key_span: span, value: inner }]),
-        });
-        let faults = shape.check(&node, &source);
-        if faults.is_empty() {
-            return Ok(Layer { source, node, kind });
+    // Quotes, `#` and `!` are characters of a path like others.
+    let leaf = match form(schema, &key) {
+        Form::Text => plain,
+        Form::Other => {
+            let documents = compose(text, &Limits::default()).documents;
+            documents.into_iter().next().map_or(plain, |document| document.root)
         }
-        first_fault.get_or_insert(faults);
+    };
+    let node = key.iter().rev().fold(leaf, |inner, part| Node {
+        span,
+        used_at: None,
+        value: NodeValue::Map(vec![Entry { key: part.clone(), key_span: span, value: inner }]),
+    });
+    let faults = shape.check(&node, &source);
+    if faults.is_empty() { Ok(Layer { source, node, kind }) } else { Err(faults) }
+}
+
+/// What a setting takes.
+enum Form {
+    /// A text: what is given is the text.
+    Text,
+    /// Something that is read as YAML, or no setting at all.
+    Other,
+}
+
+/// What the schema says that a key takes.
+fn form(schema: &Value, key: &[String]) -> Form {
+    let mut at = schema;
+    for part in key {
+        at = resolved(schema, &at["properties"][part]);
     }
-    Err(first_fault.unwrap_or_default())
+    if at["type"] == "string" { Form::Text } else { Form::Other }
+}
+
+/// A part of a schema, or what it refers to.
+fn resolved<'a>(schema: &'a Value, part: &'a Value) -> &'a Value {
+    let reference = part["$ref"].as_str().and_then(|reference| schema.pointer(reference.strip_prefix('#')?));
+    reference.unwrap_or(part)
 }
 
 /// The way out for a variable that is no setting and nearly one: lower case, or one underscore
@@ -299,12 +325,27 @@ impl Merge<'_> {
             self.origins.insert(key, (value, Origin::Default));
             return Some(default);
         };
-        let json = node.to_json();
         let origin = layer.origin(key_span.unwrap_or(node.span));
-        // A value of the wrong form has its problem already.
-        let value = serde_json::from_value(json.clone()).ok()?;
-        self.origins.insert(key, (json, origin));
-        Some(value)
+        // Read from the node, which counts `1e3` as a whole number as the schema does.
+        match T::deserialize(node) {
+            Ok(value) => {
+                let shown = serde_json::to_value(&value).unwrap_or_else(|_| node.to_json());
+                self.origins.insert(key, (shown, origin));
+                Some(value)
+            }
+            Err(error) => {
+                let place = Place { source: Arc::clone(&layer.source), span: node.span };
+                // What the schema refuses has its problem already.
+                if !self.problems.iter().any(|problem| overlap(&problem.primary.place, &place)) {
+                    self.problems.push(
+                        Problem::new(Code::Form, place, format!("`{key}` cannot be used: {error}"))
+                            .label("this value")
+                            .help("`tintal schema settings` prints what may stand where"),
+                    );
+                }
+                None
+            }
+        }
     }
 
     fn duration(&mut self, key: &'static str, default: Duration) -> Option<Duration> {
@@ -345,6 +386,10 @@ impl Merge<'_> {
     }
 }
 
+fn overlap(a: &Place, b: &Place) -> bool {
+    a.source == b.source && a.span.start <= b.span.end && b.span.start <= a.span.end
+}
+
 impl Layer {
     fn origin(&self, span: Span) -> Origin {
         match &self.kind {
@@ -354,5 +399,32 @@ impl Layer {
             LayerKind::Environment(name) => Origin::Environment(name.clone()),
             LayerKind::Flag(flag) => Origin::Flag(flag),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The schema and the type of a setting could part ways: that must not end without a word.
+    #[test]
+    fn a_value_that_the_schema_takes_and_its_type_does_not_is_told_once() {
+        let text = "history: {keep_last: -1}";
+        let source = Arc::new(SourceText::new("tintal.yaml", text));
+        let node = compose(text, &Limits::default()).documents.remove(0).root;
+        let layers = [Layer { source, node, kind: LayerKind::File { directory: PathBuf::new() } }];
+        let mut problems = Vec::new();
+        for _ in 0..2 {
+            let mut merge = Merge {
+                layers: &layers,
+                beside: PathBuf::new(),
+                problems: &mut problems,
+                origins: BTreeMap::new(),
+            };
+            assert_eq!(merge.value::<u32>("history.keep_last", 1), None);
+        }
+        let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        let expected = "`history.keep_last` cannot be used: invalid value: integer `-1`, expected u32";
+        assert_eq!(messages, [expected]);
     }
 }

@@ -1,4 +1,7 @@
 //! The settings: `tintal.yaml`, then the environment, then flags.
+//!
+//! Not pure: [`load`] reads the file. The environment and the flags are arguments. `cli` calls it
+//! once and hands the [`Settings`] to all others.
 
 pub mod file;
 pub mod layers;

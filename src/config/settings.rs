@@ -31,7 +31,8 @@ pub struct Settings {
     pub max_age: Duration,
     /// Bytes of output that are kept of one attempt.
     pub output_bytes_max: u64,
-    /// Each value as it was written with where it comes from, by its key (`log.format`).
+    /// Each value as it was written (`1e3` as 1000) with where it comes from, by its key
+    /// (`log.format`).
     pub origins: BTreeMap<&'static str, (Value, Origin)>,
 }
 

@@ -14,7 +14,7 @@ fn settings(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Se
     fs::write(&path, file).unwrap();
     let values = flags.iter().map(|word| {
         let (key, value) = word.split_once('=').unwrap();
-        let key = if key == "level" { "log.level" } else { "state" };
+        let key = super::layers::KEYS.into_iter().find(|known| *known == key).unwrap();
         (key, "--flag", OsString::from(value))
     });
     let file = if file.is_empty() { FileWanted::Usual } else { FileWanted::Named(path) };
@@ -55,7 +55,7 @@ fn a_misspelt_level_is_told_where_it_stands() {
     check(
         "",
         &[],
-        &["level=a=b=c"],
+        &["log.level=a=b=c"],
         &[
             "--flag:1:1 `a=b=c` has more than one `=` (write a level, or a list as in `warn,tintal::engine=debug`)",
         ],
@@ -139,6 +139,63 @@ fn two_layers_fill_one_mapping() {
     );
 }
 
+/// A setting as `VALUE ORIGIN`, its file by its last name.
+#[track_caller]
+fn shown(settings: &Settings, key: &str) -> String {
+    let (value, origin) = &settings.origins[key];
+    format!("{value} {}", origin.to_string().rsplit('/').next().unwrap())
+}
+
+/// The fields of the settings that are whole numbers, with a value as a float and as it is used.
+const WHOLE: [(&str, &str, u64); 2] =
+    [("history.keep_last", "1e3", 1_000), ("output.max_bytes", "1048576.0", 1_048_576)];
+
+#[test]
+fn a_whole_number_may_be_written_as_a_float_in_every_layer() {
+    for (key, float, whole) in WHOLE {
+        let (outer, inner) = key.split_once('.').unwrap();
+        let file = format!("{outer}: {{{inner}: {float}}}\n");
+        let variable = format!("TINTAL_{}", key.replace('.', "__").to_uppercase());
+        let flag = format!("{key}={float}");
+        for (settings, origin) in [
+            (settings(&file, &[], &[]), "tintal.yaml:1"),
+            (settings("", &[(&variable, float)], &[]), variable.as_str()),
+            (settings("", &[], &[&flag]), "--flag"),
+        ] {
+            let settings = settings.unwrap();
+            let used = match key {
+                "history.keep_last" => settings.keep_last as u64,
+                _ => settings.output_bytes_max,
+            };
+            assert_eq!((used, shown(&settings, key)), (whole, format!("{whole} {origin}")), "{key}");
+        }
+    }
+    check(
+        "history: {keep_last: 1.5}\noutput: {max_bytes: 1e30}\n",
+        &[],
+        &[],
+        &[
+            "tintal.yaml:1:22 `keep_last` takes a whole number, not the number 1.5 (write a whole number)",
+            "tintal.yaml:2:21 `max_bytes` is a number from 4096 to 1073741824, not 1e30 (write a number from 4096 to 1073741824)",
+        ],
+    );
+}
+
+#[test]
+fn of_one_key_in_all_layers_the_flag_wins_and_then_the_variable() {
+    let file = "history: {keep_last: 1}\njobs: of-file\n";
+    let variables = [("TINTAL_HISTORY__KEEP_LAST", "2"), ("TINTAL_JOBS", "of-variable")];
+    let flags = ["history.keep_last=3", "jobs=of-flag"];
+    for (variables, flags, expected) in [
+        (&variables[..], &flags[..], ["3 --flag", "\"of-flag\" --flag"]),
+        (&variables, &[], ["2 TINTAL_HISTORY__KEEP_LAST", "\"of-variable\" TINTAL_JOBS"]),
+        (&[], &[], ["1 tintal.yaml:1", "\"of-file\" tintal.yaml:2"]),
+    ] {
+        let settings = settings(file, variables, flags).unwrap();
+        assert_eq!(["history.keep_last", "jobs"].map(|key| shown(&settings, key)), expected);
+    }
+}
+
 #[test]
 fn a_value_that_is_no_text_is_refused() {
     let value = OsString::from_vec(b"d\xff".to_vec());
@@ -156,6 +213,32 @@ fn a_value_that_is_no_text_is_refused() {
         lines(load(&flags, [])),
         [format!("--jobs:1:1 the value of `--jobs` is not UTF-8 text ({help})")]
     );
+}
+
+#[test]
+fn a_text_counts_as_it_is_given() {
+    for text in
+        ["a #b", "'q'", "\"q\"", "!x y", "&a b", "*a", "- a", "a: b", "{a}", "null", "7", "1e3", " a "]
+    {
+        let quoted = Value::from(text);
+        let by_flag = settings("", &[], &[&format!("state={text}")]).unwrap();
+        assert_eq!(shown(&by_flag, "state"), format!("{quoted} --flag"));
+        assert_eq!(by_flag.state, Path::new(text));
+        let by_variable = settings("", &[("TINTAL_JOBS", text)], &[]).unwrap();
+        assert_eq!(by_variable.jobs, Path::new(text));
+    }
+    check(
+        "",
+        &[("TINTAL_SHUTDOWN_TIMEOUT", "30"), ("TINTAL_STATE", ""), ("TINTAL_WATCH", "'auto'")],
+        &[],
+        &[
+            "TINTAL_SHUTDOWN_TIMEOUT:1:1 `30` is not a duration (a duration has a unit, as in `30s` or `30m`)",
+            "TINTAL_STATE:1:1 `state` is empty (write something, or leave the key out)",
+            "TINTAL_WATCH:1:1 `watch` is one of `auto` or `poll`, not `'auto'` (did you mean `auto`?)",
+        ],
+    );
+    // What is no text is read as in the file.
+    check("", &[("TINTAL_LOG", "{format: json}"), ("TINTAL_HISTORY__KEEP_LAST", "7 # days")], &[], &[]);
 }
 
 /// The keys of a schema's fields, those of mappings with a dot between.
@@ -177,4 +260,16 @@ fn keys(root: &Value, schema: &Value, path: &str) -> Vec<String> {
 fn every_field_of_the_schema_is_a_setting() {
     let schema = schema::generate::<SettingsFile>("settings");
     assert_eq!(keys(&schema, &schema, ""), super::layers::KEYS);
+}
+
+#[test]
+fn every_whole_number_of_the_schema_is_in_the_table() {
+    let schema = schema::generate::<SettingsFile>("settings");
+    let is_whole = |key: &String| {
+        let (outer, inner) = key.split_once('.').unwrap_or_default();
+        let reference = schema["properties"][outer]["$ref"].as_str().unwrap_or("#/none");
+        schema.pointer(&reference[1..]).is_some_and(|of| of["properties"][inner]["type"] == "integer")
+    };
+    let whole: Vec<String> = keys(&schema, &schema, "").into_iter().filter(is_whole).collect();
+    assert_eq!(whole, WHOLE.map(|(key, ..)| key));
 }

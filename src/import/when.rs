@@ -34,6 +34,9 @@ const BOUNDS: [(u16, u16); 5] = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)];
 
 /// Days of the week by their names; Sunday is 0.
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+/// Months by their names; January is 1.
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// Reads when an entry runs. The second of the pair is something to know about it.
 ///
@@ -81,7 +84,9 @@ fn cron(text: &str, zone: &str) -> Result<(When, Option<String>), String> {
         let had_star = [fields[2], fields[4]].iter().any(|field| field.starts_with('*'));
         if had_star { DayMatch::All } else { DayMatch::Any }
     });
-    let note = if is_named { None } else { backwards(&fields) };
+    let notes: Vec<String> =
+        if is_named { Vec::new() } else { backwards(&fields).into_iter().chain(foreign(&fields)).collect() };
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
     Ok((When::Cron { expression, day_match }, note))
 }
 
@@ -120,27 +125,37 @@ fn one(item: &str, (first, last): (u16, u16)) -> Cow<'_, str> {
         };
     }
     let Some((base, step)) = item.split_once('/') else { return Cow::Borrowed(item) };
-    let Ok(step) = step.parse::<u16>() else { return Cow::Borrowed(item) };
+    if step.is_empty() || !step.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Cow::Borrowed(item);
+    }
+    let step = step.parse().unwrap_or(u16::MAX);
     let range = match base.split_once('-') {
-        None if base == "*" => Some((first, last)),
+        None if base == "*" => Some((first, last, first.to_string())),
         None => None,
-        Some((from, to)) => from.parse().ok().zip(to.parse().ok()),
+        Some((from, to)) => value(from).zip(value(to)).map(|(low, high)| (low, high, from.to_owned())),
     };
+    // Both ends of `*` among the days of the week are Sunday.
+    let count = if last == 7 { 7 } else { last - first + 1 };
     match range {
-        // Both ends of `*` among the days of the week are Sunday.
-        Some((from, to)) if step > to.saturating_sub(from) || (last == 7 && from == 0 && step == 7) => {
-            Cow::Owned(from.to_string())
+        Some((from, to, only))
+            if step > (if from <= to { to } else { to.saturating_add(count) }).saturating_sub(from) =>
+        {
+            Cow::Owned(only)
         }
+        Some((0, 7, only)) if step == 7 => Cow::Owned(only),
         _ => Cow::Borrowed(item),
     }
 }
 
+/// The number that a number or a name of a day or month stands for.
+fn value(text: &str) -> Option<u16> {
+    let named = |names: &[&str]| names.iter().position(|name| text.eq_ignore_ascii_case(name));
+    let index = named(&WEEKDAYS).or_else(|| named(&MONTHS).map(|index| index + 1));
+    text.parse().ok().or_else(|| index.and_then(|index| u16::try_from(index).ok()))
+}
+
 /// What to know of a range that runs backwards.
 fn backwards(fields: &[&str]) -> Option<String> {
-    let value = |text: &str| {
-        let named = WEEKDAYS.iter().position(|day| text.eq_ignore_ascii_case(day));
-        text.parse::<usize>().ok().or(named)
-    };
     let item = fields.iter().flat_map(|field| field.split(',')).find(|item| {
         let base = item.split_once('/').map_or(*item, |(base, _)| base);
         let range = base.split_once('-').and_then(|(from, to)| value(from).zip(value(to)));
@@ -148,6 +163,18 @@ fn backwards(fields: &[&str]) -> Option<String> {
     })?;
     Some(format!(
         "`{item}` runs backwards: Debian's cron finds no value in it and cronie refuses it; the job takes it as going over the end"
+    ))
+}
+
+/// What to know of a field that is ours and not cron's: in one that can be read, a word that is no
+/// name is `L`, `W` or `H`.
+fn foreign(fields: &[&str]) -> Option<String> {
+    let is_ours = |word: &str| !word.is_empty() && value(word).is_none();
+    let field = fields.iter().find(|field| {
+        field.contains(['#', '?']) || field.split(|c: char| !c.is_ascii_alphabetic()).any(is_ours)
+    })?;
+    Some(format!(
+        "`{field}` is refused by Debian's cron and by cronie, so the line has never run under them; the job runs"
     ))
 }
 
@@ -228,6 +255,11 @@ mod tests {
         check("0 0 */40 * *",       r#"cron: "0 0 1 * *""#);
         check("0 0 * */13 *",       r#"cron: "0 0 * 1 *""#);
         check("0 0 * * */7",        r#"cron: "0 0 * * 0""#);
+        check("0 0 * * mon-tue/5",  r#"cron: "0 0 * * mon""#);
+        check("0 0 * * Sun-Sat/7",  r#"cron: "0 0 * * Sun""#);
+        check("0 0 * jan-MAR/5 *",  r#"cron: "0 0 * jan *""#);
+        check("*/99999 * * * *",    r#"cron: "0 * * * *""#);
+        check("0 0 * * mon-fri/2",  r#"cron: "0 0 * * mon-fri/2""#);
         // A day field that begins with `*` restricts nothing for cron, so both must match.
         check("0 0 */40 * 1",       r#"cron: "0 0 1 * 1", day_match: all"#);
     }
@@ -238,7 +270,30 @@ mod tests {
         check("0 22-2 * * *",       r#"cron: "0 22-2 * * *" ?"#);
         check("0 2 * * fri-mon",    r#"cron: "0 2 * * fri-mon" ?"#);
         check("0 2 * * sat-sun",    r#"cron: "0 2 * * sat-sun" ?"#);
+        check("0 2 * nov-feb *",    r#"cron: "0 2 * nov-feb *" ?"#);
+        check("0 22-2/3 * * *",     r#"cron: "0 22-2/3 * * *" ?"#);
+        check("0 22-2/5 * * *",     r#"cron: "0 22 * * *" ?"#);
+        check("65535-65530/9 * * * *", "!`65535-65530/9 * * * *`: ");
+        check("0 2 * * sat-sun/2",  r#"cron: "0 2 * * sat" ?"#);
         check("0 2 * * 6-7",        r#"cron: "0 2 * * 6-7""#);
         check("0 2 * jan-mar *",    r#"cron: "0 2 * jan-mar *""#);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn what_cron_itself_refuses_is_told() {
+        check("0 0 L * *",          r#"cron: "0 0 L * *" ?"#);
+        check("0 0 LW * *",         r#"cron: "0 0 LW * *" ?"#);
+        check("0 0 15W * *",        r#"cron: "0 0 15W * *" ?"#);
+        check("0 0 ? * *",          r#"cron: "0 0 ? * *" ?"#);
+        check("0 0 * * 5L",         r#"cron: "0 0 * * 5L" ?"#);
+        check("0 0 * * friL",       r#"cron: "0 0 * * friL" ?"#);
+        check("H * * * *",          r#"cron: "H * * * *" ?"#);
+        check("H(0-29)/10 h * * *", r#"cron: "H(0-29)/10 h * * *" ?"#);
+        check("0 0 1 1 1#2",        r#"cron: "0 0 1 1 1#2", day_match: any ?"#);
+        // Names with these letters, and what is random under cronie, are cron's own.
+        check("0~30 0 * jul,JUL wed,thu", r#"cron: "H(0-30) 0 * jul,JUL wed,thu""#);
+        let both = when("0 22-2 L * *", "UTC").unwrap().1.unwrap();
+        assert!(both.contains("runs backwards") && both.contains("`L` is refused"), "{both}");
     }
 }

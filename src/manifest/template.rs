@@ -14,8 +14,9 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context,
     syntax::SyntaxConfig,
-    value::{Object, ObjectRepr, Serde},
+    value::{Object, ObjectRepr, Serde, ValueKind},
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 
 use super::name::JobName;
@@ -23,6 +24,10 @@ use super::name::JobName;
 /// Most steps of the template engine for one value: far more than a value needs, and the end of
 /// one that loops.
 const FUEL: u64 = 50_000;
+
+/// All but the unreserved characters of RFC 3986, section 2.3. Jinja's set leaves `/` as it is, with
+/// which a value could leave its place in a path.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a value is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +81,7 @@ fn environment(kind: Kind) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
+    environment.add_filter("urlencode", urlencode);
     let mut syntax = SyntaxConfig::builder();
     syntax.keep_trailing_newline(true);
     if let Ok(syntax) = syntax.build() {
@@ -93,6 +99,21 @@ fn environment(kind: Kind) -> Environment<'static> {
         });
     }
     environment
+}
+
+/// The filter that makes a value one part of a path or query of a URL.
+fn urlencode(value: &Value) -> Result<String, Error> {
+    match value.kind() {
+        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
+        // `fire_time` is plain.
+        ValueKind::String | ValueKind::Number | ValueKind::Bool | ValueKind::Plain => {
+            Ok(utf8_percent_encode(&value.to_string(), RESERVED).to_string())
+        }
+        kind => {
+            let message = format!("`urlencode` takes a text or a number, not a {kind}");
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        }
+    }
 }
 
 /// A text as one word of a shell's line.
@@ -241,6 +262,28 @@ mod tests {
         renders("{{ steps.extract.json.rows }}", Kind::Plain, "7");
         renders("{{ steps.extract.status }}", Kind::Plain, "success");
         renders("a\n", Kind::Plain, "a\n");
+    }
+
+    #[test]
+    fn what_is_encoded_for_a_url_is_one_part_of_it() {
+        renders("{{ 'AZaz09-._~' | urlencode }}", Kind::Plain, "AZaz09-._~");
+        renders(
+            "{{ 'a b/../c?d=e&f#g+h%:@' | urlencode }}",
+            Kind::Plain,
+            "a%20b%2F..%2Fc%3Fd%3De%26f%23g%2Bh%25%3A%40",
+        );
+        renders("{{ 'ä\u{20ac}' | urlencode }}", Kind::Plain, "%C3%A4%E2%82%AC");
+        renders("{{ params.n | urlencode }}{{ true | urlencode }}", Kind::Plain, "3True");
+        renders("{{ fire_time | urlencode }}", Kind::Plain, "2026-03-29T00%3A30%3A00Z");
+        renders("curl h/{{ params.day | urlencode }}", Kind::Shell, "curl h/a%20b%3B%20rm%20-rf%20%2F");
+        for (text, part) in [
+            ("{{ params.nope | urlencode }}", "undefined"),
+            ("{{ [1] | urlencode }}", "takes a text or a number, not a sequence"),
+            ("{{ none | urlencode }}", "takes a text or a number, not a none"),
+        ] {
+            let error = render(text, Kind::Plain, &values()).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Compiles the `schedule` of a job, or says all that is wrong with it.
 //!
-//! Pure, save that a time zone is looked up in the tz database of the system, or else in the one
-//! that is built in.
+//! Pure, save for the tz database (see the crate's own page). `load` compiles.
 
 use std::{ops::Range, sync::LazyLock, time::Duration};
 

@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Fire, Schedule};
+use super::{Fire, Schedule, trigger::just_before};
 
 /// Fires that may be on time at once. With more, the oldest count as missed, so that a long
 /// grace and a schedule of every second cannot start a thousand runs.
@@ -142,11 +142,6 @@ pub fn count_between(schedule: &Schedule, after: Timestamp, until: Timestamp) ->
 /// How long ago it was; zero in the future.
 fn lateness(fire: Fire, now: Timestamp) -> Duration {
     now.duration_since(fire.time).max(SignedDuration::ZERO).unsigned_abs()
-}
-
-/// The last instant before this one that can be told apart from it.
-fn just_before(time: Timestamp) -> Timestamp {
-    Timestamp::from_nanosecond(time.as_nanosecond() - 1).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use crate::manifest::name::JobName;
 
-use super::field::{Field, Flaw, Special, Unit};
+use super::{
+    field::{Field, Flaw, Special, Unit},
+    spread::number,
+};
 
 /// Version of the hash behind `H`. Another one would move the jobs of every user.
 const HASH_FORM: &str = "tintal-h-1";
@@ -43,7 +46,7 @@ impl Item<'_> {
             let step = step.unwrap_or(1);
             let span = u16::try_from(run.len() - 1).unwrap_or(u16::MAX);
             if step > 1 && step > span {
-                return Err(self.step_too_long(step, run[0]));
+                return Err(self.step_too_long(run[0]));
             }
             let values = run.into_iter().step_by(usize::from(step));
             field.values.extend(values.map(|value| match self.unit {
@@ -96,12 +99,13 @@ impl Item<'_> {
                 let message = format!("in the {} field, a step of 0 never moves on", self.unit.word());
                 Err(Flaw::new(range, message).help("write a step of 1 or more"))
             }
-            Ok(step) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(step),
             _ if text.is_empty() => {
                 let message = format!("in the {} field, the step after `/` is missing", self.unit.word());
                 Err(Flaw::new(at.saturating_sub(1)..at, message)
                     .help("write a number after the slash, as in `*/5`"))
             }
+            // A number that is too large for any field is past its end like one that just is.
+            step if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(step.unwrap_or(u16::MAX)),
             _ => {
                 let message = format!("in the {} field, `{text}` is not a step", self.unit.word());
                 Err(Flaw::new(range, message).help("write one number after the slash, as in `*/5`"))
@@ -109,8 +113,9 @@ impl Item<'_> {
         }
     }
 
-    fn step_too_long(self, step: u16, only: u16) -> Flaw {
+    fn step_too_long(self, only: u16) -> Flaw {
         let word = self.unit.word();
+        let step = self.written_step();
         let message =
             format!("in the {word} field, a step of {step} goes past the end, so only {only} would match");
         let every = match self.unit {
@@ -127,6 +132,11 @@ impl Item<'_> {
             None => format!("write `{only}` if that is meant"),
         };
         self.flaw(message).help(help)
+    }
+
+    /// The step as it is written.
+    fn written_step(&self) -> &str {
+        self.text.split_once('/').map_or("", |(_, step)| step)
     }
 
     /// What `H` stands for; `rest` is what follows the letter.
@@ -155,6 +165,7 @@ impl Item<'_> {
         };
         let width = match step {
             Some(step) if usize::from(step) >= from.len() && step > 1 => {
+                let step = self.written_step();
                 let message =
                     format!("a step of {step} goes past the end, so `{}` would match once", self.text);
                 let base = &self.text[..=rest.len()];
@@ -338,7 +349,5 @@ fn share(job: &JobName, unit: Unit, width: u16) -> u16 {
         hasher.update(part.as_bytes());
         hasher.update(b"\n");
     }
-    let bytes = hasher.finalize();
-    let number = bytes.as_bytes()[..8].iter().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
-    u16::try_from(number % u64::from(width.max(1))).unwrap_or_default()
+    u16::try_from(number(&hasher.finalize()) % u64::from(width.max(1))).unwrap_or_default()
 }

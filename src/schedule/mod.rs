@@ -19,6 +19,7 @@ mod never;
 mod pattern;
 mod pool;
 mod trigger;
+mod unknown_zone;
 mod zone;
 
 use std::sync::Arc;

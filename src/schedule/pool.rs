@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// So many values that nobody holds are kept: the next manifest may ask for one of them again, and
@@ -30,24 +30,39 @@ impl<K: Eq + Hash + Clone, V> Pool<K, V> {
         Self(Mutex::new(Shelf { values: HashMap::new(), sweep_at: UNHELD_MAX }))
     }
 
-    /// The value of this key: the one that is kept, or else a new one.
+    /// The value of this key: the one that is kept, or else a new one. It is made outside of the
+    /// lock, so that others can be made at the same time; two who want one key may both make it,
+    /// and then share the first.
     ///
     /// # Errors
     ///
     /// When there is none and it cannot be made.
     pub(super) fn get_or_make<E>(&self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = shelf.values.get(key) {
+        if let Some(value) = self.shelf().values.get(key) {
             return Ok(Arc::clone(value));
         }
         let value = Arc::new(make()?);
-        if shelf.values.len() >= shelf.sweep_at {
-            shelf.values.retain(|_, value| Arc::strong_count(value) > 1);
-            // In proportion, so that a sweep costs each new value little.
-            shelf.sweep_at = shelf.values.len() + UNHELD_MAX.max(shelf.values.len() / 8);
+        Ok(self.shelf().put(key, value))
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash + Clone, V> Shelf<K, V> {
+    /// Keeps a value, unless there is one by now; gives the one that is kept.
+    fn put(&mut self, key: &K, value: Arc<V>) -> Arc<V> {
+        if let Some(kept) = self.values.get(key) {
+            return Arc::clone(kept);
         }
-        shelf.values.insert(key.clone(), Arc::clone(&value));
-        Ok(value)
+        if self.values.len() >= self.sweep_at {
+            self.values.retain(|_, value| Arc::strong_count(value) > 1);
+            // In proportion, so that a sweep costs each new value little.
+            self.sweep_at = self.values.len() + UNHELD_MAX.max(self.values.len() / 8);
+        }
+        self.values.insert(key.clone(), Arc::clone(&value));
+        value
     }
 }
 
@@ -71,6 +86,29 @@ mod tests {
         }
         assert!(pool.0.lock().unwrap().values.len() <= UNHELD_MAX + 1);
         assert!(Arc::ptr_eq(&first, &get(&pool, 1)));
+    }
+
+    #[test]
+    fn a_value_is_made_while_others_can_be_had() {
+        let pool = Pool::new();
+        let first = get(&pool, 1);
+        let second = pool.get_or_make(&2, || {
+            assert!(pool.0.try_lock().is_ok(), "locked");
+            assert!(Arc::ptr_eq(&first, &get(&pool, 1)));
+            Ok::<_, ()>("late".to_owned())
+        });
+        assert_eq!(second.as_deref().map(String::as_str), Ok("late"));
+    }
+
+    #[test]
+    fn of_two_who_make_one_value_both_get_the_first() {
+        let pool = Pool::new();
+        let mut first = None;
+        let second = pool.get_or_make(&1, || {
+            first = Some(get(&pool, 1));
+            Ok::<_, ()>("late".to_owned())
+        });
+        assert!(Arc::ptr_eq(&first.unwrap(), &second.unwrap()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use jiff::{Timestamp, civil};
 use super::{
     Schedule,
     pattern::Pattern,
-    trigger::{Entry, Trigger},
+    trigger::{Entry, Trigger, just_before},
     zone::{SECOND_MIN, Wall},
 };
 use crate::manifest::characteristics::Frequency;
@@ -93,10 +93,8 @@ impl Entry {
     /// The first fire strictly after a time, were the zone's clock to stay as it is when samples
     /// begin.
     fn next_on_even_clock(&self, after: Timestamp) -> Option<Timestamp> {
-        let after =
-            self.window.as_deref().and_then(|window| window.start).map_or(after, |start| {
-                after.max(start.checked_sub(Duration::from_nanos(1)).unwrap_or(start))
-            });
+        let start = self.window.as_deref().and_then(|window| window.start);
+        let after = start.map_or(after, |start| after.max(just_before(start)));
         let next = match &self.trigger {
             Trigger::Cron(cron) => {
                 let offset = cron.zone().offset_at(sample_from().as_second());
@@ -108,16 +106,37 @@ impl Entry {
         };
         self.window.as_deref().is_none_or(|window| window.holds(next)).then_some(next)
     }
+
+    /// The last fire at or before a time, on the same clock.
+    fn latest_on_even_clock(&self, at: Timestamp) -> Option<Timestamp> {
+        let end = self.window.as_deref().and_then(|window| window.end);
+        let at = end.map_or(at, |end| at.min(just_before(end)));
+        let latest = match &self.trigger {
+            Trigger::Cron(cron) => {
+                let offset = cron.zone().offset_at(sample_from().as_second());
+                let until = Wall::at(at.as_second(), offset);
+                let second = cron.pattern().at_or_before(until)?.second(offset);
+                Timestamp::from_second(second).ok()?
+            }
+            _ => self.latest_at_or_before(at)?.time,
+        };
+        self.window.as_deref().is_none_or(|window| window.holds(latest)).then_some(latest)
+    }
 }
 
-/// The smallest distance from a sample of an entry's fires to the next fire of any entry.
+/// The smallest distance from a sample of an entry's fires to the fires of any entry before and after
+/// them. Both ways are looked at: a rare entry may fire soon after a frequent one, of which the
+/// sample ends long before.
 fn nearest_other(entry: &Entry, all: &[&Entry]) -> Option<Duration> {
     let first = entry.next_on_even_clock(sample_from());
     std::iter::successors(first, |&fire| entry.next_on_even_clock(fire))
         .take(SAMPLES)
         .filter_map(|fire| {
-            let next = all.iter().filter_map(|other| other.next_on_even_clock(fire)).min()?;
-            Some(next.duration_since(fire).unsigned_abs())
+            let next = all.iter().filter_map(|other| other.next_on_even_clock(fire)).min();
+            let before = just_before(fire);
+            let last = all.iter().filter_map(|other| other.latest_on_even_clock(before)).max();
+            let distance = |other: Timestamp| other.duration_since(fire).unsigned_abs();
+            next.into_iter().chain(last).map(distance).min()
         })
         .min()
 }

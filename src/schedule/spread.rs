@@ -63,6 +63,11 @@ impl Schedule {
     }
 }
 
+/// The first 8 bytes of a digest as a number.
+pub(super) fn number(digest: &blake3::Hash) -> u64 {
+    digest.as_bytes()[..8].iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
+}
+
 fn hash(job: &JobName, fire_time: Timestamp) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(HASH_FORM.as_bytes());
@@ -70,8 +75,7 @@ fn hash(job: &JobName, fire_time: Timestamp) -> u64 {
     hasher.update(job.as_str().as_bytes());
     hasher.update(b"\n");
     hasher.update(&fire_time.as_nanosecond().to_le_bytes());
-    let digest = hasher.finalize();
-    digest.as_bytes()[..8].iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
+    number(&hasher.finalize())
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ impl Trigger {
 }
 
 /// The last instant before this one that can be told apart from it.
-fn just_before(time: Timestamp) -> Timestamp {
+pub(super) fn just_before(time: Timestamp) -> Timestamp {
     Timestamp::from_nanosecond(time.as_nanosecond() - 1).unwrap_or(Timestamp::MIN)
 }
 

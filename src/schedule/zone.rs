@@ -3,10 +3,7 @@
 //! Read once from the tz database and shared; from then on a look-up is a binary search. A zone
 //! is a row of stretches with one offset each: the policies of `cron` are about their seams.
 
-use std::{
-    cmp::Reverse,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use jiff::{
     Timestamp,
@@ -14,7 +11,7 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::{field::Flaw, pool::Pool};
+use super::{field::Flaw, pool::Pool, unknown_zone::unknown_zone};
 
 /// First second that is looked at: 1970-01-01T00:00:00Z.
 pub(super) const SECOND_MIN: i64 = 0;
@@ -22,13 +19,10 @@ pub(super) const SECOND_MIN: i64 = 0;
 pub(super) const SECOND_MAX: i64 = 7_258_118_399;
 
 /// Names that a tz database may hold and that mean another clock on another machine.
-const LOCAL: [&str; 3] = ["localtime", "posixrules", "Factory"];
+pub(super) const LOCAL: [&str; 3] = ["localtime", "posixrules", "Factory"];
 /// Folders of a system's tz database with copies of it, which not every machine has; the second
 /// counts leap seconds.
-const COPIES: [&str; 2] = ["posix/", "right/"];
-
-/// How much like a name a text must be to be suggested for it, 0 to 1.
-const SIMILAR_MIN: f64 = 0.85;
+pub(super) const COPIES: [&str; 2] = ["posix/", "right/"];
 
 static ZONES: LazyLock<Pool<String, Zone>> = LazyLock::new(Pool::new);
 
@@ -144,7 +138,7 @@ impl Zone {
         }
         ZONES.get_or_make(&name.to_owned(), || match TimeZone::get(name) {
             Ok(zone) if zone.iana_name() == Some(name) => Ok(Self::read(name, &zone)),
-            _ => Err(unknown(name)),
+            _ => Err(unknown_zone(name)),
         })
     }
 
@@ -206,56 +200,4 @@ impl Zone {
             index => i64::from(self.changes[index - 1].offset),
         }
     }
-}
-
-/// What to say of a name that the tz database does not have.
-fn unknown(name: &str) -> Flaw {
-    let flaw = Flaw::new(None, format!("there is no time zone `{name}`"));
-    let lower = name.to_ascii_lowercase();
-    if let Some(etc) = etc_name(name) {
-        let help = format!(
-            "a zone has a name, as in `Europe/Berlin`; a clock that never changes is `{etc}` (its sign is the other way round)"
-        );
-        return flaw.help(help);
-    }
-    match nearest(&lower) {
-        Some(near) => flaw.help(format!("did you mean `{near}`?")),
-        None => flaw.help("write a name of the IANA tz database, as in `Europe/Berlin` or `UTC`; an abbreviation can mean several zones"),
-    }
-}
-
-/// The name of the zone whose clock has a whole-hour offset that is written like `+02:00`.
-fn etc_name(name: &str) -> Option<String> {
-    let text = name.strip_prefix("UTC").or_else(|| name.strip_prefix("GMT")).unwrap_or(name);
-    let (sign, hours) = match text.split_at_checked(1)? {
-        ("+", hours) => ('-', hours),
-        ("-", hours) => ('+', hours),
-        _ => return None,
-    };
-    let hours = hours
-        .strip_suffix(":00")
-        .or_else(|| hours.strip_suffix("00").filter(|hours| !hours.is_empty()))
-        .unwrap_or(hours);
-    let hours: u8 = hours.parse().ok().filter(|&hours| hours <= 12)?;
-    Some(if hours == 0 { "UTC".to_owned() } else { format!("Etc/GMT{sign}{hours}") })
-}
-
-/// The name that is most like a text in lower case, if one is like it: the whole name, or the
-/// city alone.
-fn nearest(lower: &str) -> Option<String> {
-    let city_of = |name: &str| name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
-    let spaced = lower.replace(' ', "_");
-    let likeness = |name: &str| {
-        let whole = strsim::jaro_winkler(&spaced, &name.to_ascii_lowercase());
-        let city = if spaced.contains('/') { 0.0 } else { strsim::jaro_winkler(&spaced, &city_of(name)) };
-        whole.max(city)
-    };
-    jiff::tz::db()
-        .available()
-        .map(|name| name.as_str().to_owned())
-        .filter(|name| !LOCAL.contains(&name.as_str()) && !COPIES.iter().any(|copy| name.starts_with(copy)))
-        .map(|name| (likeness(&name), name))
-        .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
-        .max_by(|(a, x), (b, y)| a.total_cmp(b).then_with(|| Reverse(x).cmp(&Reverse(y))))
-        .map(|(_, name)| name)
 }

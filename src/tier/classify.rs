@@ -1,7 +1,7 @@
 //! The choice of a tier, and what else was considered.
 
 use super::{
-    rules::{CAUTIONS, PIN_WHY, RULES, Rule, RuleId, holds, words},
+    rules::{CAUTIONS, PIN, RULES, Rule, RuleId, holds, words},
     traits::{Trait, Traits},
 };
 use crate::manifest::{characteristics::Tier, code::Code};
@@ -165,7 +165,7 @@ pub fn classify(traits: &Traits, pin: Option<Tier>, tiers: &Tiers) -> Result<Cla
         Err(kind) => return Err(Refusal { rules_choose: (rule.id, rule.tier), kind, considered }),
     };
     let (id, why) = match pin {
-        Some(_) => (RuleId::R0, format!("the manifest pins it; {PIN_WHY}")),
+        Some(_) => (PIN.id, format!("the manifest pins it; {}", PIN.why)),
         None => (rule.id, format!("{}: {}", words(rule.when), rule.why)),
     };
     let warnings = CAUTIONS

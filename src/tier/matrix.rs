@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     classify::{LedgerKind, Tiers, classify},
-    rules::{CAUTIONS, PIN_WHY, RULES, words},
+    rules::{CAUTIONS, CLASH, PIN, RULES, words},
     traits::Traits,
 };
 use crate::manifest::characteristics::{Complexity, Durability, Frequency, Infrastructure, Tier, Visibility};
@@ -18,7 +18,7 @@ pub fn markdown() -> String {
          The first rule that applies chooses. `tintal explain JOB` says which one it was.\n\n\
          | rule | condition | tier | why |\n|---|---|---|---|\n",
     );
-    let _ = writeln!(out, "| R0 | the manifest pins `tier` | as pinned | {PIN_WHY} |");
+    let _ = writeln!(out, "| {} | {} | {} | {} |", PIN.id, PIN.when, PIN.tier, PIN.why);
     for rule in RULES {
         let _ = writeln!(out, "| {} | {} | {} | {} |", rule.id, words(rule.when), rule.tier, rule.why);
     }
@@ -34,9 +34,9 @@ pub fn markdown() -> String {
         let on = caution.tier.map_or("any", Tier::as_str);
         let _ = writeln!(out, "| {id} ({code}) | {on} | {} | {} |", words(caution.when), caution.message);
     }
+    let _ = writeln!(out, "| {} ({}) | any | {} | {} |", CLASH.id, CLASH.code, CLASH.when, CLASH.message);
     out.push_str(
-        "| W6 (TIN066) | any | a stated `frequency` contradicts the schedule | an error |\n\n\
-         ## All combinations\n\nWith every tier configured.\n\n\
+        "\n## All combinations\n\nWith every tier configured.\n\n\
          | frequency | visibility | complexity | durability | infrastructure | tier | rule | warnings |\n\
          |---|---|---|---|---|---|---|---|\n",
     );

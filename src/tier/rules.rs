@@ -41,10 +41,24 @@ pub enum RuleId {
     R6,
 }
 
-/// Why rule R0 comes first.
-pub const PIN_WHY: &str = "explicit wins";
+/// The rule whose condition is no trait of the job, but its manifest's own word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin {
+    /// Its name.
+    pub id: RuleId,
+    /// When it applies.
+    pub when: &'static str,
+    /// What it chooses.
+    pub tier: &'static str,
+    /// Why, in a few words.
+    pub why: &'static str,
+}
 
-/// The rules after R0, which is the manifest's own word. First hit wins; the last one always hits.
+/// Rule R0, which comes before the others.
+pub const PIN: Pin =
+    Pin { id: RuleId::R0, when: "the manifest pins `tier`", tier: "as pinned", why: "explicit wins" };
+
+/// The rules after R0. First hit wins; the last one always hits.
 pub const RULES: [Rule; 6] = [
     Rule {
         id: RuleId::R1,
@@ -94,8 +108,28 @@ pub struct Caution {
     pub message: &'static str,
 }
 
-/// The warnings W1 to W5. W6, a stated frequency that contradicts the schedule, is an error of the
-/// manifest: `load` finds it before a tier is chosen.
+/// The warning that is about no tier: `load` finds it before one is chosen, and it is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clash {
+    /// Its name in the decision matrix.
+    pub id: &'static str,
+    /// Its code in problems.
+    pub code: Code,
+    /// When.
+    pub when: &'static str,
+    /// What it is.
+    pub message: &'static str,
+}
+
+/// Warning W6.
+pub const CLASH: Clash = Clash {
+    id: "W6",
+    code: Code::FrequencyClash,
+    when: "a stated `frequency` contradicts the schedule",
+    message: "an error",
+};
+
+/// The warnings W1 to W5.
 pub const CAUTIONS: [Caution; 5] = [
     Caution {
         id: "W1",

@@ -18,6 +18,16 @@ fn the_72_combinations_are_those_of_the_matrix() {
     assert_eq!((count("in-process"), count("queue"), count("workflow")), (9, 15, 48));
 }
 
+#[test]
+fn the_tables_hold_every_rule_and_every_warning() {
+    let rules: Vec<&str> =
+        std::iter::once(rules::PIN.id).chain(RULES.map(|rule| rule.id)).map(RuleId::as_str).collect();
+    assert_eq!(rules, ["R0", "R1", "R2", "R3", "R4", "R5", "R6"]);
+    let warnings: Vec<&str> =
+        rules::CAUTIONS.iter().map(|caution| caution.id).chain([rules::CLASH.id]).collect();
+    assert_eq!(warnings, ["W1", "W2", "W3", "W4", "W5", "W6"]);
+}
+
 /// Every set of configured tiers with either ledger.
 fn every_setting() -> impl Iterator<Item = Tiers> {
     (0_u8..8).flat_map(|set| {

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::{
     Kind, environment, is_template, plain,
-    words::{Word, WordKind, words},
+    words::{Name, Word, WordKind, words},
 };
 
 /// Parts of a fire time.
@@ -23,11 +23,43 @@ const STEP: [&str; 3] = ["output", "json", "status"];
 const ROOTS: [&str; 7] = ["job", "fire_time", "run_id", "attempt", "params", "steps", "secrets"];
 
 /// Filters that are suggested for one that does not exist.
-const FILTERS: [&str; 35] = [
-    "abs", "batch", "bool", "default", "dictsort", "first", "float", "indent", "int", "items", "join",
-    "last", "length", "lines", "list", "lower", "map", "max", "min", "reject", "replace", "reverse", "round",
-    "safe", "select", "slice", "sort", "split", "string", "sum", "title", "tojson", "trim", "unique",
+const FILTERS: [&str; 36] = [
+    "abs",
+    "batch",
+    "bool",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "reject",
+    "replace",
+    "reverse",
+    "round",
+    "safe",
+    "select",
+    "slice",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "unique",
     "upper",
+    "urlencode",
 ];
 
 /// Tests that are suggested for one that does not exist.
@@ -99,16 +131,13 @@ pub fn check(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
     if !is_template(text) {
         return Vec::new();
     }
-    match bare_names(text) {
-        Some(names) => names.into_iter().filter_map(|name| unknown_name(name, text, scope)).collect(),
-        None => check_parsed(text, scope),
-    }
+    bare_names(text).map_or_else(|| check_parsed(text, scope), |names| check_bare(text, names, scope))
 }
 
-/// The names in a template that does nothing but fill in names, as nearly every template of a manifest:
-/// these are told without the engine. None for any other.
-fn bare_names(text: &str) -> Option<BTreeSet<&str>> {
-    let mut names = BTreeSet::new();
+/// The places of the names in a template that does nothing but fill in names, as nearly every template
+/// of a manifest: these are told without the engine. None for any other.
+fn bare_names(text: &str) -> Option<Vec<Range<usize>>> {
+    let mut names = Vec::new();
     let mut rest = text;
     while let Some((_, opened)) = rest.split_once('{') {
         rest = match opened.as_bytes().first() {
@@ -118,7 +147,9 @@ fn bare_names(text: &str) -> Option<BTreeSet<&str>> {
                 if !is_bare(name) {
                     return None;
                 }
-                names.insert(name);
+                let spaces = inside.len() - inside.trim_start_matches(' ').len();
+                let start = text.len() - opened.len() + 1 + spaces;
+                names.push(start..start + name.len());
                 after
             }
             Some(b'%' | b'#') => return None,
@@ -138,6 +169,18 @@ fn is_bare(name: &str) -> bool {
     parts.next().is_some_and(|root| ROOTS.contains(&root)) && parts.all(is_name)
 }
 
+/// Checks names that are only filled in.
+fn check_bare(text: &str, names: Vec<Range<usize>>, scope: &Scope<'_>) -> Vec<Flaw> {
+    let mut flaws = BTreeMap::new();
+    for range in names {
+        let parts: Vec<&str> = text[range.clone()].split('.').collect();
+        if let Some(missing) = unknown(&parts, scope) {
+            flaws.entry(parts).or_insert_with(|| missing.flaw(Some(range)));
+        }
+    }
+    flaws.into_values().collect()
+}
+
 /// Checks a template that the engine parses.
 fn check_parsed(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
     let environment = environment(Kind::Plain);
@@ -152,20 +195,33 @@ fn check_parsed(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
             }];
         }
     };
-    let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
-    names.sort();
-    let names = names
-        .iter()
-        .filter(|name| !is_engines(&environment, name))
-        .filter_map(|name| unknown_name(name, text, scope));
-    let words = words(text).into_iter().filter_map(|word| unknown_word(word, text, &environment));
-    names.chain(words).collect()
-}
-
-/// What is wrong with a name, if something is.
-fn unknown_name(name: &str, text: &str, scope: &Scope<'_>) -> Option<Flaw> {
-    let (message, help) = unknown(name, text, scope)?;
-    Some(Flaw { kind: FlawKind::Name, range: place(text, name), message, help })
+    // Names that are not the template's own, each without its subscripts.
+    let mut free: BTreeSet<String> = template.undeclared_variables(true).into_iter().collect();
+    free.retain(|name| !is_engines(&environment, name));
+    let mut unplaced = free.clone();
+    let mut flaws = BTreeMap::new();
+    let found = words(text);
+    for name in found.names {
+        let dotted = name.parts[..name.dotted].join(".");
+        if !free.contains(&dotted) {
+            continue;
+        }
+        unplaced.remove(&dotted);
+        let parts: Vec<&str> = name.parts.iter().map(String::as_str).collect();
+        if let Some(missing) = unknown(&parts, scope).filter(|missing| !missing.is_excused(&name)) {
+            flaws.entry(name.parts).or_insert_with(|| missing.flaw(Some(name.range)));
+        }
+    }
+    // What only the engine can tell, as in `(params).day`.
+    for name in unplaced {
+        let parts: Vec<&str> = name.split('.').collect();
+        if let Some(missing) = unknown(&parts, scope) {
+            let parts = parts.into_iter().map(str::to_owned).collect();
+            flaws.entry(parts).or_insert_with(|| missing.flaw(None));
+        }
+    }
+    let words = found.words.into_iter().filter_map(|word| unknown_word(word, text, &environment));
+    flaws.into_values().chain(words).collect()
 }
 
 /// Whether a name is a function of the engine.
@@ -191,16 +247,38 @@ fn unknown_word(word: Word, text: &str, environment: &Environment<'_>) -> Option
     if probed.is_ok() || probed.is_err_and(|error| error.kind() != kind) {
         return None;
     }
-    let (message, help) = choose(name, known, message)?;
-    Some(Flaw { kind: FlawKind::Name, range: Some(word.range), message, help })
+    choose(name, known, message).map(|missing| missing.flaw(Some(word.range)))
 }
 
-/// Message and help.
-type Wrong = Option<(String, String)>;
+/// What is wrong with a name, and what excuses it.
+struct Missing {
+    message: String,
+    help: String,
+    /// How many parts there are up to the missing one, if it need not be there.
+    optional: Option<usize>,
+}
+
+impl Missing {
+    fn new(message: String, help: impl Into<String>) -> Self {
+        Self { message, help: help.into(), optional: None }
+    }
+
+    fn flaw(self, range: Option<Range<usize>>) -> Flaw {
+        Flaw { kind: FlawKind::Name, range, message: self.message, help: self.help }
+    }
+
+    /// Whether the template says what holds without a value where it uses the name: by
+    /// `| default(…)`, or by asking whether there is one.
+    fn is_excused(&self, name: &Name) -> bool {
+        self.optional.is_some_and(|optional| {
+            let has_default = name.has_default && optional == name.parts.len();
+            has_default || name.tested.holds(&name.parts[..optional])
+        })
+    }
+}
 
 /// What is wrong with a name such as `params.day`, if something is.
-fn unknown(name: &str, text: &str, scope: &Scope<'_>) -> Wrong {
-    let parts: Vec<&str> = name.split('.').collect();
+fn unknown(parts: &[&str], scope: &Scope<'_>) -> Option<Missing> {
     let (root, rest) = parts.split_first()?;
     let Some((part, inner)) = rest.split_first() else {
         return choose(root, &ROOTS, "templates know no `{}`");
@@ -208,33 +286,33 @@ fn unknown(name: &str, text: &str, scope: &Scope<'_>) -> Wrong {
     if scope.open.contains(root) {
         return None;
     }
-    let guarded = is_guarded(text, name);
     match (*root, *part) {
         ("job", "name") => no_parts("job.name", inner),
-        ("job", "labels") => match inner.split_first() {
-            None => None,
-            Some((label, inner)) if scope.labels.contains_key(*label) => {
-                no_parts(&format!("job.labels.{label}"), inner)
+        ("job", "labels") => {
+            let (label, inner) = inner.split_first()?;
+            if scope.labels.contains_key(*label) {
+                return no_parts(&format!("job.labels.{label}"), inner);
             }
-            Some((_, [])) if guarded => None,
-            Some((label, _)) => choose(label, &keys(scope.labels), "the job has no label `{}`"),
-        },
+            let missing = choose(label, &keys(scope.labels), "the job has no label `{}`")?;
+            Some(Missing { optional: Some(3), ..missing })
+        }
         ("job", part) => choose(part, &["name", "labels"], "`job` has no `{}`"),
         ("fire_time", part) => choose(part, &FIRE_TIME, "`fire_time` has no `{}`")
             .or_else(|| no_parts(&format!("fire_time.{part}"), inner)),
         ("params", part) => match scope.params.get(part) {
-            Some(value) => missing_part(value, &format!("params.{part}"), inner, guarded),
-            None if guarded && inner.is_empty() => None,
-            None => choose(part, &keys(scope.params), "the job has no parameter `{}`"),
+            Some(value) => missing_part(value, parts, 2),
+            None => {
+                let missing = choose(part, &keys(scope.params), "the job has no parameter `{}`")?;
+                Some(Missing { optional: Some(2), ..missing })
+            }
         },
-        ("secrets", part) if scope.secrets.is_empty() => Some((
+        ("secrets", part) if scope.secrets.is_empty() => Some(Missing::new(
             format!("the secret `{part}` cannot be used here"),
-            "secrets are environment variables of child processes; templates see them in `http` only"
-                .to_owned(),
+            "secrets are environment variables of child processes; templates see them in `http` only",
         )),
         ("secrets", part) => choose(part, scope.secrets, "the job has no secret `{}`")
             .or_else(|| no_parts(&format!("secrets.{part}"), inner)),
-        ("steps", part) if !scope.steps.contains(&part) => Some((
+        ("steps", part) if !scope.steps.contains(&part) => Some(Missing::new(
             format!("the step `{part}` is not done before this one"),
             if scope.steps.is_empty() {
                 format!("add `needs: [{part}]` to the step")
@@ -253,37 +331,41 @@ fn unknown(name: &str, text: &str, scope: &Scope<'_>) -> Wrong {
 }
 
 /// What is wrong with asking a text or a number for a part.
-fn no_parts(what: &str, inner: &[&str]) -> Wrong {
+fn no_parts(what: &str, inner: &[&str]) -> Option<Missing> {
     let part = inner.first()?;
-    Some((format!("`{what}` has no `{part}`"), format!("it is one value: write `{{{{ {what} }}}}`")))
+    Some(Missing::new(
+        format!("`{what}` has no `{part}`"),
+        format!("it is one value: write `{{{{ {what} }}}}`"),
+    ))
 }
 
-/// What is wrong with a path into a parameter, if something is.
-fn missing_part(value: &Json, path: &str, inner: &[&str], guarded: bool) -> Wrong {
-    let (part, rest) = inner.split_first()?;
-    match value {
+/// What is wrong with a path into a parameter, of which so many parts lead to this value; none when
+/// nothing is.
+fn missing_part(value: &Json, parts: &[&str], known: usize) -> Option<Missing> {
+    let (path, inner) = (parts[..known].join("."), &parts[known..]);
+    let part = inner.first()?;
+    let missing = match value {
         Json::Object(map) => match map.get(*part) {
-            Some(value) => missing_part(value, &format!("{path}.{part}"), rest, guarded),
-            None if guarded && rest.is_empty() => None,
+            Some(value) => return missing_part(value, parts, known + 1),
             None => {
                 let keys: Vec<&str> = map.keys().map(String::as_str).collect();
-                choose(part, &keys, &format!("`{path}` has no `{{}}`"))
+                choose(part, &keys, &format!("`{path}` has no `{{}}`"))?
             }
         },
-        _ if guarded && rest.is_empty() => None,
         Json::Array(_) => {
-            Some((format!("`{path}` has no `{part}`"), format!("it is a list: write `{path}[0]`")))
+            Missing::new(format!("`{path}` has no `{part}`"), format!("it is a list: write `{path}[0]`"))
         }
-        _ => no_parts(path, inner),
-    }
+        _ => no_parts(&path, inner)?,
+    };
+    Some(Missing { optional: Some(known + 1), ..missing })
 }
 
 fn keys<T>(map: &BTreeMap<String, T>) -> Vec<&str> {
     map.keys().map(String::as_str).collect()
 }
 
-/// Message and help for a name that is none of the known ones.
-fn choose(name: &str, known: &[&str], message: &str) -> Wrong {
+/// What is wrong with a name that is none of the known ones.
+fn choose(name: &str, known: &[&str], message: &str) -> Option<Missing> {
     if known.contains(&name) {
         return None;
     }
@@ -300,42 +382,11 @@ fn choose(name: &str, known: &[&str], message: &str) -> Wrong {
         None if known.is_empty() => "there are none in this manifest".to_owned(),
         None => format!("there is {}", listed(known)),
     };
-    Some((message.replace("{}", name), help))
+    Some(Missing::new(message.replace("{}", name), help))
 }
 
 fn listed(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// The places where a name stands by itself, not as a part of a longer one.
-fn places<'t>(text: &'t str, name: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
-    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-    text.match_indices(name)
-        .map(|(start, _)| start..start + name.len())
-        .filter(move |range| !text[..range.start].ends_with(part) && !text[range.end..].starts_with(part))
-}
-
-/// Where a name stands; none when it is not written in one piece.
-fn place(text: &str, name: &str) -> Option<Range<usize>> {
-    places(text, name).next().or_else(|| text.find(name).map(|start| start..start + name.len()))
-}
-
-/// Whether the template says what holds without a value: `| default(…)`, or it asks whether there is
-/// one.
-fn is_guarded(text: &str, name: &str) -> bool {
-    places(text, name).any(|range| {
-        let after = text[range.end..].trim_start();
-        let follows = |after: &str, word: &str| {
-            after
-                .strip_prefix(word)
-                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-        };
-        let filter = after.strip_prefix('|').map(str::trim_start);
-        let test = after.strip_prefix("is ").map(str::trim_start);
-        let test = test.map(|test| test.strip_prefix("not ").map_or(test, str::trim_start));
-        filter.is_some_and(|filter| follows(filter, "default") || follows(filter, "d"))
-            || test.is_some_and(|test| follows(test, "defined") || follows(test, "undefined"))
-    })
 }
 
 #[cfg(test)]
@@ -468,9 +519,54 @@ mod tests {
     }
 
     #[test]
+    fn a_default_and_a_test_hold_where_they_stand() {
+        let missing = "the job has no parameter `nope` | there is `day`, `to`";
+        flaws("{{ params.nope }} {{ params.nope | default(1) }}", &[missing]);
+        flaws("{{ params.nope | default(1) }} {{ params.nope }}", &[missing]);
+        flaws("{{ params.nope is defined }}{{ params.nope }}", &[missing]);
+        flaws("{% if params.nope is defined %}{% endif %}{{ params.nope }}", &[missing]);
+        flaws("{{ params.nope if params.nope is defined else 1 }}", &[]);
+        flaws("{% if params.nope is not defined %}1{% else %}{{ params.nope.x }}{% endif %}", &[]);
+        flaws("{% if attempt > 1 and params['nope'] is defined %}{{ params.nope }}{% endif %}", &[]);
+        // The test is not about what is missing.
+        flaws(
+            "{% if params.to is defined %}{{ params.to.mial }}{% endif %}",
+            &["`params.to` has no `mial` | did you mean `mail`?"],
+        );
+        let at = |text: &str| {
+            let none = (BTreeMap::new(), BTreeMap::new());
+            let scope = Scope { params: &none.0, labels: &none.1, steps: &[], secrets: &[], open: &[] };
+            check(text, &scope)[0].range.clone()
+        };
+        assert_eq!(at("{{ params.a | default(1) }}{{ params.a }}"), Some(30..38));
+        assert_eq!(at("{{ (params).a }}"), None);
+    }
+
+    #[test]
+    fn a_part_may_be_a_subscript() {
+        flaws("{{ params['day'] }}{{ params[\"to\"]['mail'] }}{{ steps['extract'].json['a'] }}", &[]);
+        flaws("{{ params['nope'] | default(1) }}{{ params[run_id] }}{{ params.to.list[0].x }}", &[]);
+        flaws(
+            "{{ params['nope'] }} {{ secrets['X'] }} {{ steps['zz'].output }} {{ fire_time['foo'] }}",
+            &[
+                "`fire_time` has no `foo` | there is `date`, `time`, `unix`, `iso`, `year`, `month`, `day`, `hour`, `minute`",
+                "the job has no parameter `nope` | there is `day`, `to`",
+                "the secret `X` cannot be used here | secrets are environment variables of child processes; templates see them in `http` only",
+                "the step `zz` is not done before this one | add `zz` to its `needs`; before it come `extract`",
+            ],
+        );
+        flaws("{{ params.to['mial'] }}", &["`params.to` has no `mial` | did you mean `mail`?"]);
+        flaws("{{ params['to'].mial }}", &["`params.to` has no `mial` | did you mean `mail`?"]);
+        flaws("{{ parms['day'] }}", &["templates know no `parms` | did you mean `params`?"]);
+        flaws("{% for job in params.to.list %}{{ job['x'] }}{% endfor %}", &[]);
+    }
+
+    #[test]
     fn filters_tests_and_functions_exist() {
         flaws("{{ params.day | upper | trim }}{% if attempt is odd %}{% endif %}", &[]);
         flaws("{% for i in range(3) %}{{ loop.index }}{{ i }}{% endfor %}", &[]);
+        flaws("{{ params.day | urlencode }}", &[]);
+        flaws("{{ params.day | urlencod }}", &["there is no filter `urlencod` | did you mean `urlencode`?"]);
         flaws("{{ params.day | uper }}", &["there is no filter `uper` | did you mean `upper`?"]);
         flaws("{% if attempt is evne %}{% endif %}", &["there is no test `evne` | did you mean `even`?"]);
         flaws(

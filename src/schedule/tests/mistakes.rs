@@ -99,6 +99,10 @@ fn mistakes_in_fields_are_told_at_their_place() {
     check("*/0 * * * *",    "Cron '0': in the minute field, a step of 0 never moves on (write a step of 1 or more)");
     check("*/ * * * *",     "Cron '/': in the minute field, the step after `/` is missing (write a number after the slash, as in `*/5`)");
     check("*/60 * * * *",   "Cron '*/60': in the minute field, a step of 60 goes past the end, so only 0 would match (write `0` if that is meant; for an interval, `every: 60m` instead of `cron`)");
+    check("*/99999 * * * *", "Cron '*/99999': in the minute field, a step of 99999 goes past the end, so only 0 would match (write `0` if that is meant; for an interval, `every: 99999m` instead of `cron`)");
+    check("0 0 5/65536 * *", "Cron '5/65536': in the day-of-month field, a step of 65536 goes past the end, so only 5 would match (write `5` if that is meant; for an interval, `every: 65536d` instead of `cron`)");
+    check("H/99999 * * * *", "Cron 'H/99999': a step of 99999 goes past the end, so `H/99999` would match once (write `H`)");
+    check("*/+5 * * * *",   "Cron '+5': in the minute field, `+5` is not a step (write one number after the slash, as in `*/5`)");
     check("? 0 * * *",      "Cron '?': `?` has no meaning in the minute field (write `*` for every value)");
     check("0 0 L-3 * *",    "Cron 'L-3': `L-3`, so many days before the last, is not supported (write `L` for the last day of the month, or the days themselves)");
     check("0 0 W * *",      "Cron 'W': `W` needs a day of the month before it (write `15W` for the Monday to Friday nearest to the 15th, or `1-5` in the day-of-week field for all of them)");
@@ -120,7 +124,7 @@ fn mistakes_of_the_whole_expression_are_told() {
     check("@every 5m",      "Cron '@every 5m': `@every` is not a cron expression (write `every: 5m` instead of `cron`)");
     check("@dayly",         "Cron '@dayly': there is no expression with the name `@dayly` (did you mean `@daily`?)");
     check("0 0 * * * | Europe/Berln", "TimeZone: there is no time zone `Europe/Berln` (did you mean `Europe/Berlin`?)");
-    check("0 0 * * * | CEST", "TimeZone: there is no time zone `CEST` (did you mean `CET`?)");
+    check("0 0 * * * | CEST", "TimeZone: there is no time zone `CEST` (write a name of the IANA tz database, as in `Europe/Berlin` or `UTC`; an abbreviation can mean several zones)");
     check("0 0 * * * | +02:00", "TimeZone: there is no time zone `+02:00` (a zone has a name, as in `Europe/Berlin`; a clock that never changes is `Etc/GMT-2` (its sign is the other way round))");
     check("every 99ms",     "Duration: `99ms` is too short an interval (the shortest is `100ms`)");
 }
