@@ -12,6 +12,10 @@ use rustix::time::{
 use tokio::{io::unix::AsyncFd, time::sleep};
 use tracing::debug;
 
+/// How much later than the alarm the runtime's own timer rings. It has a say only where the process sees
+/// another wall clock than the kernel's.
+const SLACK: Duration = Duration::from_millis(50);
+
 /// Waits for instants, one after the other.
 #[derive(Debug)]
 pub(super) struct Alarm {
@@ -33,7 +37,11 @@ impl Alarm {
         }
         match &self.timer {
             Some(timer) => match set(timer.get_ref(), at) {
-                Ok(()) => rung(timer).await,
+                Ok(()) => tokio::select! {
+                    biased;
+                    () = rung(timer) => {}
+                    () = sleep(wait.saturating_add(SLACK)) => {}
+                },
                 Err(_) => sleep(wait).await,
             },
             None => sleep(wait).await,

@@ -34,8 +34,9 @@ use crate::{
     manifest::name::JobName,
 };
 
-/// Longest sleep: the wall clock is compared with the monotonic one at least this often.
-const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// Longest sleep: the wall clock is compared with the monotonic one at least this often. That the clock
+/// was set the alarm tells at once; this is for what it does not tell of.
+const SLEEP_MAX: Duration = Duration::from_secs(5);
 
 /// Jobs whose decisions are handed to the ledger together: the first runs of a herd start while later
 /// ones are looked at and written.

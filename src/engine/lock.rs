@@ -15,7 +15,7 @@ use tokio::time::sleep;
 const LOCK_FILE: &str = "lock";
 
 /// How often it is looked at whether the directory is still there.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Why a state directory cannot be used.
 #[derive(Debug, Error)]

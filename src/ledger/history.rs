@@ -10,8 +10,11 @@ use super::{record::Verdict, store::HistoryLimits, writer::Session};
 /// Rows that one call drops: a transaction of a few milliseconds, between the runs of the day.
 pub(super) const ROWS_MAX: usize = 500;
 
-/// Jobs whose rows one call counts.
-const JOBS_COUNTED_MAX: usize = 20;
+/// Rows after which one call counts no further job: some milliseconds.
+const COUNTED_MAX: usize = 5_000;
+
+/// Jobs that one call takes in to be counted.
+const JOBS_MAX: usize = 500;
 
 /// What one call dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,14 +88,14 @@ pub(super) fn prune(
     look_at_more_jobs(session)?;
     let mut counted = 0;
     while pruned.rows < ROWS_MAX
-        && counted < JOBS_COUNTED_MAX
+        && counted < COUNTED_MAX
         && let Some(job) = session.lengths.changed.first().copied()
     {
         let Length { runs, skips } = match session.lengths.counted.get(&job) {
             Some(length) => *length,
             None => {
-                counted += 1;
                 let length = count(&session.connection, job)?;
+                counted += 1 + length.runs + length.skips;
                 session.lengths.counted.insert(job, length);
                 length
             }
@@ -136,7 +139,7 @@ fn too_old(connection: &Connection, limits: HistoryLimits, now: Timestamp) -> ru
 /// been another one.
 fn look_at_more_jobs(session: &mut Session) -> rusqlite::Result<()> {
     let sql = "SELECT id FROM job WHERE id > ?1 ORDER BY id LIMIT ?2";
-    let looked_at = params![session.lengths.looked_at, limit(JOBS_COUNTED_MAX)];
+    let looked_at = params![session.lengths.looked_at, limit(JOBS_MAX)];
     let jobs = seqs(&session.connection, sql, looked_at)?;
     session.lengths.looked_at = jobs.last().copied().unwrap_or(session.lengths.looked_at);
     session.lengths.changed.extend(jobs);
