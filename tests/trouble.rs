@@ -9,6 +9,7 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     path::PathBuf,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -314,6 +315,25 @@ fn a_ledger_that_cannot_be_written_is_told_and_does_not_hold_up_the_end() {
     daemon.signal("TERM");
     let (code, took) = wait(daemon);
     assert!(code == Some(2) && took < Duration::from_secs(15), "{code:?} after {took:?}");
+}
+
+/// A full disk under the log, and a reader of it that went away.
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap().into();
+    let closed = || std::io::pipe().unwrap().1.into();
+    let ways: [(&str, &dyn Fn() -> Stdio); 2] = [("a full disk", &full), ("a closed pipe", &closed)];
+    for (what, stderr) in ways {
+        for format in ["text", "json"] {
+            let tree = Tree::with(&[("jobs.d/a.yaml", "schedule: {every: 1s}\nrun: {shell: echo x >> runs}\n")]);
+            let daemon = tree.start_logging_to(stderr(), &["--log-format", format]);
+            wait_for(&format!("runs with {what} under the log, as {format}"), || {
+                (lines(&tree, "runs") >= 3).then_some(())
+            });
+            assert_eq!(tree.run(&["status"]).code, Some(0), "{what}");
+            assert_eq!(daemon.stop(), Some(0), "{what}");
+        }
+    }
 }
 
 /// F20.

@@ -104,12 +104,16 @@ impl Tree {
 
     /// Starts the daemon.
     pub fn start(&self, arguments: &[&str]) -> Daemon {
-        let log = self.path("serve.log");
-        let file = fs::File::create(&log).unwrap();
+        let file = fs::File::create(self.path("serve.log")).unwrap();
+        self.start_logging_to(file.into(), arguments)
+    }
+
+    /// Starts the daemon with another place for its log, which cannot be read then.
+    pub fn start_logging_to(&self, stderr: Stdio, arguments: &[&str]) -> Daemon {
         let mut all = vec!["serve"];
         all.extend(arguments);
-        let child = self.command(&all).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        Daemon { child, log }
+        let child = self.command(&all).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        Daemon { child, log: self.path("serve.log") }
     }
 
     /// The runs of a job, newest first.
