@@ -325,7 +325,8 @@ fn a_log_that_cannot_be_written_stops_nothing() {
     let ways: [(&str, &dyn Fn() -> Stdio); 2] = [("a full disk", &full), ("a closed pipe", &closed)];
     for (what, stderr) in ways {
         for format in ["text", "json"] {
-            let tree = Tree::with(&[("jobs.d/a.yaml", "schedule: {every: 1s}\nrun: {shell: echo x >> runs}\n")]);
+            let tree =
+                Tree::with(&[("jobs.d/a.yaml", "schedule: {every: 1s}\nrun: {shell: echo x >> runs}\n")]);
             let daemon = tree.start_logging_to(stderr(), &["--log-format", format]);
             wait_for(&format!("runs with {what} under the log, as {format}"), || {
                 (lines(&tree, "runs") >= 3).then_some(())

@@ -47,7 +47,12 @@ pub(super) const ALL: &[ExitCodes] = &[
         Some("a step failed or was held back, or a manifest cannot be used"),
         "the tree cannot be read",
     ),
-    codes("serve", "a signal ended it", None, "it could not be started"),
+    codes(
+        "serve",
+        "a signal ended it",
+        None,
+        "it could not be started, its state directory was taken away, a part of it broke, or runs are left behind",
+    ),
     ExitCodes {
         command: "run",
         clean: "the run succeeded",

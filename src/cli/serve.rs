@@ -1,9 +1,12 @@
 //! `tintal serve`: the daemon.
 
+mod loops;
+
 use std::{ffi::OsString, io::IsTerminal as _, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::{
+    net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -11,6 +14,7 @@ use tokio::{
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
+use self::loops::{Loops, told};
 use super::{Exit, Failure, tree};
 use crate::{
     backend::in_process::JobChange,
@@ -121,7 +125,7 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     let listener = socket::bind(&settings.state).map_err(|error| {
         format!("the control socket cannot be made in `{}`: {error}", settings.state.display())
     })?;
-    let control = tokio::spawn(server::serve(Arc::clone(&daemon), listener, all_stopped.clone()));
+    let mut control = tokio::spawn(control(Arc::clone(&daemon), listener, all_stopped.clone()));
 
     let wanted = match settings.watch {
         Watching::Auto => Wanted::Auto,
@@ -130,23 +134,29 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     let watcher = Watcher::start(settings.jobs.clone(), wanted);
     let prefix = tree::prefix(&settings.jobs);
     let follow = Follow::new(Arc::clone(&daemon), watcher, tree::loader(settings), prefix);
-    let nudge = follow.nudge();
+    tokio::spawn(on_hangup(follow.nudge()));
     let (first, first_pass) = oneshot::channel();
-    let following = tokio::spawn(follow.run(requests, firing_stopped.clone(), first));
     let limits = HistoryLimits { keep_last: settings.keep_last, max_age: settings.max_age };
-    let pruning = tokio::spawn(history::run(Arc::clone(&daemon), limits, all_stopped));
-    tokio::spawn(on_hangup(nudge));
-
-    let firing = tokio::spawn(fire(Arc::clone(&daemon), first_pass, changes, firing_stopped));
+    let mut loops = Loops::default();
+    let fires = fire(Arc::clone(&daemon), first_pass, changes, firing_stopped.clone());
+    loops.add("the fire loop", tokio::spawn(fires));
+    loops.add("the reconcile loop", tokio::spawn(follow.run(requests, firing_stopped, first)));
+    loops.add(
+        "the loop that drops history",
+        tokio::spawn(history::run(Arc::clone(&daemon), limits, all_stopped)),
+    );
 
     let why = tokio::select! {
+        biased;
         () = ends.next() => Ok(()),
         () = lock.lost() => Err(lost(settings)),
+        ended = loops.one_ends() => Err(broken(&ended)),
+        ended = &mut control => Err(broken(&told("the control socket", ended))),
     };
     let left = drain(settings, &daemon, &mut ends, &stop_firing).await;
     let _ = stop_all.send(true);
     // A read that hangs must not keep the process.
-    let _ = timeout(LOOPS_MAX, async { tokio::join!(firing, following, pruning) }).await;
+    let _ = timeout(LOOPS_MAX, loops.all_end()).await;
     control.abort();
     if why.is_ok() {
         socket::unbind(&settings.state);
@@ -158,6 +168,18 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     }
     info!("stopped");
     Ok(Exit::Clean)
+}
+
+async fn control(daemon: Arc<Daemon>, listener: UnixListener, stop: watch::Receiver<bool>) {
+    if let Err(error) = server::serve(daemon, listener, stop).await {
+        error!(%error, "the control socket cannot be served");
+    }
+}
+
+/// A daemon without one of its loops is none. What its runs still do is recorded before it ends.
+fn broken(ended: &str) -> Failure {
+    error!("{ended}; stopping, since a daemon without it does not do its work");
+    format!("{ended}, which is a bug; start the daemon again").into()
 }
 
 fn lost(settings: &Settings) -> Failure {
@@ -173,9 +195,11 @@ async fn fire(
     daemon: Arc<Daemon>,
     first_pass: oneshot::Receiver<()>,
     changes: mpsc::UnboundedReceiver<JobChange>,
-    stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<bool>,
 ) {
     if first_pass.await.is_err() {
+        // Either that, or the reconcile loop has broken, which is told then.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
         return;
     }
     daemon.parts().decider.begin_firing().await;
@@ -189,12 +213,7 @@ async fn fire(
             warn!(jobs, directory, failure, "ready without the manifests: what was applied before runs on");
         }
     }
-    let booting = tokio::spawn({
-        let daemon = Arc::clone(&daemon);
-        async move { daemon.fire_at_boot().await }
-    });
-    start::fire_loop(&daemon).run(changes, stopped).await;
-    let _ = booting.await;
+    tokio::join!(start::fire_loop(&daemon).run(changes, stopped), daemon.fire_at_boot());
 }
 
 /// Stops firing, and lets runs come to their end within the deadline; then they are stopped. A second
