@@ -192,6 +192,25 @@ fn a_second_signal_kills_what_does_not_heed_the_first() {
     assert_eq!(outcomes(&tree, "deaf"), ["cancelled"]);
 }
 
+/// A pass that waits for the ledger ends when that gives up, seconds later.
+#[test]
+fn a_second_signal_is_heard_while_the_loops_end() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo one", ""))]);
+    let daemon = tree.serve(&[]);
+    let source = || tree.json(&["status", "--json"])["source"].clone();
+    let before = source();
+    let ledger = ledger(&tree);
+    ledger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    tree.write("jobs.d/a.yaml", &by_hand("echo two", ""));
+    wait_for("the pass begins", || (source()["tree"] != before["tree"]).then_some(()));
+    assert_eq!(source()["generation"], before["generation"], "it waits for the ledger");
+    daemon.signal("TERM");
+    wait_for("it stops", || (!tree.run(&["status"]).stdout.contains("running, process")).then_some(()));
+    daemon.signal("TERM");
+    let (code, took) = wait(daemon);
+    assert!(code == Some(0) && took < Duration::from_secs(2), "{code:?} after {took:?}");
+}
+
 /// F20: what is decided at the moment of the end is run to its end, or left to the next daemon.
 #[test]
 fn a_daemon_that_is_stopped_while_it_fires_leaves_nothing_behind() {

@@ -155,8 +155,12 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     };
     let left = drain(settings, &daemon, &mut ends, &stop_firing).await;
     let _ = stop_all.send(true);
-    // A read that hangs must not keep the process.
-    let _ = timeout(LOOPS_MAX, loops.all_end()).await;
+    tokio::select! {
+        // A read that hangs must not keep the process,
+        _ = timeout(LOOPS_MAX, loops.all_end()) => {}
+        // and no person who asks once more.
+        () = ends.next() => {}
+    }
     control.abort();
     if why.is_ok() {
         socket::unbind(&settings.state);
