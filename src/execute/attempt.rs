@@ -28,6 +28,10 @@ use crate::{
     run::{Outcome, RunId},
 };
 
+/// How long the files of secrets may take when the job has no shorter timeout: a network disk that
+/// hangs must not hold the job for ever.
+const SECRETS_MAX: Duration = Duration::from_secs(30);
+
 /// What attempts share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Executor {
@@ -111,14 +115,31 @@ pub async fn attempt(executor: &Executor, attempt: Attempt, stop: watch::Receive
         return Report { outcome: Outcome::Success, output: OutputSize::default() };
     }
     let output = Output::new(attempt.output.clone(), executor.shared.output_bytes_max, attempt.echo.clone());
-    let outcome = match Surroundings::of(&attempt.spec, &executor.shared.base) {
+    let stop = Stop { asked: stop, deadline: attempt.spec.policy.timeout.map(deadline) };
+    let outcome = match surroundings(executor, &attempt.spec, stop.clone()).await {
         Ok(surroundings) => run(executor, &attempt, &surroundings, &output, stop).await,
-        Err(reason) => {
-            output.say("", &reason);
-            Outcome::NotStarted { reason }
+        Err(outcome) => {
+            let reason =
+                if let Outcome::NotStarted { reason } = &outcome { reason } else { &outcome.to_string() };
+            output.say("", reason);
+            outcome
         }
     };
     Report { outcome, output: output.finish() }
+}
+
+/// What the attempt works with, unless it is stopped before that is known, or it takes too long.
+async fn surroundings(executor: &Executor, spec: &Spec, stop: Stop) -> Result<Surroundings, Outcome> {
+    let mut stop = stop.by(Some(deadline(SECRETS_MAX)));
+    let not_started = |reason: String| Outcome::NotStarted { reason };
+    tokio::select! {
+        biased;
+        found = Surroundings::of(spec, &executor.shared.base) => found.map_err(not_started),
+        why = stop.reached() => Err(match why {
+            Outcome::Timeout => not_started("the files of its secrets could not be read in time".to_owned()),
+            why => why,
+        }),
+    }
 }
 
 async fn run(
@@ -126,11 +147,10 @@ async fn run(
     attempt: &Attempt,
     surroundings: &Surroundings,
     output: &Output,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
 ) -> Outcome {
     let spec = &attempt.spec;
     let values = values(attempt);
-    let stop = Stop { asked: stop, deadline: spec.policy.timeout.map(deadline) };
     let leaf = Leaf {
         shared: &executor.shared,
         spec,

@@ -137,6 +137,30 @@ async fn what_cannot_start_says_why() {
 }
 
 #[tokio::test]
+async fn a_secret_is_read_from_a_regular_file_of_a_bounded_size_only() {
+    let bench = Bench::new();
+    let pipe = bench.path("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    fs::write(bench.path("large"), "x".repeat(64 * 1024 + 1)).unwrap();
+    fs::write(bench.path("largest"), "x".repeat(64 * 1024)).unwrap();
+    for (file, part) in [
+        // Nobody writes to it, and it has no end.
+        (pipe, "is not a regular file"),
+        ("/dev/zero".to_owned(), "is not a regular file"),
+        (bench.path("."), "is not a regular file"),
+        (bench.path("large"), "has more than 65536 bytes"),
+    ] {
+        let ran = bench.run(&format!("run: {{command: [pwd], secrets: {{T: {{file: {file}}}}}}}")).await;
+        let Outcome::NotStarted { reason } = &ran.outcome else { panic!("{file}: {:?}", ran.outcome) };
+        assert_eq!(*reason, format!("the secret `T` is not there: `{file}` {part}"));
+    }
+    for file in [bench.path("largest"), "/proc/self/comm".to_owned()] {
+        let ran = bench.run(&format!("run: {{command: [pwd], secrets: {{T: {{file: {file}}}}}}}")).await;
+        assert_eq!(ran.outcome, Outcome::Success, "{file}: {}", ran.output);
+    }
+}
+
+#[tokio::test]
 async fn the_environment_is_clean_and_says_what_runs() {
     let ran = run("run: {command: [env], env: {A: \"{{ job.name }}\"}}").await;
     let names: Vec<&str> =
