@@ -301,6 +301,25 @@ async fn a_person_stops_a_run() {
     );
 }
 
+/// What cannot be started is not tried either, so neither is what could.
+#[tokio::test]
+async fn nothing_is_started_once_the_end_is_asked_for_or_the_time_is_up() {
+    let bench = Bench::new();
+    bench.stop.send_replace(true);
+    for action in [
+        "command: [no-such-program]",
+        "http: {url: \"http://127.0.0.1:1/\"}",
+        "steps: [{id: a, command: [no-such-program]}]",
+    ] {
+        assert_eq!(bench.run(&format!("run: {{{action}}}")).await.outcome, Outcome::Cancelled, "{action}");
+    }
+    let (asked, now) = (bench.stop.subscribe(), tokio::time::Instant::now());
+    bench.stop.send_replace(false);
+    let at = |deadline| step::Stop { asked: asked.clone(), deadline }.now();
+    assert_eq!(at(Some(now)), Some(Outcome::Timeout));
+    assert_eq!((at(Some(now + Duration::from_secs(60))), at(None)), (None, None));
+}
+
 #[tokio::test]
 async fn a_flood_of_output_keeps_its_beginning_and_its_end() {
     let bench = Bench { output_bytes_max: 64 * 1024, ..Bench::new() };
