@@ -98,7 +98,7 @@ fn a_daemon_that_is_stopped_before_its_first_pass_starts_nothing() {
     new_start_of_the_machine(&tree);
     let lock = lock_git(&tree);
     let daemon = tree.start(&[]);
-    wait_for("it answers", || tree.run(&["status"]).stdout.contains("running, process").then_some(()));
+    wait_for("it answers", || tree.run(&["status"]).stdout.contains("starting, and").then_some(()));
     assert_eq!(daemon.stop(), Some(0));
     assert_eq!((lines(&tree, "runs"), lines(&tree, "boots")), (1, 1));
     // The next daemon sees to both.
@@ -440,6 +440,26 @@ fn request(tree: &Tree, head: &str, body: &str) -> (u16, Value) {
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
     let body = answer.split_once("\r\n\r\n").unwrap().1;
     (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("no document: {answer}")))
+}
+
+/// F22.
+#[test]
+fn a_daemon_that_does_not_fire_yet_is_not_well() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x", ""))]);
+    let lock = lock_git(&tree);
+    let _daemon = tree.start(&[]);
+    let status = wait_for("it answers", || {
+        let status = tree.run(&["status"]);
+        (!status.stdout.contains("none is running")).then_some(status)
+    });
+    assert!(status.stdout.contains("starting, and nothing fires yet, process"), "{}", status.stdout);
+    assert_eq!(status.code, Some(1));
+    let health = || request(&tree, "GET /healthz HTTP/1.1", "");
+    let (code, document) = health();
+    assert_eq!((code, &document["healthy"], &document["ready"]), (503, &false.into(), &false.into()));
+    fs::remove_file(lock).unwrap();
+    wait_for("it is well", || (health().0 == 200).then_some(()));
+    assert_eq!(tree.run(&["status"]).code, Some(0));
 }
 
 #[test]

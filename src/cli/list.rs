@@ -22,6 +22,9 @@ use crate::{
     manifest::problem::Severity,
 };
 
+/// The condition of a job that is live as its manifest says.
+const READY: &str = "Ready";
+
 /// Show the daemon, its tiers and what needs attention
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -115,22 +118,38 @@ impl Status {
         } else {
             say(&view)?;
         }
-        let attention = view.jobs.iter().any(|job| job.conditions.iter().any(is_bad));
-        let can_fire = view.daemon.as_ref().is_some_and(|daemon| daemon.ledger_failure.is_none());
+        let attention = view.jobs.iter().any(|job| bad(job).next().is_some());
+        let can_fire =
+            view.daemon.as_ref().is_some_and(|daemon| daemon.ready && daemon.ledger_failure.is_none());
         let clean = can_fire && !attention && view.source.failure.is_none() && view.source.errors == 0;
         Ok(if clean { Exit::Clean } else { Exit::Found })
     }
 }
 
-fn is_bad(condition: &ConditionView) -> bool {
-    condition.status && condition.kind != "Ready"
+/// What needs attention of a job: each condition that should not hold, and that it is not live, when no
+/// such condition says why. One that a person paused is meant not to fire.
+fn bad(job: &JobView) -> impl Iterator<Item = &ConditionView> {
+    let wrong = |condition: &&ConditionView| condition.kind != READY && condition.status;
+    let is_missing = job.tier.is_none() && !job.paused && !job.conditions.iter().any(|one| wrong(&one));
+    let missing =
+        move |condition: &&ConditionView| is_missing && condition.kind == READY && !condition.status;
+    job.conditions.iter().filter(move |condition| wrong(condition) || missing(condition))
+}
+
+/// The words for a condition that needs attention.
+fn named(condition: &ConditionView) -> &str {
+    if condition.kind == READY { "Not ready" } else { &condition.kind }
 }
 
 fn say(view: &StatusView) -> Result<(), Failure> {
     let mut out = console::out();
     match &view.daemon {
         Some(daemon) => {
-            let state = if daemon.draining { "stopping" } else { "running" };
+            let state = match (daemon.draining, daemon.ready) {
+                (true, _) => "stopping",
+                (false, true) => "running",
+                (false, false) => "starting, and nothing fires yet",
+            };
             writeln!(
                 out,
                 "daemon    {state}, process {}, version {}, since {}",
@@ -161,8 +180,8 @@ fn say(view: &StatusView) -> Result<(), Failure> {
     let paused = view.jobs.iter().filter(|job| job.paused).count();
     writeln!(out, "jobs      {}: {enabled} enabled, {paused} paused", view.jobs.len())?;
     for job in &view.jobs {
-        for condition in job.conditions.iter().filter(|condition| is_bad(condition)) {
-            writeln!(out, "  {}: {}: {}", job.job, condition.kind, condition.message)?;
+        for condition in bad(job) {
+            writeln!(out, "  {}: {}: {}", job.job, named(condition), condition.message)?;
         }
     }
     Ok(())
@@ -179,13 +198,12 @@ impl List {
             return Ok(Exit::Clean);
         }
         let rows = view.jobs.iter().map(|job| {
-            let state =
-                match (job.enabled, job.paused, job.conditions.iter().find(|condition| is_bad(condition))) {
-                    (_, _, Some(condition)) => condition.kind.to_lowercase(),
-                    (_, true, _) => "paused".to_owned(),
-                    (false, ..) => "disabled".to_owned(),
-                    _ => "ready".to_owned(),
-                };
+            let state = match (job.enabled, job.paused, bad(job).next()) {
+                (_, _, Some(condition)) => named(condition).to_lowercase(),
+                (_, true, _) => "paused".to_owned(),
+                (false, ..) => "disabled".to_owned(),
+                _ => "ready".to_owned(),
+            };
             let last =
                 job.last_run.as_ref().map(|run| run.outcome.clone().unwrap_or_else(|| "running".to_owned()));
             [
@@ -199,5 +217,49 @@ impl List {
         });
         table::print(["job", "tier", "state", "last run", "next fire", "file"], rows)?;
         Ok(Exit::Clean)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A job is `tier` or `-`, `paused` perhaps, then conditions: `Held`, or `!Ready` for one that does
+    /// not hold.
+    #[track_caller]
+    fn check(job: &str, expected: &[&str]) {
+        let words: Vec<&str> = job.split(' ').collect();
+        let conditions = words[1..].iter().filter(|word| **word != "paused").map(|word| ConditionView {
+            kind: word.trim_start_matches('!').to_owned(),
+            status: !word.starts_with('!'),
+            reason: String::new(),
+            message: String::new(),
+            since: Timestamp::UNIX_EPOCH,
+        });
+        let view = JobView {
+            job: "a".to_owned(),
+            tier: (words[0] != "-").then(|| words[0].to_owned()),
+            enabled: true,
+            paused: words.contains(&"paused"),
+            conditions: conditions.collect(),
+            last_run: None,
+            next_fire: None,
+            file: None,
+            line: None,
+        };
+        assert_eq!(bad(&view).map(named).collect::<Vec<_>>(), expected, "{job}");
+    }
+
+    /// F22.
+    #[test]
+    #[rustfmt::skip]
+    fn attention_table() {
+        check("in-process Ready",           &[]);
+        check("in-process !Ready Degraded", &["Degraded"]);
+        check("in-process !Ready Held",     &["Held"]);
+        check("- !Ready Degraded",          &["Degraded"]);
+        check("- !Ready",                   &["Not ready"]);
+        check("- paused !Ready",            &[]);
+        check("-",                          &[]);
     }
 }
