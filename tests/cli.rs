@@ -550,6 +550,46 @@ fn what_needs_the_daemon_says_that_there_is_none() {
     }
 }
 
+/// Unknown is not empty: who may not look is not told that there is nothing.
+#[test]
+fn a_state_directory_that_cannot_be_looked_into_is_told() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "run: {command: [pwd]}\n")]);
+    // As a directory that belongs to somebody else, for the owner of the machine too.
+    std::os::unix::fs::symlink(".tintal", tree.path(".tintal")).unwrap();
+    let run = "00000000-0000-5000-8000-000000000000";
+    for arguments in [
+        &["runs"][..],
+        &["runs", "a"],
+        &["list"],
+        &["status"],
+        &["plan"],
+        &["apply"],
+        &["logs", "a"],
+        &["logs", run],
+        &["trigger", "a"],
+    ] {
+        let ran = tree.run(arguments);
+        assert!(ran.code == Some(2) && ran.stdout.is_empty(), "{arguments:?}: {}", ran.shown());
+        let said = "whether a daemon is running on `.tintal` cannot be told: ";
+        assert!(ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn rows_of_another_time_are_not_shown_when_the_ledger_is_kept_in_memory() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "run: {command: [echo, x]}\n")]);
+    let daemon = tree.serve(&[]);
+    let id = tree.ok(&["trigger", "a"]).trim().to_owned();
+    tree.wait_for_runs("a", 1);
+    assert_eq!(daemon.stop(), Some(0));
+    tree.write("tintal.yaml", "ledger: memory\n");
+    let ran = tree.run(&["runs", "a"]);
+    assert!(ran.code == Some(0) && !ran.stdout.contains(&id), "{}", ran.shown());
+    assert!(ran.stderr.contains("kept in memory (`ledger: memory`)"), "{}", ran.stderr);
+    let ran = tree.run(&["logs", &id]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("there is no run"), "{}", ran.shown());
+}
+
 #[test]
 fn import_crontab_writes_manifests_that_hold() {
     let tree = Tree::new();

@@ -39,13 +39,13 @@ pub(super) const ALL: &[ExitCodes] = &[
         "plan",
         "the plan is shown",
         Some("with --exit-code: there is something to do"),
-        "the tree cannot be read",
+        "the tree or what is live cannot be read",
     ),
     codes(
         "apply",
         "all is as the manifests say",
         Some("a step failed or was held back, or a manifest cannot be used"),
-        "the tree cannot be read",
+        "the tree, what is live or the plan cannot be read, or the plan is of another state",
     ),
     codes(
         "serve",
@@ -73,9 +73,9 @@ pub(super) const ALL: &[ExitCodes] = &[
         "status",
         "a daemon runs and all is well",
         Some("no daemon, or something needs attention"),
-        "the tree cannot be read",
+        "the tree or the state directory cannot be read",
     ),
-    codes("list", "the jobs are shown", None, "the tree cannot be read"),
+    codes("list", "the jobs are shown", None, "the tree or the state directory cannot be read"),
     codes("next", "the fire times are shown", None, "no such job, or it cannot be used"),
     codes("runs", "the runs are shown", None, "no such job, or the ledger cannot be read"),
     codes(

@@ -14,8 +14,7 @@ use super::{
 use crate::{
     config::Settings,
     control::{
-        client::{Client, ClientError},
-        render,
+        client, render,
         view::{ConditionView, JobView, SourceView, StatusView, VERSION},
     },
     engine::clock,
@@ -43,16 +42,7 @@ pub(super) struct List {
 
 /// What the daemon says; none when there is none.
 pub(super) fn ask(settings: &Settings) -> Result<Option<StatusView>, Failure> {
-    let client = match Client::new(&settings.state) {
-        Ok(client) => client,
-        Err(ClientError::NotRunning { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    match block_on(client.get("/v1/status"))? {
-        Ok(view) => Ok(Some(view)),
-        Err(ClientError::NotRunning { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    Ok(block_on(client::ask(&settings.state, "/v1/status"))??)
 }
 
 /// What the manifests say, without a daemon.
