@@ -387,6 +387,24 @@ fn a_start_of_the_machine_is_decided_by_the_first_daemon_and_by_no_later_one() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
+/// F20: a directory that is mounted after the daemon's start is no empty one.
+#[test]
+fn a_start_of_the_machine_is_settled_when_the_manifests_were_seen() {
+    let tree =
+        Tree::with(&[("later/a.yaml", "schedule: {cron: \"@reboot\"}\nrun: {shell: \"echo x >> a\"}\n")]);
+    fs::remove_dir(tree.path("jobs.d")).unwrap();
+    tree.write("tintal.yaml", "ledger: memory\n");
+    let daemon = tree.serve(&[]);
+    assert!(daemon.log().contains("ready without the manifests"), "{}", daemon.log());
+    fs::rename(tree.path("later"), tree.path("jobs.d")).unwrap();
+    wait_for_line(&tree, "a");
+    // One that is added later waits for the next start.
+    tree.write("jobs.d/late.yaml", "schedule: {cron: \"@reboot\"}\nrun: {shell: \"echo x >> late\"}\n");
+    wait_for("it is live", || tree.ok(&["list"]).contains("late").then_some(()));
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!((lines(&tree, "a"), lines(&tree, "late")), (1, 0));
+}
+
 /// F27: another daemon could use a directory of the same name.
 #[test]
 fn a_daemon_whose_state_directory_is_taken_away_ends() {
