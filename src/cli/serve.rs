@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use self::loops::{Loops, told};
-use super::{Exit, Failure, tree};
+use super::{Exit, Failure, signals::Ear, tree};
 use crate::{
     backend::in_process::JobChange,
     config::{LogFormat, Settings, Watching},
@@ -60,18 +60,22 @@ enum LogWord {
 /// What ends the daemon.
 struct Ends {
     terminate: Signal,
-    interrupt: Signal,
+    /// A shell's script keeps Ctrl-C from what it starts in the background.
+    interrupt: Ear,
 }
 
 impl Ends {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: Ear::new(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            () = self.interrupt.next() => {}
         }
     }
 }
