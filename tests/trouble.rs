@@ -155,6 +155,28 @@ fn a_run_that_was_decided_and_not_begun_is_begun_by_the_next_daemon() {
     assert_eq!(lines(&tree, "runs"), 2);
 }
 
+/// F5: what became of each is recorded, in groups: a record by itself costs a write of the disk.
+#[test]
+fn thousands_of_open_runs_are_seen_to_before_the_daemon_is_ready() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x >> runs", ""))]);
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "a"]);
+    tree.wait_for_runs("a", 1);
+    daemon.kill();
+    let copies = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+        INSERT INTO run (id, job_id, fire_us, last_fire_us, count, cause, decided_us, open)
+        SELECT randomblob(16), job_id, fire_us + i, last_fire_us + i, 1, cause, decided_us, 1 FROM run, n;
+        INSERT INTO attempt (run_seq, n, started_us) SELECT seq, 1, decided_us FROM run WHERE open = 1;";
+    ledger(&tree).execute_batch(copies).unwrap();
+    let _daemon = tree.serve(&[]);
+    let count = |what: &str| {
+        let sql = format!("SELECT count(*) FROM run WHERE {what}");
+        ledger(&tree).query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!((count("open = 1"), count("outcome LIKE '%abandoned%'")), (0, 5000));
+    assert_eq!(lines(&tree, "runs"), 1);
+}
+
 /// A daemon that is stopped must not lose more than one that is killed.
 #[test]
 fn a_run_that_waits_for_its_next_attempt_does_not_hold_up_the_end_and_goes_on_after_it() {
