@@ -591,6 +591,39 @@ fn rows_of_another_time_are_not_shown_when_the_ledger_is_kept_in_memory() {
 }
 
 #[test]
+fn list_filters_by_labels_with_and_without_a_daemon() {
+    let job = |labels: &str| format!("labels: {{{labels}}}\nrun: {{command: [pwd]}}\n");
+    let tree = Tree::with(&[
+        ("jobs.d/a.yaml", &job("team: web, env: prod")),
+        ("jobs.d/b.yaml", &job("team: web, env: dev")),
+        ("jobs.d/c.yaml", &job("team: data")),
+        ("jobs.d/d.yaml", "run: {command: [pwd]}\n"),
+    ]);
+    let look = || {
+        for (labels, expected) in [
+            (&[][..], "a b c d"),
+            (&["team=web"], "a b"),
+            (&["team=web", "env=dev"], "b"),
+            (&["env"], "a b"),
+            (&["team=nobody"], ""),
+        ] {
+            let flags: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
+            let text = tree.ok(&[&["list"], &flags[..]].concat());
+            let names: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+            let json = tree.json(&[&["list", "--json"], &flags[..]].concat());
+            let jobs = json["jobs"].as_array().unwrap().iter();
+            let in_json: Vec<&str> = jobs.map(|job| job["job"].as_str().unwrap()).collect();
+            assert_eq!((names.join(" "), in_json.join(" ")), (expected.to_owned(), expected.to_owned()));
+        }
+        assert_eq!(tree.json(&["list", "--json"])["jobs"][0]["labels"]["env"], "prod");
+    };
+    look();
+    let _daemon = tree.serve(&[]);
+    look();
+    assert_eq!(tree.run(&["list", "--label", "=web"]).code, Some(2));
+}
+
+#[test]
 fn import_crontab_writes_manifests_that_hold() {
     let tree = Tree::new();
     tree.write("crontab", "CRON_TZ=Europe/Berlin\n30 2 * * * /opt/backup.sh\n*/5 * * * * date +\\%F > /tmp/x\n@reboot echo up\n");

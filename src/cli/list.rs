@@ -1,6 +1,6 @@
 //! `tintal status` and `tintal list`.
 
-use std::io::Write as _;
+use std::{collections::BTreeMap, io::Write as _};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -35,9 +35,36 @@ pub(super) struct Status {
 /// List the jobs
 #[derive(Debug, Args)]
 pub(super) struct List {
+    /// Only jobs with this label, and with this value if one is given; with several, jobs that have all
+    #[arg(long = "label", short = 'l', value_name = "KEY=VALUE", value_parser = Wanted::parse)]
+    labels: Vec<Wanted>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// A label that is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    key: String,
+    /// Any, when there is none.
+    value: Option<String>,
+}
+
+impl Wanted {
+    /// Reads `KEY=VALUE` or `KEY`.
+    fn parse(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').map_or((text, None), |(key, value)| (key, Some(value)));
+        if key.is_empty() {
+            return Err("a label has a key; write KEY=VALUE, or KEY for any value".to_owned());
+        }
+        Ok(Self { key: key.to_owned(), value: value.map(str::to_owned) })
+    }
+
+    fn is_on(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels.get(&self.key).is_some_and(|value| self.value.as_ref().is_none_or(|wanted| wanted == value))
+    }
 }
 
 /// What the daemon says; none when there is none.
@@ -53,6 +80,7 @@ fn from_manifests(settings: &Settings) -> Result<StatusView, Failure> {
         let next = super::next::compiled(&job.spec).ok().and_then(|schedule| schedule.next_after(now));
         JobView {
             job: job.spec.name.to_string(),
+            labels: job.spec.labels.clone(),
             tier: Some(job.classified.tier.to_string()),
             enabled: job.spec.enabled,
             paused: false,
@@ -74,6 +102,7 @@ fn from_manifests(settings: &Settings) -> Result<StatusView, Failure> {
         };
         JobView {
             job: name.to_string(),
+            labels: BTreeMap::new(),
             tier: None,
             enabled: false,
             paused: false,
@@ -179,10 +208,11 @@ fn say(view: &StatusView) -> Result<(), Failure> {
 
 impl List {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
-        let view = match ask(settings)? {
+        let mut view = match ask(settings)? {
             Some(view) => view,
             None => from_manifests(settings)?,
         };
+        view.jobs.retain(|job| self.labels.iter().all(|wanted| wanted.is_on(&job.labels)));
         if self.json {
             console::json(&view)?;
             return Ok(Exit::Clean);
@@ -228,6 +258,7 @@ mod tests {
         });
         let view = JobView {
             job: "a".to_owned(),
+            labels: BTreeMap::new(),
             tier: (words[0] != "-").then(|| words[0].to_owned()),
             enabled: true,
             paused: words.contains(&"paused"),
@@ -251,5 +282,27 @@ mod tests {
         check("- !Ready",                   &["Not ready"]);
         check("- paused !Ready",            &[]);
         check("-",                          &[]);
+    }
+
+    /// Wanted labels, then those of a job.
+    #[test]
+    #[rustfmt::skip]
+    fn label_table() {
+        let check = |wanted: &str, labels: &str, expected: bool| {
+            let labels = labels.split_whitespace().map(|label| label.split_once('=').unwrap());
+            let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            let found = wanted.split_whitespace().all(|word| Wanted::parse(word).unwrap().is_on(&labels));
+            assert_eq!(found, expected, "{wanted} of {labels:?}");
+        };
+        check("",                "",                true);
+        check("team=a",          "team=a",          true);
+        check("team=a",          "team=b",          false);
+        check("team=a",          "",                false);
+        check("team",            "team=b",          true);
+        check("team=",           "team=b",          false);
+        check("team=a env=prod", "team=a env=prod", true);
+        check("team=a env=prod", "team=a env=dev",  false);
+        check("k=a=b",           "k=a=b",           true);
+        assert!(Wanted::parse("=a").is_err() && Wanted::parse("").is_err());
     }
 }

@@ -67,6 +67,7 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
             let paused = daemon.pauses().of(name);
             JobView {
                 job: name.to_string(),
+                labels: live.get(name).map(|job| job.spec.labels.clone()).unwrap_or_default(),
                 tier: live.contains_key(name).then(|| Tier::InProcess.to_string()),
                 enabled: live.get(name).is_some_and(|job| job.spec.enabled),
                 paused: paused.is_some(),

@@ -66,6 +66,9 @@ pub struct ClockJumpView {
 pub struct JobView {
     /// Name.
     pub job: String,
+    /// Its labels; none of one that is not live.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// The tier it is placed on; absent when it is not placed.
     pub tier: Option<String>,
     /// Whether the manifest lets it fire.
