@@ -42,6 +42,7 @@ use crate::{
         hand::{HandError, Handled},
         reconcile::{self, Order},
     },
+    execute::causes::with_causes,
     ledger::RunQuery,
     manifest::name::JobName,
     plan::guard::Allowance,
@@ -122,13 +123,7 @@ async fn refuse_in_words(response: Response) -> Response {
 }
 
 fn broken(error: &dyn std::error::Error) -> Response {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    refuse(StatusCode::INTERNAL_SERVER_ERROR, text)
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, with_causes(error))
 }
 
 fn job_name(text: &str) -> Result<JobName, Box<Response>> {
