@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::watch, task::spawn_blocking, time::Instant};
 
 use super::{
     environment::{self, Surroundings},
@@ -164,7 +164,9 @@ async fn run(
             let outcome = steps::run(&leaf, list, values, stop).await;
             if let Outcome::Timeout | Outcome::Cancelled = outcome {
                 // What steps that had ended before left behind ends with the attempt.
-                let _ = end_leftovers(&leaf.mark);
+                let mark = leaf.mark.clone();
+                // Many small files are read. What cannot be ended here, a next daemon ends.
+                let _ = spawn_blocking(move || end_leftovers(&mark)).await;
             }
             outcome
         }
