@@ -550,6 +550,79 @@ fn what_needs_the_daemon_says_that_there_is_none() {
     }
 }
 
+/// Unknown is not empty: who may not look is not told that there is nothing.
+#[test]
+fn a_state_directory_that_cannot_be_looked_into_is_told() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "run: {command: [pwd]}\n")]);
+    // As a directory that belongs to somebody else, for the owner of the machine too.
+    std::os::unix::fs::symlink(".tintal", tree.path(".tintal")).unwrap();
+    let run = "00000000-0000-5000-8000-000000000000";
+    for arguments in [
+        &["runs"][..],
+        &["runs", "a"],
+        &["list"],
+        &["status"],
+        &["plan"],
+        &["apply"],
+        &["logs", "a"],
+        &["logs", run],
+        &["trigger", "a"],
+    ] {
+        let ran = tree.run(arguments);
+        assert!(ran.code == Some(2) && ran.stdout.is_empty(), "{arguments:?}: {}", ran.shown());
+        let said = "whether a daemon is running on `.tintal` cannot be told: ";
+        assert!(ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn rows_of_another_time_are_not_shown_when_the_ledger_is_kept_in_memory() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "run: {command: [echo, x]}\n")]);
+    let daemon = tree.serve(&[]);
+    let id = tree.ok(&["trigger", "a"]).trim().to_owned();
+    tree.wait_for_runs("a", 1);
+    assert_eq!(daemon.stop(), Some(0));
+    tree.write("tintal.yaml", "ledger: memory\n");
+    let ran = tree.run(&["runs", "a"]);
+    assert!(ran.code == Some(0) && !ran.stdout.contains(&id), "{}", ran.shown());
+    assert!(ran.stderr.contains("kept in memory (`ledger: memory`)"), "{}", ran.stderr);
+    let ran = tree.run(&["logs", &id]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("there is no run"), "{}", ran.shown());
+}
+
+#[test]
+fn list_filters_by_labels_with_and_without_a_daemon() {
+    let job = |labels: &str| format!("labels: {{{labels}}}\nrun: {{command: [pwd]}}\n");
+    let tree = Tree::with(&[
+        ("jobs.d/a.yaml", &job("team: web, env: prod")),
+        ("jobs.d/b.yaml", &job("team: web, env: dev")),
+        ("jobs.d/c.yaml", &job("team: data")),
+        ("jobs.d/d.yaml", "run: {command: [pwd]}\n"),
+    ]);
+    let look = || {
+        for (labels, expected) in [
+            (&[][..], "a b c d"),
+            (&["team=web"], "a b"),
+            (&["team=web", "env=dev"], "b"),
+            (&["env"], "a b"),
+            (&["team=nobody"], ""),
+        ] {
+            let flags: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
+            let text = tree.ok(&[&["list"], &flags[..]].concat());
+            let names: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+            let json = tree.json(&[&["list", "--json"], &flags[..]].concat());
+            let jobs = json["jobs"].as_array().unwrap().iter();
+            let in_json: Vec<&str> = jobs.map(|job| job["job"].as_str().unwrap()).collect();
+            assert_eq!((names.join(" "), in_json.join(" ")), (expected.to_owned(), expected.to_owned()));
+        }
+        assert_eq!(tree.json(&["list", "--json"])["jobs"][0]["labels"]["env"], "prod");
+    };
+    look();
+    let _daemon = tree.serve(&[]);
+    look();
+    assert_eq!(tree.run(&["list", "--label", "=web"]).code, Some(2));
+}
+
 #[test]
 fn import_crontab_writes_manifests_that_hold() {
     let tree = Tree::new();

@@ -68,6 +68,26 @@ fn the_jobs_of_this_repository_do_something_useful() {
     });
 }
 
+/// A `df` as of a machine with an image of snap: it is full by nature.
+#[test]
+fn images_that_can_only_be_read_are_no_full_disks() {
+    let jobs = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs.d");
+    let tree = Tree::new();
+    let snap = "case \"$*\" in *'-x squashfs'*) ;; *) echo '/dev/loop0 64 64 0 100% /snap/core/1';; esac";
+    for (used, code) in [("55", 0), ("95", 1)] {
+        let df = format!(
+            "#!/bin/sh\necho 'Filesystem 1024-blocks Used Available Capacity Mounted on'\n{snap}\necho '/dev/vda 100 {used} 0 {used}% /'\n"
+        );
+        tree.write("bin/df", &df);
+        fs::set_permissions(tree.path("bin/df"), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", tree.path("bin").display(), std::env::var("PATH").unwrap());
+        let mut command = tree.command(&["--jobs", jobs.to_str().unwrap(), "run", "disk-space"]);
+        let ran = common::Ran::of(command.env("PATH", path).output().unwrap());
+        assert_eq!(ran.code, Some(code), "{}", ran.shown());
+        assert!(ran.stdout.contains(&format!("/: {used}%")), "{}", ran.shown());
+    }
+}
+
 /// Answers one request as the services of the examples do.
 fn answer(stream: impl Read + Write) {
     let mut stream = BufReader::new(stream);

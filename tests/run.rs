@@ -21,8 +21,18 @@ struct Going {
 
 impl Going {
     fn start(tree: &Tree, job: &str) -> Self {
-        let mut child =
-            tree.command(&["run", job]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Whatever started the tests may have them ignored.
+        Self::with_signals("--default-signal=HUP,INT,QUIT,TERM", tree, job)
+    }
+
+    /// With an option of `env` that says which signals the process is born with.
+    fn with_signals(option: &str, tree: &Tree, job: &str) -> Self {
+        let plain = tree.command(&["run", job]);
+        let mut command = Command::new("env");
+        command.arg(option).arg(plain.get_program()).args(plain.get_args()).env_clear();
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(tree.root()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         Self { child, out: BufReader::new(out), err: BufReader::new(err) }
     }
@@ -80,6 +90,21 @@ fn each_signal_stops_the_job_and_is_the_exit_code() {
             "{signal}"
         );
     }
+}
+
+/// As `nohup` and the `&` of a script have it.
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_so() {
+    let job = "run: {shell: \"trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done\"}\n";
+    let tree = Tree::with(&[("jobs.d/loop.yaml", job)]);
+    let mut going = Going::with_signals("--ignore-signal=HUP,INT", &tree, "loop");
+    assert_eq!(going.line(), "up\n");
+    going.signal("HUP");
+    going.signal("INT");
+    going.signal("TERM");
+    // One that was heard before would have its own code.
+    let (code, _, err) = going.end();
+    assert_eq!((code, err.lines().count()), (Some(143), 2), "{err}");
 }
 
 #[test]

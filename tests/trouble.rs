@@ -9,6 +9,7 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     path::PathBuf,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -97,7 +98,7 @@ fn a_daemon_that_is_stopped_before_its_first_pass_starts_nothing() {
     new_start_of_the_machine(&tree);
     let lock = lock_git(&tree);
     let daemon = tree.start(&[]);
-    wait_for("it answers", || tree.run(&["status"]).stdout.contains("running, process").then_some(()));
+    wait_for("it answers", || tree.run(&["status"]).stdout.contains("starting, and").then_some(()));
     assert_eq!(daemon.stop(), Some(0));
     assert_eq!((lines(&tree, "runs"), lines(&tree, "boots")), (1, 1));
     // The next daemon sees to both.
@@ -154,6 +155,28 @@ fn a_run_that_was_decided_and_not_begun_is_begun_by_the_next_daemon() {
     assert_eq!(lines(&tree, "runs"), 2);
 }
 
+/// F5: what became of each is recorded, in groups: a record by itself costs a write of the disk.
+#[test]
+fn thousands_of_open_runs_are_seen_to_before_the_daemon_is_ready() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x >> runs", ""))]);
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "a"]);
+    tree.wait_for_runs("a", 1);
+    daemon.kill();
+    let copies = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+        INSERT INTO run (id, job_id, fire_us, last_fire_us, count, cause, decided_us, open)
+        SELECT randomblob(16), job_id, fire_us + i, last_fire_us + i, 1, cause, decided_us, 1 FROM run, n;
+        INSERT INTO attempt (run_seq, n, started_us) SELECT seq, 1, decided_us FROM run WHERE open = 1;";
+    ledger(&tree).execute_batch(copies).unwrap();
+    let _daemon = tree.serve(&[]);
+    let count = |what: &str| {
+        let sql = format!("SELECT count(*) FROM run WHERE {what}");
+        ledger(&tree).query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!((count("open = 1"), count("outcome LIKE '%abandoned%'")), (0, 5000));
+    assert_eq!(lines(&tree, "runs"), 1);
+}
+
 /// A daemon that is stopped must not lose more than one that is killed.
 #[test]
 fn a_run_that_waits_for_its_next_attempt_does_not_hold_up_the_end_and_goes_on_after_it() {
@@ -189,6 +212,25 @@ fn a_second_signal_kills_what_does_not_heed_the_first() {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     assert!(state.is_empty() || state.contains(") Z "), "{state}");
     assert_eq!(outcomes(&tree, "deaf"), ["cancelled"]);
+}
+
+/// A pass that waits for the ledger ends when that gives up, seconds later.
+#[test]
+fn a_second_signal_is_heard_while_the_loops_end() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo one", ""))]);
+    let daemon = tree.serve(&[]);
+    let source = || tree.json(&["status", "--json"])["source"].clone();
+    let before = source();
+    let ledger = ledger(&tree);
+    ledger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    tree.write("jobs.d/a.yaml", &by_hand("echo two", ""));
+    wait_for("the pass begins", || (source()["tree"] != before["tree"]).then_some(()));
+    assert_eq!(source()["generation"], before["generation"], "it waits for the ledger");
+    daemon.signal("TERM");
+    wait_for("it stops", || (!tree.run(&["status"]).stdout.contains("running, process")).then_some(()));
+    daemon.signal("TERM");
+    let (code, took) = wait(daemon);
+    assert!(code == Some(0) && took < Duration::from_secs(2), "{code:?} after {took:?}");
 }
 
 /// F20: what is decided at the moment of the end is run to its end, or left to the next daemon.
@@ -292,8 +334,13 @@ fn a_ledger_that_cannot_be_written_is_told_and_does_not_hold_up_the_end() {
     let status = tree.json(&["status", "--json"]);
     assert!(status["daemon"]["ledger_failure"].as_str().unwrap().contains("the disk is full"), "{status}");
     wait_for("the run wants to end", || daemon.log().contains("cannot be recorded yet").then_some(()));
-    // Told once, however often it is tried.
-    std::thread::park_timeout(Duration::from_secs(3));
+    // Told once, however often it is tried: once a second.
+    wait_for("three fires are overdue", || {
+        let jobs = tree.json(&["list", "--json"])["jobs"].take();
+        let tick = jobs.as_array()?.iter().find(|job| job["job"] == "tick")?;
+        let due: jiff::Timestamp = tick["next_fire"].as_str()?.parse().ok()?;
+        (tintal::engine::clock::now().duration_since(due).as_secs() >= 3).then_some(())
+    });
     assert!(daemon.log().lines().filter(|line| line.contains("cannot be")).count() <= 3, "{}", daemon.log());
     // Space is back: the run ends with its attempt, and jobs fire.
     allow_writes(&tree);
@@ -314,6 +361,26 @@ fn a_ledger_that_cannot_be_written_is_told_and_does_not_hold_up_the_end() {
     daemon.signal("TERM");
     let (code, took) = wait(daemon);
     assert!(code == Some(2) && took < Duration::from_secs(15), "{code:?} after {took:?}");
+}
+
+/// A full disk under the log, and a reader of it that went away.
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap().into();
+    let closed = || std::io::pipe().unwrap().1.into();
+    let ways: [(&str, &dyn Fn() -> Stdio); 2] = [("a full disk", &full), ("a closed pipe", &closed)];
+    for (what, stderr) in ways {
+        for format in ["text", "json"] {
+            let tree =
+                Tree::with(&[("jobs.d/a.yaml", "schedule: {every: 1s}\nrun: {shell: echo x >> runs}\n")]);
+            let daemon = tree.start_logging_to(stderr(), &["--log-format", format]);
+            wait_for(&format!("runs with {what} under the log, as {format}"), || {
+                (lines(&tree, "runs") >= 3).then_some(())
+            });
+            assert_eq!(tree.run(&["status"]).code, Some(0), "{what}");
+            assert_eq!(daemon.stop(), Some(0), "{what}");
+        }
+    }
 }
 
 /// F20.
@@ -345,6 +412,24 @@ fn a_start_of_the_machine_is_decided_by_the_first_daemon_and_by_no_later_one() {
     tree.wait_for_runs("a", 3);
     assert_eq!(outcomes(&tree, "a"), ["success", "paused", "success", "success"]);
     assert_eq!(daemon.stop(), Some(0));
+}
+
+/// F20: a directory that is mounted after the daemon's start is no empty one.
+#[test]
+fn a_start_of_the_machine_is_settled_when_the_manifests_were_seen() {
+    let tree =
+        Tree::with(&[("later/a.yaml", "schedule: {cron: \"@reboot\"}\nrun: {shell: \"echo x >> a\"}\n")]);
+    fs::remove_dir(tree.path("jobs.d")).unwrap();
+    tree.write("tintal.yaml", "ledger: memory\n");
+    let daemon = tree.serve(&[]);
+    assert!(daemon.log().contains("ready without the manifests"), "{}", daemon.log());
+    fs::rename(tree.path("later"), tree.path("jobs.d")).unwrap();
+    wait_for_line(&tree, "a");
+    // One that is added later waits for the next start.
+    tree.write("jobs.d/late.yaml", "schedule: {cron: \"@reboot\"}\nrun: {shell: \"echo x >> late\"}\n");
+    wait_for("it is live", || tree.ok(&["list"]).contains("late").then_some(()));
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!((lines(&tree, "a"), lines(&tree, "late")), (1, 0));
 }
 
 /// F27: another daemon could use a directory of the same name.
@@ -400,6 +485,26 @@ fn request(tree: &Tree, head: &str, body: &str) -> (u16, Value) {
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
     let body = answer.split_once("\r\n\r\n").unwrap().1;
     (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("no document: {answer}")))
+}
+
+/// F22.
+#[test]
+fn a_daemon_that_does_not_fire_yet_is_not_well() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x", ""))]);
+    let lock = lock_git(&tree);
+    let _daemon = tree.start(&[]);
+    let status = wait_for("it answers", || {
+        let status = tree.run(&["status"]);
+        (!status.stdout.contains("none is running")).then_some(status)
+    });
+    assert!(status.stdout.contains("starting, and nothing fires yet, process"), "{}", status.stdout);
+    assert_eq!(status.code, Some(1));
+    let health = || request(&tree, "GET /healthz HTTP/1.1", "");
+    let (code, document) = health();
+    assert_eq!((code, &document["healthy"], &document["ready"]), (503, &false.into(), &false.into()));
+    fs::remove_file(lock).unwrap();
+    wait_for("it is well", || (health().0 == 200).then_some(()));
+    assert_eq!(tree.run(&["status"]).code, Some(0));
 }
 
 #[test]

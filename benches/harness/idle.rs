@@ -90,7 +90,7 @@ fn among_many(lines: &Lines) {
     std::fs::write(tree.path().join("jobs.d/due.yaml"), due).unwrap();
     let daemon = daemon::serve(tree.path(), &[("TINTAL_LEDGER", "memory")]);
     for fire_time in fire::coming() {
-        let (mut late, _) = fire::lateness(&daemon, fire_time, 10_000);
+        let mut late = fire::lateness(&daemon, fire_time, 10_000);
         late.sort_by(f64::total_cmp);
         if !late.is_empty() {
             lines.figure("G6", "p99, 1 000 due of 100 000", "ours", quantile(&late, 0.99), "ms");

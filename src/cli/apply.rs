@@ -19,8 +19,7 @@ use super::{
 use crate::{
     config::Settings,
     control::{
-        client::{Client, ClientError},
-        render,
+        client, render,
         view::{PassView, ReconcileRequest},
     },
     engine::{follow::Follow, reconcile::Order, start},
@@ -54,7 +53,8 @@ impl Apply {
             allow_prune: self.allow_prune,
             plan: self.plan.as_deref().map(read_plan).transpose()?,
         };
-        let view = match by_daemon(&settings.state, &request)? {
+        let asked = block_on(client::tell(&settings.state, "/v1/reconcile", &request))??;
+        let view = match asked {
             Some(view) => view,
             None => alone(settings, request)?,
         };
@@ -103,20 +103,6 @@ fn read_plan(path: &Path) -> Result<PlanDocument, Failure> {
         )
         .into()),
         _ => Ok(serde_json::from_value(value).map_err(no_plan)?),
-    }
-}
-
-/// Asks the daemon, if one runs.
-fn by_daemon(state: &Path, request: &ReconcileRequest) -> Result<Option<PassView>, Failure> {
-    let client = match Client::new(state) {
-        Ok(client) => client,
-        Err(ClientError::NotRunning { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    match block_on(client.post("/v1/reconcile", request))? {
-        Ok(view) => Ok(Some(view)),
-        Err(ClientError::NotRunning { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{error::Error, io, io::Write as _, process::ExitCode};
 
 use super::format::text;
-use crate::manifest::problem::Problem;
+use crate::{execute::causes::with_causes, manifest::problem::Problem};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,22 +60,8 @@ impl Failure {
             Self::Settings(problems) => {
                 write!(err, "{}", text::render(problems, text::Look::detect()))
             }
-            Self::Error(error) => writeln!(err, "error: {}", chain(error.as_ref())),
+            Self::Error(error) => writeln!(err, "error: {}", with_causes(error.as_ref())),
         };
         Exit::Trouble.into()
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

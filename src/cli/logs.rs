@@ -14,17 +14,17 @@ use super::{
     Exit, Failure,
     console::{self, block_on},
     hand::run_of,
-    runs::{look, must_exist},
+    runs::{ledger_file, look, must_exist},
 };
 use crate::{
     backend::drive::output_file,
     config::Settings,
     control::{
-        client::{Client, ClientError},
+        client::{self, Client},
         render,
         view::{AttemptView, RunView, RunsView, VERSION},
     },
-    engine::start::{LEDGER_FILE, OUTPUT_DIRECTORY},
+    engine::start::OUTPUT_DIRECTORY,
     ledger::Ledger,
     manifest::name::JobName,
     run::RunId,
@@ -125,17 +125,13 @@ fn newest(settings: &Settings, job: &JobName) -> Result<String, Failure> {
 
 /// A run, from the daemon, or from the ledger when there is no daemon.
 fn find(settings: &Settings, id: RunId) -> Result<RunView, Failure> {
-    let asked = match Client::new(&settings.state) {
-        Ok(client) => block_on(client.get::<RunsView>(&format!("/v1/runs/{id}")))?,
-        Err(error) => Err(error),
-    };
+    let asked: Option<RunsView> = block_on(client::ask(&settings.state, &format!("/v1/runs/{id}")))??;
     let runs = match asked {
-        Ok(view) => view.runs,
-        Err(ClientError::NotRunning { .. }) => {
-            let row = Ledger::peek_run(&settings.state.join(LEDGER_FILE), id)?;
-            render::runs(row.as_slice()).runs
-        }
-        Err(error) => return Err(error.into()),
+        Some(view) => view.runs,
+        None => match ledger_file(settings)? {
+            Some(file) => render::runs(Ledger::peek_run(&file, id)?.as_slice()).runs,
+            None => Vec::new(),
+        },
     };
     runs.into_iter().next().ok_or_else(|| Failure::from(format!("there is no run `{id}`")))
 }

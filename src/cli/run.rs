@@ -28,8 +28,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "No daemon is asked, and nothing is recorded. Ctrl-C, SIGTERM and a closed terminal stop the \
-                  job as a timeout does: SIGTERM, its grace, SIGKILL; a second one kills it at once. Output \
-                  and error output of the job are one stream, on stdout."
+                  job as a timeout does: SIGTERM, its grace, SIGKILL; a second one kills it at once. One that \
+                  `nohup` or a script's `&` keeps away is not heard. Output and error output of the job are one \
+                  stream, on stdout."
 )]
 pub(super) struct Run {
     /// The job

@@ -1,5 +1,10 @@
 //! `tintal runs`: what was decided, and what came of it.
 
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
 use clap::Args;
 use jiff::Timestamp;
 
@@ -12,14 +17,14 @@ use super::{
 use crate::{
     config::Settings,
     control::{
-        client::{Client, ClientError},
-        render,
+        client, render,
         server::RUNS_MAX,
         view::{RunView, RunsView},
     },
     engine::start::LEDGER_FILE,
     ledger::{Ledger, RunQuery},
     manifest::name::JobName,
+    tier::LedgerKind,
 };
 
 /// List runs and skipped occurrences, newest first
@@ -47,19 +52,29 @@ pub(super) struct Runs {
 /// Runs, from the daemon, or from the ledger when there is no daemon.
 pub(super) fn look(settings: &Settings, job: Option<&JobName>, limit: usize) -> Result<RunsView, Failure> {
     let of_job = job.map(|job| format!("&job={job}")).unwrap_or_default();
-    let asked = Client::new(&settings.state)
-        .map(|client| block_on(client.get(&format!("/v1/runs?limit={limit}{of_job}"))));
-    match asked {
-        Ok(answer) => match answer? {
-            Ok(view) => return Ok(view),
-            Err(ClientError::NotRunning { .. }) => {}
-            Err(error) => return Err(error.into()),
-        },
-        Err(ClientError::NotRunning { .. }) => {}
-        Err(error) => return Err(error.into()),
+    let path = format!("/v1/runs?limit={limit}{of_job}");
+    if let Some(view) = block_on(client::ask(&settings.state, &path))?? {
+        return Ok(view);
     }
     let query = RunQuery { job: job.cloned(), before: None, limit };
-    Ok(render::runs(&Ledger::peek_runs(&settings.state.join(LEDGER_FILE), &query)?))
+    let rows = match ledger_file(settings)? {
+        Some(file) => Ledger::peek_runs(&file, &query)?,
+        None => Vec::new(),
+    };
+    Ok(render::runs(&rows))
+}
+
+/// The file of the ledger, to read without a daemon. None when the ledger is kept in memory: a file that
+/// is there all the same is of another time.
+pub(super) fn ledger_file(settings: &Settings) -> io::Result<Option<PathBuf>> {
+    if settings.ledger == LedgerKind::File {
+        return Ok(Some(settings.state.join(LEDGER_FILE)));
+    }
+    writeln!(
+        io::stderr(),
+        "nothing is known of runs: no daemon is running, and the ledger is kept in memory (`ledger: memory`)"
+    )?;
+    Ok(None)
 }
 
 /// Says that there is no such job, when neither the daemon nor the tree has it. A job that is gone

@@ -1,9 +1,12 @@
 //! `tintal serve`: the daemon.
 
+mod loops;
+
 use std::{ffi::OsString, io::IsTerminal as _, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::{
+    net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -11,7 +14,8 @@ use tokio::{
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{Exit, Failure, tree};
+use self::loops::{Loops, told};
+use super::{Exit, Failure, signals::Ear, tree};
 use crate::{
     backend::in_process::JobChange,
     config::{LogFormat, Settings, Watching},
@@ -59,18 +63,22 @@ enum LogWord {
 /// What ends the daemon.
 struct Ends {
     terminate: Signal,
-    interrupt: Signal,
+    /// A shell's script keeps Ctrl-C from what it starts in the background.
+    interrupt: Ear,
 }
 
 impl Ends {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: Ear::new(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            () = self.interrupt.next() => {}
         }
     }
 }
@@ -101,7 +109,12 @@ fn log(settings: &Settings) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&settings.log_level).map_err(|error| {
         format!("`log.level` cannot be read: {error}; write `info`, or `warn,tintal=debug`")
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // By default a line that cannot be written is told with `eprintln!`, which panics when stderr takes
+    // nothing: in the task that logged, whatever it was about to do.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let done = match settings.log_format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
@@ -119,7 +132,7 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     let listener = socket::bind(&settings.state).map_err(|error| {
         format!("the control socket cannot be made in `{}`: {error}", settings.state.display())
     })?;
-    let control = tokio::spawn(server::serve(Arc::clone(&daemon), listener, all_stopped.clone()));
+    let mut control = tokio::spawn(control(Arc::clone(&daemon), listener, all_stopped.clone()));
 
     let wanted = match settings.watch {
         Watching::Auto => Wanted::Auto,
@@ -128,23 +141,33 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     let watcher = Watcher::start(settings.jobs.clone(), wanted);
     let prefix = tree::prefix(&settings.jobs);
     let follow = Follow::new(Arc::clone(&daemon), watcher, tree::loader(settings), prefix);
-    let alarm = follow.alarm();
+    tokio::spawn(on_hangup(follow.alarm()));
     let (first, first_pass) = oneshot::channel();
-    let following = tokio::spawn(follow.run(requests, firing_stopped.clone(), first));
     let limits = HistoryLimits { keep_last: settings.keep_last, max_age: settings.max_age };
-    let pruning = tokio::spawn(history::run(Arc::clone(&daemon), limits, all_stopped));
-    tokio::spawn(on_hangup(alarm));
-
-    let firing = tokio::spawn(fire(Arc::clone(&daemon), first_pass, changes, firing_stopped));
+    let mut loops = Loops::default();
+    let fires = fire(Arc::clone(&daemon), first_pass, changes, firing_stopped.clone());
+    loops.add("the fire loop", tokio::spawn(fires));
+    loops.add("the reconcile loop", tokio::spawn(follow.run(requests, firing_stopped, first)));
+    loops.add(
+        "the loop that drops history",
+        tokio::spawn(history::run(Arc::clone(&daemon), limits, all_stopped)),
+    );
 
     let why = tokio::select! {
+        biased;
         () = ends.next() => Ok(()),
         () = lock.lost() => Err(lost(settings)),
+        ended = loops.one_ends() => Err(broken(&ended)),
+        ended = &mut control => Err(broken(&told("the control socket", ended))),
     };
     let left = drain(settings, &daemon, &mut ends, &stop_firing).await;
     let _ = stop_all.send(true);
-    // A read that hangs must not keep the process.
-    let _ = timeout(LOOPS_MAX, async { tokio::join!(firing, following, pruning) }).await;
+    tokio::select! {
+        // A read that hangs must not keep the process,
+        _ = timeout(LOOPS_MAX, loops.all_end()) => {}
+        // and no person who asks once more.
+        () = ends.next() => {}
+    }
     control.abort();
     if why.is_ok() {
         socket::unbind(&settings.state);
@@ -156,6 +179,18 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     }
     info!("stopped");
     Ok(Exit::Clean)
+}
+
+async fn control(daemon: Arc<Daemon>, listener: UnixListener, stop: watch::Receiver<bool>) {
+    if let Err(error) = server::serve(daemon, listener, stop).await {
+        error!(%error, "the control socket cannot be served");
+    }
+}
+
+/// A daemon without one of its loops is none. What its runs still do is recorded before it ends.
+fn broken(ended: &str) -> Failure {
+    error!("{ended}; stopping, since a daemon without it does not do its work");
+    format!("{ended}, which is a bug; start the daemon again").into()
 }
 
 fn lost(settings: &Settings) -> Failure {
@@ -171,9 +206,11 @@ async fn fire(
     daemon: Arc<Daemon>,
     first_pass: oneshot::Receiver<()>,
     changes: mpsc::UnboundedReceiver<JobChange>,
-    stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<bool>,
 ) {
     if first_pass.await.is_err() {
+        // Either that, or the reconcile loop has broken, which is told then.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
         return;
     }
     daemon.parts().decider.begin_firing().await;
@@ -187,12 +224,7 @@ async fn fire(
             warn!(jobs, directory, failure, "ready without the manifests: what was applied before runs on");
         }
     }
-    let booting = tokio::spawn({
-        let daemon = Arc::clone(&daemon);
-        async move { daemon.fire_at_boot().await }
-    });
-    start::fire_loop(&daemon).run(changes, stopped).await;
-    let _ = booting.await;
+    tokio::join!(start::fire_loop(&daemon).run(changes, stopped), daemon.fire_at_boot());
 }
 
 /// Stops firing, and lets runs come to their end within the deadline; then they are stopped. A second

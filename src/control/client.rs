@@ -19,6 +19,15 @@ pub enum ClientError {
         /// The state directory.
         state: PathBuf,
     },
+    /// Who asks may not look, or the path leads nowhere: there may be a daemon.
+    #[error("whether a daemon is running on `{}` cannot be told", .state.display())]
+    Unseen {
+        /// The state directory.
+        state: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The daemon read the request and said no.
     #[error("{0}")]
     Refused(String),
@@ -43,6 +52,27 @@ pub async fn ask<T: DeserializeOwned>(state: &Path, path: &str) -> Result<Option
         Ok(client) => client.get(path).await,
         Err(error) => Err(error),
     };
+    if_running(answer)
+}
+
+/// Sends the daemon of `state` a document, and reads the answer; `None` when no daemon runs.
+///
+/// # Errors
+///
+/// As [`ClientError`] says.
+pub async fn tell<T: DeserializeOwned>(
+    state: &Path,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<Option<T>, ClientError> {
+    let answer = match Client::new(state) {
+        Ok(client) => client.post(path, body).await,
+        Err(error) => Err(error),
+    };
+    if_running(answer)
+}
+
+fn if_running<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
     match answer {
         Ok(document) => Ok(Some(document)),
         Err(ClientError::NotRunning { .. }) => Ok(None),
@@ -63,13 +93,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When there is no socket.
+    /// When there is no socket, or that cannot be told.
     pub fn new(state: &Path) -> Result<Self, ClientError> {
-        let not_running = || ClientError::NotRunning { state: state.to_owned() };
-        let address = Address::of(state).map_err(|_| not_running())?;
-        if !address.path().exists() {
-            return Err(not_running());
-        }
+        let address = Address::of(state).map_err(|error| no_way(state, error))?;
+        std::fs::metadata(address.path()).map_err(|error| no_way(state, error))?;
         crate::execute::install_crypto();
         let http = reqwest::Client::builder()
             .unix_socket(address.path())
@@ -119,7 +146,7 @@ impl Client {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() => {
-                return Err(ClientError::NotRunning { state: self.state.clone() });
+                return Err(no_way(&self.state, io_error(&error).unwrap_or(io::ErrorKind::NotFound.into())));
             }
             Err(error) => return Err(broken(&self.state, error)),
         };
@@ -138,4 +165,46 @@ fn url(path: &str) -> String {
 
 fn broken(state: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
     ClientError::Broken { state: state.to_owned(), source: source.into() }
+}
+
+/// Why there is no way to the daemon: nobody is there when there is no socket, or nobody listens on it.
+fn no_way(state: &Path, source: io::Error) -> ClientError {
+    let state = state.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning { state },
+        _ => ClientError::Unseen { state, source },
+    }
+}
+
+/// The error of the system under another one.
+fn io_error(error: &reqwest::Error) -> Option<io::Error> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(cause) = cause.downcast_ref::<io::Error>() {
+            return Some(cause.raw_os_error().map_or(cause.kind().into(), io::Error::from_raw_os_error));
+        }
+        source = cause.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_nobody_listens_is_no_daemon() {
+        for (kind, is_running) in [
+            (io::ErrorKind::NotFound, Some(false)),
+            (io::ErrorKind::ConnectionRefused, Some(false)),
+            (io::ErrorKind::PermissionDenied, None),
+            (io::ErrorKind::NotADirectory, None),
+        ] {
+            let told = match no_way(Path::new("state"), kind.into()) {
+                ClientError::NotRunning { .. } => Some(false),
+                _ => None,
+            };
+            assert_eq!(told, is_running, "{kind}");
+        }
+    }
 }

@@ -38,7 +38,8 @@ pub fn health(daemon: &Daemon) -> HealthView {
     let is_live = tree.failure.is_none() && tree.errors == 0 && tree.held.is_empty();
     HealthView {
         v: VERSION,
-        healthy: is_live && ledger_failure.is_none(),
+        healthy: daemon.is_ready() && is_live && ledger_failure.is_none(),
+        ready: daemon.is_ready(),
         degraded: names(&tree.degraded),
         held: names(&tree.held),
         failure: tree.failure,
@@ -66,6 +67,7 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
             let paused = daemon.pauses().of(name);
             JobView {
                 job: name.to_string(),
+                labels: live.get(name).map(|job| job.spec.labels.clone()).unwrap_or_default(),
                 tier: live.contains_key(name).then(|| Tier::InProcess.to_string()),
                 enabled: live.get(name).is_some_and(|job| job.spec.enabled),
                 paused: paused.is_some(),
@@ -82,6 +84,7 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: daemon.started_at(),
         running: daemon.running().len(),
+        ready: daemon.is_ready(),
         draining: daemon.is_draining(),
         ledger_failure: daemon.ledger().trouble(),
         clock_jump: daemon.jump().map(|jump| ClockJumpView { at: jump.at, seconds: jump.by.as_secs() }),

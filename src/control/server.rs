@@ -4,11 +4,11 @@
 //! |---|---|
 //! | `GET /livez` | 200 while the process answers |
 //! | `GET /readyz` | 200 once the first pass is done, until the daemon stops |
-//! | `GET /healthz` | 200 when every manifest is live as written, else 503 with the names |
+//! | `GET /healthz` | `HealthView`: 200 when the daemon is ready, its ledger can be written, the manifests can be read and have no errors, and no removal is held back; else 503 |
 //! | `GET /v1/status` | `StatusView` |
 //! | `GET /v1/source` | `SourceView`: of the status, what there is to know of the manifests |
 //! | `GET /v1/placements` | `PlacementsView`: what the tiers hold |
-//! | `GET /v1/runs?job=&limit=` | `RunsView` |
+//! | `GET /v1/runs?job=&limit=&before=` | `RunsView`: of one job, so many at most, decided for a fire time before that |
 //! | `GET /v1/runs/{run}` | `RunsView` of one run |
 //! | `GET /v1/runs/{run}/attempts/{n}/log?follow=` | the output; with `follow=true` as it comes, until the attempt is over |
 //! | `POST /v1/jobs/{job}/trigger` | `TriggerView` |
@@ -42,6 +42,7 @@ use crate::{
         hand::{HandError, Handled},
         reconcile::{self, Order},
     },
+    execute::causes::with_causes,
     ledger::RunQuery,
     manifest::name::JobName,
     plan::guard::Allowance,
@@ -122,13 +123,7 @@ async fn refuse_in_words(response: Response) -> Response {
 }
 
 fn broken(error: &dyn std::error::Error) -> Response {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    refuse(StatusCode::INTERNAL_SERVER_ERROR, text)
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, with_causes(error))
 }
 
 fn job_name(text: &str) -> Result<JobName, Box<Response>> {

@@ -42,6 +42,8 @@ pub struct DaemonView {
     pub started_at: Timestamp,
     /// Runs that go on now.
     pub running: usize,
+    /// Whether the first pass is done and it does not stop: jobs fire.
+    pub ready: bool,
     /// Whether it is stopping: no job fires any more.
     pub draining: bool,
     /// Why the ledger cannot be written, while that is so: nothing fires then.
@@ -64,6 +66,9 @@ pub struct ClockJumpView {
 pub struct JobView {
     /// Name.
     pub job: String,
+    /// Its labels; none of one that is not live.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// The tier it is placed on; absent when it is not placed.
     pub tier: Option<String>,
     /// Whether the manifest lets it fire.
@@ -140,7 +145,7 @@ pub struct SourceView {
     pub warnings: usize,
     /// Why the newest scan could not be used.
     pub failure: Option<String>,
-    /// Counts the passes; a pass that changed something raises it.
+    /// How many passes since the start changed something.
     pub generation: u64,
     /// Files parsed since the start.
     pub files_parsed: u64,
@@ -316,6 +321,8 @@ pub struct HealthView {
     pub v: u32,
     /// Whether every manifest is live as it is written, and jobs can fire.
     pub healthy: bool,
+    /// Whether the first pass is done and the daemon does not stop.
+    pub ready: bool,
     /// Jobs whose manifest cannot be used; their last good version runs.
     pub degraded: Vec<String>,
     /// Jobs whose removal is held back.

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
-use super::{clock, daemon::Daemon};
+use super::{clock, daemon::Daemon, reconcile::Order};
 use crate::{
     backend::{Backend as _, Submission, in_process::LiveJob, running::Place},
     ledger::{Decided, LedgerError, NewDecision, Skip},
     manifest::name::JobName,
+    plan::guard::Allowance,
     run::{Cause, RunKey},
 };
 
@@ -20,9 +21,12 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Time between two tries to write a decision.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Time between two looks whether manifests that could not be read are there now.
+const LOOK: Duration = Duration::from_millis(500);
+
 impl Daemon {
     /// Fires the jobs that fire once per start of the machine. Which they are is settled once, by the
-    /// first daemon of that start after its first pass: a job that is added later waits for the next,
+    /// first daemon of that start after its first pass that saw the manifests: a job that is added later waits for the next,
     /// whatever becomes of the daemon. Each is decided when its share of the jitter is over, as it
     /// then is. Returns early when the daemon stops; the next one fires the rest.
     pub async fn fire_at_boot(&self) {
@@ -33,6 +37,9 @@ impl Daemon {
                 return;
             }
         };
+        if self.manifests_seen().await.is_none() {
+            return;
+        }
         let Some(waiting) = self.retried(|| self.waiting_at_boot(&boot)).await else { return };
         let now = clock::now();
         let mut delays: Vec<(Duration, JobName)> = waiting
@@ -51,6 +58,28 @@ impl Daemon {
             let Some(job) = self.at_boot(&name, clock::now()) else { continue };
             if self.retried(|| self.boot(&job, &boot)).await.is_none() {
                 return;
+            }
+        }
+    }
+
+    /// Waits until a pass has seen the manifests, those that came late too; none when the daemon stops
+    /// before. The first pass is over when this is called.
+    async fn manifests_seen(&self) -> Option<()> {
+        if self.tree().digest.is_some() {
+            return Some(());
+        }
+        let mut closed = self.running().closed();
+        loop {
+            // What was found in them may not be applied yet: a pass from now on has done it.
+            if self.tree().digest.is_some()
+                && self.reconcile(Order::Follow(Allowance::Guarded)).await?.failure.is_none()
+            {
+                return Some(());
+            }
+            tokio::select! {
+                biased;
+                _ = closed.wait_for(|closed| *closed) => return None,
+                () = sleep(LOOK) => {}
             }
         }
     }

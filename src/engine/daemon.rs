@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     backend::{Backend, in_process::InProcess, running::Running},
+    execute::causes::with_causes,
     ledger::Ledger,
     load::{Loaded, Origin},
     manifest::name::JobName,
@@ -153,22 +154,13 @@ impl PassReport {
     #[must_use]
     pub fn clone_for_reply(&self) -> PassReply {
         let pass = self.pass.as_ref();
-        let errors_of = |error: &dyn std::error::Error| {
-            let mut text = error.to_string();
-            let mut source = error.source();
-            while let Some(cause) = source {
-                text = format!("{text}: {cause}");
-                source = cause.source();
-            }
-            text
-        };
         PassReply {
             done: pass.map(|pass| pass.done.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             failed: pass
                 .map(|pass| {
                     let failed =
-                        pass.failed.iter().map(|(step, error)| format!("{step}: {}", errors_of(error)));
-                    failed.chain(pass.unseen.iter().map(|error| errors_of(error))).collect()
+                        pass.failed.iter().map(|(step, error)| format!("{step}: {}", with_causes(error)));
+                    failed.chain(pass.unseen.iter().map(|error| with_causes(error))).collect()
                 })
                 .unwrap_or_default(),
             held_back: pass.map(|pass| pass.held_back.clone()).unwrap_or_default(),

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
@@ -20,6 +21,9 @@ use crate::{
 /// A run that was decided and not begun is begun by the next daemon when that comes this soon, as
 /// with fire times that were missed.
 const LATE_MAX: Duration = Duration::from_secs(3600);
+
+/// Runs that are seen to at once: enough to fill a group commit of the ledger.
+const AT_ONCE: usize = 512;
 
 /// Time between two tries to record what became of a run.
 const RETRY: Duration = Duration::from_secs(1);
@@ -38,18 +42,24 @@ impl Daemon {
             tokio::task::block_in_place(|| end_leftovers_of(&ids))
         };
         while !open.is_empty() {
-            let mut failed = Vec::new();
-            for run in open {
-                if self.is_draining() {
-                    return;
-                }
-                let killed = killed.get(&run.id).copied().unwrap_or(0);
-                if let Err(error) = self.take_over(&run, killed).await {
+            // All at once, as far as they fill a group commit of the ledger.
+            let failed: Vec<Option<OpenRun>> = stream::iter(open)
+                .map(async |run| {
+                    if self.is_draining() {
+                        return None;
+                    }
+                    let killed = killed.get(&run.id).copied().unwrap_or(0);
+                    let error = self.take_over(&run, killed).await.err()?;
                     warn!(job = %run.job, error = &error as &dyn std::error::Error, "what became of a run cannot be recorded yet");
-                    failed.push(run);
-                }
+                    Some(run)
+                })
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await;
+            if self.is_draining() {
+                return;
             }
-            open = failed;
+            open = failed.into_iter().flatten().collect();
             if !open.is_empty() {
                 sleep(RETRY).await;
             }

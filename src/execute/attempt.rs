@@ -10,7 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::watch, task::spawn_blocking, time::Instant};
 
 use super::{
     environment::{self, Surroundings},
@@ -27,6 +27,10 @@ use crate::{
     },
     run::{Outcome, RunId},
 };
+
+/// How long the files of secrets may take when the job has no shorter timeout: a network disk that
+/// hangs must not hold the job for ever.
+const SECRETS_MAX: Duration = Duration::from_secs(30);
 
 /// What attempts share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -116,14 +120,31 @@ pub async fn attempt(executor: &Executor, attempt: Attempt, stop: watch::Receive
 
 async fn begin(executor: &Executor, attempt: Attempt, stop: watch::Receiver<bool>) -> Report {
     let output = Output::new(attempt.output.clone(), executor.shared.output_bytes_max, attempt.echo.clone());
-    let outcome = match Surroundings::of(&attempt.spec, &executor.shared.base) {
+    let stop = Stop { asked: stop, deadline: attempt.spec.policy.timeout.map(deadline) };
+    let outcome = match surroundings(executor, &attempt.spec, stop.clone()).await {
         Ok(surroundings) => run(executor, &attempt, &surroundings, &output, stop).await,
-        Err(reason) => {
-            output.say("", &reason);
-            Outcome::NotStarted { reason }
+        Err(outcome) => {
+            let reason =
+                if let Outcome::NotStarted { reason } = &outcome { reason } else { &outcome.to_string() };
+            output.say("", reason);
+            outcome
         }
     };
     Report { outcome, output: output.finish() }
+}
+
+/// What the attempt works with, unless it is stopped before that is known, or it takes too long.
+async fn surroundings(executor: &Executor, spec: &Spec, stop: Stop) -> Result<Surroundings, Outcome> {
+    let mut stop = stop.by(Some(deadline(SECRETS_MAX)));
+    let not_started = |reason: String| Outcome::NotStarted { reason };
+    tokio::select! {
+        biased;
+        found = Surroundings::of(spec, &executor.shared.base) => found.map_err(not_started),
+        why = stop.reached() => Err(match why {
+            Outcome::Timeout => not_started("the files of its secrets could not be read in time".to_owned()),
+            why => why,
+        }),
+    }
 }
 
 async fn run(
@@ -131,11 +152,10 @@ async fn run(
     attempt: &Attempt,
     surroundings: &Surroundings,
     output: &Output,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
 ) -> Outcome {
     let spec = &attempt.spec;
     let values = values(attempt);
-    let stop = Stop { asked: stop, deadline: spec.policy.timeout.map(deadline) };
     let leaf = Leaf {
         shared: &executor.shared,
         spec,
@@ -149,7 +169,9 @@ async fn run(
             let outcome = steps::run(&leaf, list, values, stop).await;
             if let Outcome::Timeout | Outcome::Cancelled = outcome {
                 // What steps that had ended before left behind ends with the attempt.
-                let _ = end_leftovers(&leaf.mark);
+                let mark = leaf.mark.clone();
+                // Many small files are read. What cannot be ended here, a next daemon ends.
+                let _ = spawn_blocking(move || end_leftovers(&mark)).await;
             }
             outcome
         }

@@ -1,6 +1,14 @@
 //! What child processes see: a clean environment, what the manifest gives, secrets looked up.
 
-use std::{collections::BTreeMap, env, fs};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+};
+
+use rustix::fs::OFlags;
+use tokio::task::spawn_blocking;
 
 use crate::manifest::spec::{SecretSource, Spec};
 
@@ -35,43 +43,57 @@ pub(super) fn base(environment: impl IntoIterator<Item = (String, String)>) -> B
 }
 
 impl Surroundings {
-    /// Looks the secrets of a job up.
-    pub(super) fn of(spec: &Spec, base: &BTreeMap<String, String>) -> Result<Self, String> {
-        let secrets =
-            spec.run.secrets.iter().map(|(name, source)| Ok((name.clone(), look_up(name, source)?)));
-        Ok(Self {
-            env: spec.run.env.clone(),
-            secrets: secrets.collect::<Result<_, String>>()?,
-            base: base.clone(),
-        })
+    /// Looks the secrets of a job up. Files are read on a thread of their own, since a disk may
+    /// hang; how long that may take is up to the caller.
+    pub(super) async fn of(spec: &Spec, base: &BTreeMap<String, String>) -> Result<Self, String> {
+        let mut secrets = BTreeMap::new();
+        for (name, source) in &spec.run.secrets {
+            let value = match source {
+                SecretSource::Env(variable) => variable_of(name, variable)?,
+                SecretSource::File(path) => {
+                    let (name, path) = (name.clone(), path.clone());
+                    let read = spawn_blocking(move || content(&name, &path)).await;
+                    read.map_err(|error| format!("the secret could not be read: {error}"))??
+                }
+            };
+            secrets.insert(name.clone(), value);
+        }
+        Ok(Self { env: spec.run.env.clone(), secrets, base: base.clone() })
     }
 }
 
-/// The value of a secret. What goes wrong names the reference, never a value.
-fn look_up(name: &str, source: &SecretSource) -> Result<String, String> {
-    match source {
-        SecretSource::Env(variable) => env::var(variable).map_err(|_| {
-            format!("the secret `{name}` is not there: the daemon's environment has no variable `{variable}`")
-        }),
-        SecretSource::File(path) => {
-            let missing = |reason: &str| format!("the secret `{name}` is not there: `{path}` {reason}");
-            let metadata =
-                fs::metadata(path).map_err(|error| missing(&format!("cannot be read: {error}")))?;
-            if metadata.len() > SECRET_BYTES_MAX {
-                return Err(missing(&format!("has more than {SECRET_BYTES_MAX} bytes")));
-            }
-            let bytes = fs::read(path).map_err(|error| missing(&format!("cannot be read: {error}")))?;
-            let mut text = String::from_utf8(bytes).map_err(|_| missing("is not text"))?;
-            if text.ends_with('\n') {
-                text.pop();
-                if text.ends_with('\r') {
-                    text.pop();
-                }
-            }
-            if text.contains('\0') {
-                return Err(missing("holds a zero byte"));
-            }
-            Ok(text)
+/// The value of a variable of the daemon. What goes wrong names the reference, never a value.
+fn variable_of(name: &str, variable: &str) -> Result<String, String> {
+    env::var(variable).map_err(|_| {
+        format!("the secret `{name}` is not there: the daemon's environment has no variable `{variable}`")
+    })
+}
+
+/// The value in a file. What goes wrong names the reference, never a value.
+fn content(name: &str, path: &str) -> Result<String, String> {
+    let missing = |reason: &str| format!("the secret `{name}` is not there: `{path}` {reason}");
+    let unreadable = |error: io::Error| missing(&format!("cannot be read: {error}"));
+    // Opened so, a pipe that nobody writes to is not waited for.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(missing("is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    // The size that a file claims says little: one of `/proc` has none.
+    file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > SECRET_BYTES_MAX {
+        return Err(missing(&format!("has more than {SECRET_BYTES_MAX} bytes")));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| missing("is not text"))?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
         }
     }
+    if text.contains('\0') {
+        return Err(missing("holds a zero byte"));
+    }
+    Ok(text)
 }

@@ -1,6 +1,6 @@
 //! One HTTP request.
 
-use std::{borrow::Cow, collections::BTreeMap, error::Error, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use reqwest::{Client, Response, StatusCode, Url, header::LOCATION, redirect::Policy};
 use serde_json::Value;
@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     attempt::Shared,
+    causes::with_causes,
     mask::MASK,
     redirect::{self, Carries, Hop},
     sink::Sink,
@@ -189,7 +190,7 @@ fn not_started(reason: &str, sink: &mut Sink<'_>) -> Outcome {
 fn failed(shown: &str, error: reqwest::Error, sink: &mut Sink<'_>) -> Outcome {
     // The URL of the error has the secrets in it.
     let error = error.without_url();
-    let reason = chain(&error);
+    let reason = with_causes(&error);
     if error.is_builder() {
         return not_started(&reason, sink);
     }
@@ -248,18 +249,4 @@ fn method(method: Method) -> reqwest::Method {
         Method::Delete => reqwest::Method::DELETE,
         Method::Options => reqwest::Method::OPTIONS,
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::process::Signal;
 
-use super::census;
+use super::census::{self, Process};
 use crate::run::RunId;
 
 /// The variable that names the run.
@@ -53,47 +53,58 @@ fn variables(environment: &[u8]) -> impl Iterator<Item = &[u8]> {
     environment.split(|byte| *byte == 0)
 }
 
-/// Kills every process with the mark that is left; gives how many. May be called again.
+/// Kills every process with the mark that is left; gives how many. What other attempts of the run left
+/// behind is let be. May be called again.
 #[must_use]
 pub fn end_leftovers(mark: &Mark) -> usize {
-    let own = rustix::process::getpid().as_raw_nonzero().get();
-    let left = census::all()
-        .into_iter()
-        .filter(|process| process.pid != own && !process.is_zombie)
-        .filter(|process| mark.is_in(&process.environment()));
-    // One that may not be signalled is not ours.
-    left.filter(|process| process.signal(Signal::KILL).is_ok()).count()
+    let marked = others().into_iter().filter(|process| mark.is_in(&process.environment()));
+    marked.filter(kill).count()
 }
 
 /// Kills every process of some runs, and the groups that they are in; gives how many of each run
 /// had its mark. Looks through the processes of the machine once. May be called again.
 #[must_use]
 pub fn end_leftovers_of(runs: &BTreeSet<RunId>) -> BTreeMap<RunId, usize> {
-    let all = census::all();
-    let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let own_group = all.iter().find(|process| process.pid == own).map(|process| process.group);
-    let mut marked = BTreeMap::new();
-    for process in all.iter().filter(|process| process.pid != own && !process.is_zombie) {
-        if let Some(run) = run_of(&process.environment()).filter(|run| runs.contains(run)) {
-            marked.insert(process.pid, (run, process.group));
-        }
-    }
+    // Not asked of the system: in a container it may be the group of nobody that is seen.
+    let own_group = census::one(own()).map(|process| process.group);
+    let all: Vec<(Process, Option<RunId>)> = others()
+        .into_iter()
+        .map(|process| {
+            let run = run_of(&process.environment()).filter(|run| runs.contains(run));
+            (process, run)
+        })
+        .collect();
     // Every process of a run was started in a group of its own, or of its parent's.
-    let groups: BTreeSet<i32> =
-        marked.values().map(|(_, group)| *group).filter(|group| Some(*group) != own_group).collect();
+    let groups: BTreeSet<i32> = all
+        .iter()
+        .filter(|(process, run)| run.is_some() && Some(process.group) != own_group)
+        .map(|(process, _)| process.group)
+        .collect();
     let mut killed = BTreeMap::new();
-    for process in all.iter().filter(|process| process.pid != own) {
-        let run = marked.get(&process.pid).map(|(run, _)| *run);
-        let is_of_group = groups.contains(&process.group);
-        // One that may not be signalled is not ours.
-        if (run.is_some() || is_of_group)
-            && process.signal(Signal::KILL).is_ok()
+    for (process, run) in &all {
+        if (run.is_some() || groups.contains(&process.group))
+            && kill(process)
             && let Some(run) = run
         {
-            *killed.entry(run).or_default() += 1;
+            *killed.entry(*run).or_default() += 1;
         }
     }
     killed
+}
+
+/// The processes that run, but for this one.
+fn others() -> Vec<Process> {
+    let all = census::all().into_iter();
+    all.filter(|process| process.pid != own() && !process.is_zombie).collect()
+}
+
+fn own() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// Whether a process could be killed. One that may not be signalled is not ours.
+fn kill(process: &Process) -> bool {
+    process.signal(Signal::KILL).is_ok()
 }
 
 /// The run that a process says it belongs to.

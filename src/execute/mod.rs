@@ -2,6 +2,7 @@
 
 pub mod adoption;
 pub mod attempt;
+pub mod causes;
 pub mod leftover;
 
 mod census;

@@ -47,6 +47,15 @@ pub(super) struct Stop {
 }
 
 impl Stop {
+    /// The outcome that it means, when it is reached already.
+    pub(super) fn now(&self) -> Option<Outcome> {
+        if *self.asked.borrow() {
+            return Some(Outcome::Cancelled);
+        }
+        let is_over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        is_over.then_some(Outcome::Timeout)
+    }
+
     /// Waits for it; gives the outcome that it means.
     pub(super) async fn reached(&mut self) -> Outcome {
         let deadline = self.deadline;
@@ -66,11 +75,6 @@ impl Stop {
             () = asked => Outcome::Cancelled,
             () = time_is_up => Outcome::Timeout,
         }
-    }
-
-    /// Whether it is reached already.
-    pub(super) fn is_reached(&self) -> bool {
-        *self.asked.borrow() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// The same with a deadline that is not later than this.
@@ -93,29 +97,41 @@ pub(super) struct Done {
 
 impl Leaf<'_> {
     /// Runs an action. `step` is its id, when it is one of several.
-    pub(super) async fn run(
+    pub(super) async fn run(&self, action: &Action, step: Option<&str>, values: &Values, stop: Stop) -> Done {
+        let mut sink = Sink::new(self.output, self.masks.clone(), step);
+        let outcome = match stop.now() {
+            // Nothing is started only to be ended.
+            Some(why) => why,
+            None => self.act(action, step, values, stop, &mut sink).await,
+        };
+        let outcome = self.masked(outcome);
+        if let Outcome::Timeout | Outcome::Cancelled = outcome {
+            sink.say(&outcome.to_string());
+        }
+        Done { outcome, captured: sink.finish() }
+    }
+
+    async fn act(
         &self,
         action: &Action,
         step: Option<&str>,
         values: &Values,
         mut stop: Stop,
-    ) -> Done {
-        let mut sink = Sink::new(self.output, self.masks.clone(), step);
-        let outcome = match self.start(action, step, values) {
+        sink: &mut Sink<'_>,
+    ) -> Outcome {
+        match self.start(action, step, values) {
             Ok(Ready::Program(program)) => {
                 let grace = self.spec.policy.kill_grace;
                 // A step's siblings go on when it is ended.
                 let mark = step.map_or_else(|| self.mark.clone(), |id| self.mark.clone().and_step(id));
-                process::run(program, mark, grace, &mut stop, &mut sink).await
+                process::run(program, mark, grace, &mut stop, sink).await
             }
             Ok(Ready::Request(request)) => {
                 stop.deadline = Some(http::deadline(stop.deadline, Instant::now()));
-                let work = http::run(self.shared, &request, &mut sink);
-                let outcome = tokio::select! {
-                    outcome = work => Ok(outcome),
-                    why = stop.reached() => Err(why),
-                };
-                outcome.unwrap_or_else(|why| why)
+                tokio::select! {
+                    outcome = http::run(self.shared, &request, sink) => outcome,
+                    why = stop.reached() => why,
+                }
             }
             Ok(Ready::Nothing) => Outcome::Success,
             Err(reason) => {
@@ -123,12 +139,7 @@ impl Leaf<'_> {
                 sink.say(&reason);
                 Outcome::NotStarted { reason }
             }
-        };
-        let outcome = self.masked(outcome);
-        if let Outcome::Timeout | Outcome::Cancelled = outcome {
-            sink.say(&outcome.to_string());
         }
-        Done { outcome, captured: sink.finish() }
     }
 
     /// The same outcome without secrets in its reason.

@@ -26,7 +26,7 @@ pub(super) async fn run(leaf: &Leaf<'_>, steps: &[StepSpec], values: Values, sto
             going.push(Box::pin(async move { (index, one(leaf, step, values, stop).await) }));
         }
         let Some((index, done)) = going.next().await else { break };
-        timed_out |= done.outcome == Outcome::Timeout && stop.is_reached();
+        timed_out |= done.outcome == Outcome::Timeout && stop.now().is_some();
         for (id, failed) in state.finish(index, done) {
             leaf.output.say("", &format!("the step `{id}` is skipped, since `{failed}` did not succeed"));
         }
@@ -42,7 +42,7 @@ async fn one(leaf: &Leaf<'_>, step: &StepSpec, values: Values, stop: Stop) -> Do
         let limit = step.timeout.map(|timeout| Instant::now() + timeout);
         let done = leaf.run(&step.action, Some(&step.id), &values, stop.by(limit)).await;
         // The end of the whole attempt is no reason to try again.
-        let over = stop.is_reached();
+        let over = stop.now().is_some();
         match run::next(attempt, &done.outcome, &step.retry, rand::random()) {
             Next::RetryAfter(wait) if !over => {
                 let id = &step.id;

@@ -88,7 +88,7 @@ impl Tree {
         ran.stdout
     }
 
-    /// Runs the binary, which succeeds and prints JSON.
+    /// Runs the binary, which prints JSON, whatever it ends with.
     #[track_caller]
     pub fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.run(arguments).stdout).unwrap()
@@ -98,18 +98,22 @@ impl Tree {
     #[track_caller]
     pub fn serve(&self, arguments: &[&str]) -> Daemon {
         let daemon = self.start(arguments);
-        wait_for("the daemon is ready", || daemon.log().contains("ready").then_some(()));
+        wait_for("the daemon is ready", || is_ready(&daemon.log()).then_some(()));
         daemon
     }
 
     /// Starts the daemon.
     pub fn start(&self, arguments: &[&str]) -> Daemon {
-        let log = self.path("serve.log");
-        let file = fs::File::create(&log).unwrap();
+        let file = fs::File::create(self.path("serve.log")).unwrap();
+        self.start_logging_to(file.into(), arguments)
+    }
+
+    /// Starts the daemon with another place for its log, which cannot be read then.
+    pub fn start_logging_to(&self, stderr: Stdio, arguments: &[&str]) -> Daemon {
         let mut all = vec!["serve"];
         all.extend(arguments);
-        let child = self.command(&all).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        Daemon { child, log }
+        let child = self.command(&all).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        Daemon { child, log: self.path("serve.log") }
     }
 
     /// The runs of a job, newest first.
@@ -197,7 +201,20 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < end, "{what} did not come in {PATIENCE:?}");
-        // A look costs a process or a read; it is not done a thousand times a second.
-        std::thread::park_timeout(Duration::from_millis(20));
+        pause();
     }
+}
+
+/// The time between two looks.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a look costs a process or a read; a thousand a second are too many"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+/// Whether a log says that the daemon is ready. Other lines have the word in them, too.
+fn is_ready(log: &str) -> bool {
+    log.lines().any(|line| line.contains(" ready jobs=") || line.contains(" ready without the manifests"))
 }
