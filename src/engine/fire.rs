@@ -73,6 +73,16 @@ struct Entry {
     pending: Option<Pending>,
 }
 
+/// A job that was due.
+#[derive(Debug)]
+struct Due {
+    job: JobName,
+    /// What it waited for.
+    pending: Pending,
+    /// Where it is once all that was found is decided.
+    cursor: Cursor,
+}
+
 /// The loop's own state.
 struct Loop {
     with: Fire,
@@ -235,40 +245,41 @@ impl Loop {
 
     /// Decides and hands over all that is due at `now`. What was missed is recorded as `missed`.
     async fn tick(&mut self, now: Timestamp, missed: Skip) -> Result<(), LedgerError> {
-        let due: Vec<(JobName, Pending)> = self.take_due(now);
-        if due.is_empty() {
+        if self.timers.first().is_none_or(|wake| now < wake) {
             return Ok(());
         }
         let (send, chunks) = mpsc::unbounded_channel();
         let handing_over = hand_over(Arc::clone(&self.with.decider), Arc::clone(&self.with.backend), chunks);
+        let is_herd = self.timers.has_due(now, CHUNK + 1);
         // One after the other, unless there is enough for two cores.
-        let handing_over = if due.len() > CHUNK {
+        let handing_over = if is_herd {
             let task = tokio::spawn(handing_over);
             Either::Left(async { task.await.unwrap_or_default() })
         } else {
             Either::Right(handing_over)
         };
-        let mut cursors = Vec::with_capacity(due.len());
+        let mut looked_at = Vec::new();
         let look = || {
-            for chunk in due.chunks(CHUNK) {
-                let _ = send.send(self.look(chunk, (now, missed), &mut cursors));
+            while let Some((due, candidates)) = self.look(now, missed) {
+                looked_at.push(due);
+                let _ = send.send(candidates);
             }
             drop(send);
         };
         // Off the runtime's workers, which have the runs to begin meanwhile.
-        if due.len() > CHUNK {
+        if is_herd {
             block_in_place(look);
         } else {
             look();
         }
         let mut results = handing_over.await.into_iter();
         let mut failure = None;
-        for (due, cursors) in due.chunks(CHUNK).zip(cursors.chunks(CHUNK)) {
+        for due in looked_at {
             match results.next().unwrap_or(Err(LedgerError::Closed)) {
-                Ok(()) => cursors.iter().for_each(|(name, cursor)| self.decided(name, *cursor)),
+                Ok(()) => due.iter().for_each(|due| self.decided(due)),
                 Err(error) => {
                     // What was not acted on is due again; what was is known as decided then.
-                    due.iter().for_each(|(name, pending)| self.set(name, Some(*pending)));
+                    due.iter().for_each(|due| self.set(&due.job, Some(due.pending)));
                     failure = Some(error);
                 }
             }
@@ -276,42 +287,32 @@ impl Loop {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Takes what is due out of the queue.
-    fn take_due(&mut self, now: Timestamp) -> Vec<(JobName, Pending)> {
-        let due = self.timers.take_due(now).into_iter();
-        let taken = due.filter_map(|name| {
-            let pending = self.entries.get_mut(&name)?.pending.take()?;
-            Some((name, pending))
-        });
-        taken.collect()
-    }
-
-    /// What there is to decide of jobs that are due. Adds to `cursors`, one for each job, where they
-    /// are once that is decided.
-    fn look(
-        &self,
-        due: &[(JobName, Pending)],
-        (now, missed): (Timestamp, Skip),
-        cursors: &mut Vec<(JobName, Cursor)>,
-    ) -> Candidates {
-        let mut candidates = Candidates::with_capacity(due.len());
+    /// Takes the next jobs that are due out of the queue, and looks at what there is to decide of them.
+    fn look(&mut self, now: Timestamp, missed: Skip) -> Option<(Vec<Due>, Candidates)> {
+        let names = self.timers.take_due(now, CHUNK);
+        if names.is_empty() {
+            return None;
+        }
+        let mut due = Vec::with_capacity(names.len());
+        let mut candidates = Candidates::with_capacity(names.len());
         let mut found = Vec::new();
-        for (name, pending) in due {
-            let Some(Entry { job, cursor, .. }) = self.entries.get(name) else { continue };
-            let after = cursor.due(name, &job.schedule, *pending, now, &mut found);
+        for name in names {
+            let Some(entry) = self.entries.get_mut(&name) else { continue };
+            let Some(pending) = entry.pending.take() else { continue };
+            let cursor = entry.cursor.due(&name, &entry.job.schedule, pending, now, &mut found);
             // What is left to the next daemon is not found again by this one: the cursor in the ledger
             // stays before it.
-            let _ = self.with.decider.consider(&mut candidates, job, found.drain(..), (now, missed));
-            cursors.push((name.clone(), after));
+            let _ = self.with.decider.consider(&mut candidates, &entry.job, found.drain(..), (now, missed));
+            due.push(Due { job: name, pending, cursor });
         }
-        candidates
+        Some((due, candidates))
     }
 
-    fn decided(&mut self, name: &JobName, cursor: Cursor) {
-        if let Some(entry) = self.entries.get_mut(name) {
-            entry.cursor = cursor;
+    fn decided(&mut self, due: &Due) {
+        if let Some(entry) = self.entries.get_mut(&due.job) {
+            entry.cursor = due.cursor;
         }
-        self.schedule(name);
+        self.schedule(&due.job);
     }
 }
 

@@ -49,10 +49,17 @@ impl Timers {
         self.order.first().map(|(wake, _)| *wake)
     }
 
-    /// Takes out what is due at `now`, in order of time and name.
-    pub fn take_due(&mut self, now: Timestamp) -> Vec<JobName> {
+    /// Whether at least so many are due at `now`.
+    #[must_use]
+    pub fn has_due(&self, now: Timestamp, count: usize) -> bool {
+        self.order.iter().take(count).filter(|(wake, _)| *wake <= now).count() == count
+    }
+
+    /// Takes out what is due at `now`, at most so many, in order of time and name.
+    pub fn take_due(&mut self, now: Timestamp, max: usize) -> Vec<JobName> {
         let mut due = Vec::new();
-        while self.first().is_some_and(|wake| wake <= now)
+        while due.len() < max
+            && self.first().is_some_and(|wake| wake <= now)
             && let Some((_, job)) = self.order.pop_first()
         {
             due.push(job);
@@ -87,8 +94,10 @@ mod tests {
         }
         assert_eq!(timers.first(), Some(at(5)));
         let names = |due: Vec<JobName>| due.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(names(timers.take_due(at(10))), ["d", "a", "b"]);
-        assert_eq!(names(timers.take_due(at(10))), Vec::<String>::new());
+        assert!(timers.has_due(at(10), 3) && !timers.has_due(at(10), 4));
+        assert_eq!(names(timers.take_due(at(10), 2)), ["d", "a"]);
+        assert_eq!(names(timers.take_due(at(10), 2)), ["b"]);
+        assert_eq!(names(timers.take_due(at(10), 2)), Vec::<String>::new());
         assert_eq!(timers.first(), Some(at(20)));
     }
 
@@ -97,7 +106,7 @@ mod tests {
         let mut timers = Timers::default();
         timers.set(&job("a"), None, Some(at(10)));
         timers.set(&job("a"), Some(at(10)), Some(at(30)));
-        assert_eq!((timers.take_due(at(20)), timers.first()), (vec![], Some(at(30))));
+        assert_eq!((timers.take_due(at(20), 9), timers.first()), (vec![], Some(at(30))));
         timers.set(&job("a"), Some(at(30)), None);
         assert!(timers.is_empty());
     }
