@@ -69,8 +69,14 @@ impl RunKey {
     /// The id of the run, the same on every machine and after every restart.
     #[must_use]
     pub fn id(&self) -> RunId {
-        id(&self.job, self.fire_time, self.cause.as_str())
+        run_id(&self.job, self.fire_time, self.cause)
     }
+}
+
+/// The id of the run with these in its [`RunKey`].
+#[must_use]
+pub fn run_id(job: &JobName, fire_time: Timestamp, cause: Cause) -> RunId {
+    id(job, fire_time, cause.as_str())
 }
 
 /// The id of what happens to a job at an instant; `what` tells things of one instant apart.

@@ -1,7 +1,7 @@
 //! The runs that go on in this process: how many a job has, and how to stop one.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -79,10 +79,13 @@ impl Running {
         if *self.closed.borrow() {
             return Place::Closed;
         }
-        if state.per_job.get(job).is_some_and(|count| *count >= max) {
-            return Place::Full;
+        match state.per_job.get_mut(job) {
+            Some(count) if *count >= max => return Place::Full,
+            Some(count) => *count += 1,
+            None if max == 0 => return Place::Full,
+            None => drop(state.per_job.insert(job.clone(), 1)),
         }
-        insert(&mut state, id, job, Stage::Entered);
+        state.runs.insert(id, Entry::new(job, Stage::Entered));
         Place::Taken
     }
 
@@ -160,10 +163,10 @@ impl Running {
 
     fn remove(&self, state: &mut State, id: RunId) {
         let Some(entry) = state.runs.remove(&id) else { return };
-        if let Some(count) = state.per_job.get_mut(&entry.job) {
-            *count -= 1;
-            if *count == 0 {
-                state.per_job.remove(&entry.job);
+        if let hash_map::Entry::Occupied(mut count) = state.per_job.entry(entry.job) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
         if state.runs.is_empty() {
@@ -255,10 +258,14 @@ impl Running {
 
 fn insert(state: &mut State, id: RunId, job: &JobName, stage: Stage) {
     *state.per_job.entry(job.clone()).or_default() += 1;
-    state.runs.insert(id, Entry { job: job.clone(), stage, is_stopped: false, deciders: 1 });
+    state.runs.insert(id, Entry::new(job, stage));
 }
 
 impl Entry {
+    fn new(job: &JobName, stage: Stage) -> Self {
+        Self { job: job.clone(), stage, is_stopped: false, deciders: 1 }
+    }
+
     /// Whether it has its place and was not begun.
     fn is_waiting(&self) -> bool {
         matches!(self.stage, Stage::Entered | Stage::Held)

@@ -21,7 +21,7 @@ use crate::{
     },
     ledger::{Counted, Decided, Ledger, LedgerError, NewDecision, Skip, Verdict},
     manifest::spec::Spec,
-    run::{Cause, RunKey, gap_id},
+    run::{Cause, RunKey, gap_id, run_id},
     schedule::due::{Count, Dropped},
 };
 
@@ -120,7 +120,7 @@ impl Decider {
         now: Timestamp,
     ) -> Result<(), Closing> {
         let name = &job.spec.name;
-        let id = RunKey { job: name.clone(), fire_time, cause: Cause::Schedule }.id();
+        let id = run_id(name, fire_time, Cause::Schedule);
         let run = NewDecision::run(id, name.clone(), fire_time, Cause::Schedule, now);
         if self.pauses.holds(name) {
             candidates.skip(job, run.skipped(Skip::Paused));
@@ -267,7 +267,7 @@ fn disabled(job: &LiveJob, found: &Found, now: Timestamp) -> Option<NewDecision>
 fn skipped(job: &LiveJob, dropped: Dropped, skip: Skip, now: Timestamp) -> NewDecision {
     let Dropped { first, last, count } = dropped;
     let name = job.spec.name.clone();
-    let id = RunKey { job: name.clone(), fire_time: first, cause: Cause::Schedule }.id();
+    let id = run_id(&name, first, Cause::Schedule);
     NewDecision::skip(id, name, (first, last), count.counted(), skip, now).counted(counted(count))
 }
 

@@ -63,63 +63,58 @@ impl Default for Job {
     }
 }
 
+fn job<'a>(jobs: &'a mut HashMap<JobName, Job>, name: &JobName) -> &'a mut Job {
+    jobs.entry(name.clone()).or_default()
+}
+
+/// As the same in `SQLite`: one row for skips of one reason in a row.
+fn extend(rows: &mut Rows, job: &Job, decision: &NewDecision, skip: Skip) -> bool {
+    if !skip.is_extended() || decision.cause != Cause::Schedule || rows.of_id(decision.id).is_some() {
+        return false;
+    }
+    let Some(row) = job.rows.back().and_then(|number| rows.get_mut(*number)) else { return false };
+    if row.verdict != Verdict::Skipped(skip) || row.cause != decision.cause {
+        return false;
+    }
+    row.last_fire_time = decision.last_fire_time;
+    row.count += decision.count;
+    row.counted = row.counted.max(decision.counted);
+    row.decided_at = decision.decided_at;
+    true
+}
+
+fn insert(rows: &mut Rows, job: &mut Job, decision: &NewDecision) -> Decided {
+    let run = Run::new(decision);
+    let is_skip = run.is_skip();
+    let Some(number) = rows.push(run) else { return Decided::Already };
+    job.rows.push_back(number);
+    job.runs += usize::from(!is_skip);
+    Decided::New
+}
+
 impl Memory {
     fn job(&mut self, name: &JobName) -> &mut Job {
-        if !self.jobs.contains_key(name) {
-            self.jobs.insert(name.clone(), Job::default());
-        }
-        self.jobs.entry(name.clone()).or_default()
+        job(&mut self.jobs, name)
     }
 
     fn decide_one(&mut self, decision: &NewDecision) -> Decided {
-        let cursor = self.job(&decision.job).cursor;
+        let Self { jobs, rows, .. } = self;
+        let job = job(jobs, &decision.job);
         if let Move::To(_) = decision.cursor
-            && decision.fire_time <= cursor
+            && decision.fire_time <= job.cursor
         {
             return Decided::Already;
         }
         let decided = match decision.verdict {
-            Verdict::Skipped(skip) if self.extend(decision, skip) => Decided::New,
-            _ => self.insert(decision),
+            Verdict::Skipped(skip) if extend(rows, job, decision, skip) => Decided::New,
+            _ => insert(rows, job, decision),
         };
-        let job = self.job(&decision.job);
         match decision.cursor {
             Move::Stay => {}
             Move::To(to) => job.cursor = job.cursor.max(to),
             Move::Back(to) => job.cursor = to,
         }
         decided
-    }
-
-    /// As the same in `SQLite`: one row for skips of one reason in a row.
-    fn extend(&mut self, decision: &NewDecision, skip: Skip) -> bool {
-        if !skip.is_extended() || decision.cause != Cause::Schedule || self.rows.of_id(decision.id).is_some()
-        {
-            return false;
-        }
-        let newest = self.jobs.get(&decision.job).and_then(|job| job.rows.back());
-        let Some(row) = newest.and_then(|number| self.rows.get_mut(*number)) else { return false };
-        if row.verdict != Verdict::Skipped(skip) || row.cause != decision.cause {
-            return false;
-        }
-        row.last_fire_time = decision.last_fire_time;
-        row.count += decision.count;
-        row.counted = row.counted.max(decision.counted);
-        row.decided_at = decision.decided_at;
-        true
-    }
-
-    fn insert(&mut self, decision: &NewDecision) -> Decided {
-        if self.rows.of_id(decision.id).is_some() {
-            return Decided::Already;
-        }
-        let run = Run::new(decision);
-        let is_skip = run.is_skip();
-        let number = self.rows.push(run);
-        let job = self.job(&decision.job);
-        job.rows.push_back(number);
-        job.runs += usize::from(!is_skip);
-        Decided::New
     }
 
     /// Rows past the limits, as many as one call drops.

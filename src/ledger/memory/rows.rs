@@ -1,6 +1,6 @@
 //! The rows of a ledger in memory.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque, hash_map};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -39,11 +39,13 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn push(&mut self, run: Run) -> u64 {
+    /// Adds a row; gives its number. None when there is one of this id.
+    pub(super) fn push(&mut self, run: Run) -> Option<u64> {
         let number = self.first + self.runs.len() as u64;
-        self.numbers.insert(run.id, number);
+        let hash_map::Entry::Vacant(new) = self.numbers.entry(run.id) else { return None };
+        new.insert(number);
         self.runs.push_back(Some(Box::new(run)));
-        number
+        Some(number)
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Run> {
