@@ -18,6 +18,7 @@ use crate::{
         defaults::{DEFAULTS_FILE, DEFAULTS_FILE_SHORT},
         file::{Content, ManifestFile},
         name::JobName,
+        nearest::nearest,
     },
     source::{
         given::read_paths,
@@ -218,15 +219,8 @@ impl View {
         if self.tree.broken.contains(&job) {
             return Err(format!("the manifest of `{job}` cannot be used; `tintal validate` says why").into());
         }
-        let nearest = self
-            .tree
-            .jobs
-            .keys()
-            .map(|other| (strsim::damerau_levenshtein(other.as_str(), job.as_str()), other))
-            .filter(|(distance, _)| *distance <= 3)
-            .min();
-        let hint = match nearest {
-            Some((_, near)) => format!("; did you mean `{near}`?"),
+        let hint = match nearest(job.as_str(), self.tree.jobs.keys().map(JobName::as_str)) {
+            Some(near) => format!("; did you mean `{near}`?"),
             None => "; `tintal list` shows the jobs".to_owned(),
         };
         Err(format!("there is no job `{job}`{hint}").into())

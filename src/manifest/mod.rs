@@ -12,6 +12,7 @@ pub mod digest;
 pub mod file;
 pub mod job;
 pub mod name;
+pub mod nearest;
 pub mod pages;
 pub mod param;
 pub mod parse;

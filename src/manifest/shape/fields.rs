@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 
 use super::{
     check::{Spot, Walk, pointer_to, secret},
-    suggest::{nearest, word_elsewhere},
+    suggest::word_elsewhere,
     words::{Draft, keyword, listed, short},
 };
 use crate::manifest::{
     code::Code,
+    nearest::nearest,
     yaml::{Entry, NodeValue},
 };
 

@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 
 use super::{
     check::{Shape, Spot, Walk},
-    suggest::nearest,
     words::{Draft, SHOWN_MAX, example, expected, found, keyword, listed, short},
 };
 use crate::manifest::{
     code::Code,
+    nearest::nearest,
     text::parse_duration,
     yaml::{Node, NodeValue},
 };
