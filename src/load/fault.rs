@@ -10,6 +10,15 @@ use crate::manifest::{
     yaml::{Located, Node, written},
 };
 
+/// Whether a report may show the value that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// It may.
+    Open,
+    /// It stands where a reference to a secret should, and may be the secret.
+    Secret,
+}
+
 /// Something wrong, at a JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -17,6 +26,7 @@ pub(super) struct Fault {
     pub(super) pointer: String,
     /// The bytes of the text value that are meant; none: the whole value.
     pub(super) range: Option<Range<usize>>,
+    pub(super) content: Content,
     pub(super) message: String,
     pub(super) label: String,
     pub(super) help: Option<String>,
@@ -30,6 +40,7 @@ impl Fault {
             code,
             pointer: pointer.into(),
             range: None,
+            content: Content::Open,
             message: message.into(),
             label: "here".to_owned(),
             help: None,
@@ -39,6 +50,11 @@ impl Fault {
 
     pub(super) fn range(mut self, range: Option<Range<usize>>) -> Self {
         self.range = range;
+        self
+    }
+
+    pub(super) fn content(mut self, content: Content) -> Self {
+        self.content = content;
         self
     }
 
@@ -76,6 +92,10 @@ impl Written<'_> {
     /// value comes from.
     pub(super) fn problem(&self, fault: Fault, job: Option<&JobName>) -> Problem {
         let place = self.place(&fault.pointer, fault.range.as_ref());
+        let hidden = match fault.content {
+            Content::Open => None,
+            Content::Secret => self.located(&fault.pointer).map(|(_, located)| located.node.span),
+        };
         let inherited = !Arc::ptr_eq(&place.source, self.source);
         let mut problem =
             Problem::new(fault.code, place, fault.message).label(fault.label).pointer(fault.pointer);
@@ -87,19 +107,23 @@ impl Written<'_> {
             problem = problem.related(self.place(&pointer, None), text);
         }
         problem.help = fault.help;
+        problem.hidden = hidden;
         problem.job = job.cloned();
         problem
     }
 
-    fn place(&self, pointer: &str, range: Option<&Range<usize>>) -> Place {
+    /// The value under a pointer, with the file that it is written in.
+    fn located(&self, pointer: &str) -> Option<(&Arc<SourceText>, Located<'_>)> {
         if let Some(located) = self.node.at(pointer) {
-            return place_of(self.source, located, range);
+            return Some((self.source, located));
         }
         let inherited = without_index(pointer);
-        for layer in self.layers {
-            if let Some(located) = layer.node.at(&inherited) {
-                return place_of(&layer.source, located, range);
-            }
+        self.layers.iter().find_map(|layer| Some((&layer.source, layer.node.at(&inherited)?)))
+    }
+
+    fn place(&self, pointer: &str, range: Option<&Range<usize>>) -> Place {
+        if let Some((source, located)) = self.located(pointer) {
+            return place_of(source, located, range);
         }
         // The key is not written anywhere: what would hold it is.
         match pointer.rsplit_once('/') {

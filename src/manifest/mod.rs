@@ -9,6 +9,7 @@ pub mod characteristics;
 pub mod code;
 pub mod defaults;
 pub mod digest;
+pub mod exposed;
 pub mod file;
 pub mod job;
 pub mod name;

@@ -14,6 +14,7 @@ mod rest;
 use super::{
     code::Code,
     defaults::Defaults,
+    exposed::{cover, exposed, is_under_secrets, unread},
     job::Manifest,
     name::JobName,
     problem::{Place, Problem, SourceText, Span},
@@ -162,6 +163,7 @@ fn document(
             problem.pointer = node.pointer_at(problem.primary.place.span);
         }
     }
+    conceal(&node, extent, span, source, faults);
     let broken = |node, rest| Parsed { document: Err(Broken { name: name.clone(), rest }), node, index };
     if extent == Extent::Part {
         return broken(node, None);
@@ -170,7 +172,11 @@ fn document(
     let mut found = match &kind {
         Ok(Kind::Job) => shapes.job.check(&node, source),
         Ok(Kind::Defaults) => shapes.defaults.check(&node, source),
-        Err(problem) => vec![problem.clone()],
+        Err(problem) => {
+            let mut problem = problem.clone();
+            problem.hidden = cover(&exposed(&node, &source.text));
+            vec![problem]
+        }
     };
     let rest = match kind {
         _ if is_defaults_file || found.is_empty() && extent == Extent::Whole => None,
@@ -199,6 +205,48 @@ fn document(
         Some(document) => Parsed { document: Ok(document), node, index },
         None => broken(node, rest),
     }
+}
+
+/// Takes what may be a secret out of what is said of a document's YAML.
+fn conceal(node: &Node, extent: Extent, document: Span, source: &SourceText, faults: &mut [Problem]) {
+    let text = &source.text;
+    let mut of_document: Vec<&mut Problem> =
+        faults.iter_mut().filter(|problem| document.contains(problem.primary.place.span)).collect();
+    let Some(last) = of_document.last().map(|problem| problem.primary.place.span) else { return };
+    let mut spans = exposed(node, text);
+    if extent == Extent::Part {
+        spans.extend(unread(node, text, last, document.end));
+    }
+    for problem in &of_document {
+        spans.extend(problem.hidden);
+        // The sign of a tag or an alias may be how the secret begins. A key is its name.
+        if is_under_secrets(&problem.pointer) && problem.code != Code::DuplicateKey {
+            spans.push(problem.primary.place.span);
+        }
+    }
+    let Some(hidden) = cover(&spans) else { return };
+    for problem in &mut of_document {
+        problem.hidden = Some(hidden);
+        if spans.iter().any(|span| span.meets(problem.primary.place.span)) {
+            problem.message = without_quoted(&problem.message);
+            problem.help = problem.help.take().map(|help| match help.split_once("quote it: ") {
+                Some((before, _)) => format!("{before}put the whole value in quotes"),
+                None => without_quoted(&help),
+            });
+        }
+    }
+}
+
+/// A message without what it repeats of the file.
+fn without_quoted(message: &str) -> String {
+    let parts: Vec<&str> = message.split('`').collect();
+    let shown = parts.iter().enumerate().map(|(index, part)| match part {
+        _ if index % 2 == 0 => (*part).to_owned(),
+        // A sign says nothing of the value.
+        part if part.chars().count() == 1 => format!("`{part}`"),
+        _ => "`...`".to_owned(),
+    });
+    shown.collect()
 }
 
 /// What a document says it is.
