@@ -94,8 +94,24 @@ fn what_has_no_effect_is_told() {
             &["2 TIN041 /policy/retry/initial"],
         ),
         (
-            "run: {shell: a}\npolicy: {retry: {on: [http-5xx, timeout, connect]}}\n",
+            "run: {shell: a}\npolicy: {timeout: 5m, retry: {on: [http-5xx, timeout, connect]}}\n",
             &["2 TIN041 /policy/retry/on/0", "2 TIN041 /policy/retry/on/2"],
+        ),
+        (
+            "run: {shell: a}\npolicy: {retry: {on: [exit-nonzero, timeout, abandoned]}}\n",
+            &["2 TIN041 /policy/retry/on/1"],
+        ),
+        (
+            "run: {http: {url: \"http://a/\"}}\npolicy: {kill_grace: 5s, retry: {on: [timeout]}}\n",
+            &["2 TIN041 /policy/kill_grace"],
+        ),
+        (
+            "run: {builtin: {noop: {}}}\npolicy: {timeout: 5s, kill_grace: 5s, retry: {on: [timeout, abandoned]}}\n",
+            &["2 TIN041 /policy/kill_grace", "2 TIN041 /policy/timeout"],
+        ),
+        (
+            "tier: in-process # tintal: ignore TIN065 -- fine\nrun:\n  steps:\n    - {id: a, shell: x, retry: {on: [timeout]}}\n    - {id: b, shell: x, timeout: 5s, retry: {on: [timeout]}}\n    - {id: c, http: {url: \"http://a/\"}, retry: {on: [timeout]}}\npolicy: {retry: {on: [timeout]}, kill_grace: 5s}\n",
+            &["4 TIN041 /run/steps/0/retry/on/0", "7 TIN041 /policy/retry/on/0"],
         ),
         (
             "run: {http: {url: \"http://a/\"}}\npolicy: {retry: {on: [http-5xx, signal]}}\n",
@@ -117,7 +133,7 @@ fn what_has_no_effect_is_told() {
     let tree = load(&[
         (
             "_defaults.yaml",
-            "kind: defaults\nrun: {cwd: /x, env: {A: b}}\npolicy: {retry: {initial: 5s, on: [connect]}}\n",
+            "kind: defaults\nrun: {cwd: /x, env: {A: b}}\npolicy: {kill_grace: 5s, retry: {initial: 5s, on: [connect, timeout]}}\n",
         ),
         ("a.yaml", "run: {http: {url: \"http://a/\"}}\npolicy: {retry: {max_attempts: 1}}\n"),
         ("b.yaml", "run: {shell: a}\n"),
