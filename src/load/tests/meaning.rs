@@ -140,3 +140,23 @@ fn what_has_no_effect_is_told() {
     ]);
     assert_eq!(told(&tree), Vec::<String>::new());
 }
+
+#[test]
+fn a_time_that_clocks_do_not_have_is_told_with_its_way_out() {
+    for (time, message, help) in [
+        (
+            "2016-12-31T23:59:60Z",
+            "`2016-12-31T23:59:60Z` is a leap second, which clocks of computers do not have",
+            "write `:59` or the next minute",
+        ),
+        (
+            "2026-02-30T00:00:00Z",
+            "`2026-02-30T00:00:00Z` is not a time",
+            "write RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`",
+        ),
+    ] {
+        let tree = load(&[("job.yaml", &format!("schedule: {{at: \"{time}\"}}\nrun: {{command: [a]}}\n"))]);
+        let [problem] = tree.problems.as_slice() else { panic!("{:?}", told(&tree)) };
+        assert_eq!((problem.message.as_str(), problem.help.as_deref()), (message, Some(help)));
+    }
+}
