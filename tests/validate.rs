@@ -188,6 +188,15 @@ fn a_secret_in_the_wrong_place_is_not_shown() {
 }
 
 #[test]
+fn a_tree_that_is_one_file_is_called_by_its_path() {
+    let tree = Tree::with(&[("jobs.d/d.yaml", "run: {shel: a}\n"), ("e.yaml", "run: {shel: a}\n")]);
+    for path in ["jobs.d/d.yaml", "e.yaml"] {
+        let ran = tree.run(&["--jobs", path, "validate", "--format", "concise"]);
+        assert!(ran.stdout.starts_with(&format!("{path}:1:")), "{}", ran.shown());
+    }
+}
+
+#[test]
 fn a_lone_carriage_return_ends_a_line() {
     let tree = Tree::with(&[("jobs.d/a.yaml", "run: {shell: a}\rnope: 1\r")]);
     assert!(concise(&tree, &[]).stdout.starts_with("jobs.d/a.yaml:2:1: "));

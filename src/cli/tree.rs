@@ -57,8 +57,10 @@ pub(super) fn loader(settings: &Settings) -> Loader {
     Loader::new(tiers(settings), threads)
 }
 
-/// What people see in front of paths of a directory.
-pub(super) fn prefix(directory: &Path) -> String {
+/// What people see in front of paths of a tree. One that is a file is called after itself, in the
+/// directory that it lies in.
+pub(super) fn prefix(root: &Path) -> String {
+    let directory = if root.is_file() { root.parent().unwrap_or(Path::new("")) } else { root };
     let text = directory.display().to_string();
     let text = text.strip_prefix("./").unwrap_or(&text);
     if text.is_empty() || text == "." {
