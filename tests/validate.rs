@@ -188,6 +188,15 @@ fn a_secret_in_the_wrong_place_is_not_shown() {
 }
 
 #[test]
+fn of_defaults_on_stdin_no_suppression_is_called_unused() {
+    let text = "kind: defaults\npolicy: {timeout: 2h} # tintal: ignore TIN040 -- meant\n";
+    let job = "schedule: {every: 1h}\nrun: {shell: a}\n";
+    let tree = Tree::with(&[("jobs.d/ok.yaml", GOOD), ("x/_defaults.yaml", text), ("x/a.yaml", job)]);
+    let ran = with_stdin(&tree, &["-", "--stdin-filename", "x/_defaults.yaml"], text);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{}", ran.shown());
+}
+
+#[test]
 fn a_tree_that_is_one_file_is_called_by_its_path() {
     let tree = Tree::with(&[("jobs.d/d.yaml", "run: {shel: a}\n"), ("e.yaml", "run: {shel: a}\n")]);
     for path in ["jobs.d/d.yaml", "e.yaml"] {

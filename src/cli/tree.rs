@@ -15,10 +15,12 @@ use crate::{
     load::{Input, Loaded, Loader, Tree},
     manifest::{
         characteristics::Tier,
+        code::Code,
         defaults::{DEFAULTS_FILE, DEFAULTS_FILE_SHORT},
         file::{Content, ManifestFile},
         name::JobName,
         nearest::nearest,
+        problem::Problem,
     },
     source::{
         given::read_paths,
@@ -124,7 +126,13 @@ pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<M
         let input = Input { files: &files, above: &above, unreadable: &[], prefix: "", now: clock::now() };
         let tree = loader.load(&input);
         let concerns = |path: &str| files.iter().any(|file| file.path == path);
-        all.problems.extend(tree.problems.into_iter().filter(|problem| {
+        // Of the jobs under defaults none need be here that needs what they suppress.
+        let is_unknown = |problem: &Problem| {
+            let path = Path::new(&problem.primary.place.source.path);
+            problem.code == Code::UnusedIgnore && directory_of_defaults(path).is_some()
+        };
+        let problems = tree.problems.into_iter().filter(|problem| !is_unknown(problem));
+        all.problems.extend(problems.filter(|problem| {
             concerns(&problem.primary.place.source.path)
                 || problem.related.iter().any(|label| concerns(&label.place.source.path))
         }));
