@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::directory::Layer;
+use super::{directory::Layer, provenance::as_default};
 use crate::manifest::{
     code::Code,
     name::JobName,
@@ -100,7 +100,8 @@ impl Written<'_> {
         let mut problem =
             Problem::new(fault.code, place, fault.message).label(fault.label).pointer(fault.pointer);
         if inherited {
-            let here = Place { source: Arc::clone(self.source), span: first_line(self.node, self.source) };
+            let here =
+                Place { source: Arc::clone(self.source), span: self.source.first_line(self.node.span) };
             problem = problem.related(here, "this job takes it over");
         }
         for (pointer, text) in fault.related {
@@ -117,7 +118,7 @@ impl Written<'_> {
         if let Some(located) = self.node.at(pointer) {
             return Some((self.source, located));
         }
-        let inherited = without_index(pointer);
+        let inherited = as_default(pointer);
         self.layers.iter().find_map(|layer| Some((&layer.source, layer.node.at(&inherited)?)))
     }
 
@@ -128,7 +129,7 @@ impl Written<'_> {
         // The key is not written anywhere: what would hold it is.
         match pointer.rsplit_once('/') {
             Some((parent, _)) if !parent.is_empty() => self.place(parent, None),
-            _ => Place { source: Arc::clone(self.source), span: first_line(self.node, self.source) },
+            _ => Place { source: Arc::clone(self.source), span: self.source.first_line(self.node.span) },
         }
     }
 }
@@ -140,32 +141,7 @@ fn place_of(source: &Arc<SourceText>, located: Located<'_>, range: Option<&Range
         let part = written(source.text.get(whole.range())?, text, range)?;
         let small = |offset| u32::try_from(offset).ok();
         let start = whole.start + small(part.start)?;
-        Some(one_line(source, Span { start, end: whole.start + small(part.end)? }))
+        Some(source.first_line(Span { start, end: whole.start + small(part.end)? }))
     });
-    Place { source: Arc::clone(source), span: narrowed.unwrap_or_else(|| one_line(source, whole)) }
-}
-
-/// A span over many lines is shown by its first one.
-fn one_line(source: &SourceText, span: Span) -> Span {
-    let text = source.text.get(span.range()).unwrap_or_default();
-    match text.find('\n') {
-        Some(newline) => {
-            let length = u32::try_from(text[..newline].trim_end().len()).unwrap_or(0);
-            Span { start: span.start, end: span.start + length.max(1) }
-        }
-        None => span,
-    }
-}
-
-/// The first line of a document's content.
-pub(super) fn first_line(node: &Node, source: &SourceText) -> Span {
-    one_line(source, node.span)
-}
-
-/// `/schedule/0/timezone` is `/schedule/timezone` in defaults: they hold for every entry.
-fn without_index(pointer: &str) -> String {
-    match pointer.strip_prefix("/schedule/").and_then(|rest| rest.split_once('/')) {
-        Some((index, key)) if index.bytes().all(|byte| byte.is_ascii_digit()) => format!("/schedule/{key}"),
-        _ => pointer.to_owned(),
-    }
+    Place { source: Arc::clone(source), span: narrowed.unwrap_or_else(|| source.first_line(whole)) }
 }

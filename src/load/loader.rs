@@ -23,7 +23,7 @@ use super::{
 use crate::{
     manifest::{
         code::Code,
-        defaults::{DEFAULTS_FILE, DEFAULTS_FILE_SHORT},
+        defaults::{DEFAULTS_FILE, is_defaults},
         file::{Content, ManifestFile},
         parse::{Document, Parsed, Shapes, parse},
         problem::{Place, Problem, Severity, SourceText, Span, keep_first},
@@ -274,11 +274,6 @@ fn unused_ignores<'l>(
     layers
         .flat_map(|layer| layer.ignores.unused(used.get(layer.source.path.as_str()).unwrap_or(&none)))
         .collect()
-}
-
-fn is_defaults(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name == DEFAULTS_FILE || name == DEFAULTS_FILE_SHORT
 }
 
 pub(super) fn source(prefix: &str, path: &str, text: &str) -> Arc<SourceText> {

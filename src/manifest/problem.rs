@@ -81,6 +81,16 @@ impl SourceText {
         start_of(first)..start_of(last + 1)
     }
 
+    /// The first line of a span, without white space at its end: what stands for many lines is shown by
+    /// it. It holds a byte when the span does.
+    #[must_use]
+    pub fn first_line(&self, span: Span) -> Span {
+        let text = self.text.get(span.range()).unwrap_or_default();
+        let line = text.split('\n').next().unwrap_or_default().trim_end();
+        let length = u32::try_from(line.len()).unwrap_or(u32::MAX).max(1);
+        Span { start: span.start, end: span.start.saturating_add(length).min(span.end) }
+    }
+
     fn line_starts(&self) -> &[u32] {
         let small = |start| u32::try_from(start).unwrap_or(u32::MAX);
         self.line_starts.get_or_init(|| line_starts(&self.text, self.text.len()).map(small).collect())
@@ -393,6 +403,17 @@ mod tests {
         let source = SourceText::new("a", text.as_str());
         let last = (0..400_000).map(|line| source.position(line * 2)).last();
         assert_eq!(last, Some(LineColumn { line: 400_000, column: 1 }));
+    }
+
+    #[test]
+    fn the_first_line_of_a_span_table() {
+        for (text, expected) in
+            [("", ""), ("a", "a"), ("a  \nb", "a"), ("a\r\nb", "a"), ("\nb", "\n"), ("a b  ", "a b")]
+        {
+            let whole = Span { start: 0, end: u32::try_from(text.len()).unwrap() };
+            let line = SourceText::new("a", text).first_line(whole);
+            assert_eq!(&text[line.range()], expected, "{text:?}");
+        }
     }
 
     /// A problem of the file `a` as jobs have it that take a value over: `job place place`, with the

@@ -148,7 +148,7 @@ impl<'a> Walk<'a> {
             && !has_type(spot.node, expected)
         {
             let draft = leaf::wrong_type(keywords, expected, spot);
-            let place = self.at(spot.used_at.unwrap_or(first_line(self.source, spot.node.span)));
+            let place = self.at(spot.used_at.unwrap_or(self.source.first_line(spot.node.span)));
             self.push_at(spot, place, draft);
             return;
         }
@@ -209,7 +209,7 @@ impl<'a> Walk<'a> {
         let span = match (spot.used_at, spot.key, spot.item) {
             (Some(alias), ..) => alias,
             (None, Some((_, key)), None) if is_container || spot.node.span.is_empty() => key,
-            _ => first_line(self.source, spot.node.span),
+            _ => self.source.first_line(spot.node.span),
         };
         self.at(span)
     }
@@ -231,7 +231,7 @@ impl<'a> Walk<'a> {
             .help(draft.help)
             .pointer(draft.pointer.unwrap_or_else(|| spot.pointer.clone()));
         if spot.used_at.is_some() {
-            let anchor = first_line(self.source, spot.node.span);
+            let anchor = self.source.first_line(spot.node.span);
             problem = problem.related(self.at(anchor), "the anchor is here");
         }
         for (span, text) in draft.related {
@@ -259,15 +259,6 @@ fn has_type(node: &Node, name: &str) -> bool {
         (NodeValue::Float(number), "integer") => number.fract() == 0.0,
         _ => false,
     }
-}
-
-fn first_line(source: &SourceText, span: Span) -> Span {
-    let text = source.text.get(span.range()).unwrap_or_default();
-    let line = text.split('\n').next().unwrap_or_default().trim_end().len();
-    if line == text.len() {
-        return span;
-    }
-    Span { start: span.start, end: span.start + u32::try_from(line.max(1)).unwrap_or(1) }
 }
 
 /// A span that holds at least one byte of the file, if the file has one.
