@@ -128,17 +128,80 @@ fn what_a_file_holds_does_not_steer_the_terminal() {
     assert!(lines.contains("jobs.d/b\\nc.yaml:1:1: error"), "{lines}");
 }
 
+/// `FAILURE_MODES` F19: in no format, in no spelling, whatever else is wrong there.
 #[test]
 fn a_secret_in_the_wrong_place_is_not_shown() {
-    for secrets in
-        ["{X: hunter2}", "{X: {value: hunter2}}", "\n    X: |\n      hunter2\n    Y: 1\n", "hunter2"]
-    {
-        let tree =
-            Tree::with(&[("jobs.d/a.yaml", &format!("run:\n  shell: a\n  secrets: {secrets}\nnope: 1\n"))]);
-        for format in ["text", "concise", "json", "sarif", "github", "gitlab", "junit"] {
-            let ran = tree.run(&["validate", "--format", format]);
-            assert!(ran.code == Some(1) && !ran.stdout.contains("hunter2"), "{secrets}: {}", ran.shown());
-        }
+    let formats = ["text", "concise", "json", "sarif", "github", "gitlab", "junit"];
+    let secrets = [
+        "secrets: {X: hunter2}",
+        "secrets: {X: {value: hunter2}}",
+        "secrets:\n    X: |\n      hunter2\n    Y: 1\n",
+        "secrets: hunter2",
+        "secrets: [hunter2]",
+        "secrets: {X: {env: \"postgres://u:hunter2@h/db\"}}",
+        "secrets: {X: {hunter2}}",
+        "secrets: {\"BAD KEY\": hunter2}",
+        "secrets: {postgres://u:hunter2@h/db}",
+        "secrets: {X: {file: \"a\\nhunter2\"}}",
+        "secret: {X: hunter2}",
+        "Secrts: {X: hunter2}",
+        "secrets: {A: {env: B}}\n  secret: {X: hunter2}",
+        "secrets: {X: 48151623}",
+        "secrets: {X: {env: 48151623}}",
+        "secrets: {X: 4815162342e999}",
+        // What is wrong as YAML.
+        "secrets: {X: {env: Y}, X: hunter2}",
+        "secrets: {X: {env: Y, env: hunter2!}}",
+        "secrets: {X: {env: Y}}\n  secrets: {X: hunter2}",
+        "secrets: {X: {env: Y}, 7: hunter2}",
+        "secrets: {X: {env: Y}, <<: hunter2}",
+        "secrets: {X: *hunter2}",
+        "secrets: {X: &hunter2 }",
+        "secrets: {X: !hunter2}",
+        "secrets:\n    X: @hunter2\n",
+        "secrets:\n    X: is hunter2: yes\n",
+        "secrets:\n    X: \"hunter2\n",
+        "secrets:\n    X: 'is' hunter2\n",
+        "secrets: {X: hunter2",
+        "secrets:\n    X: {env: Y}\n    Z: \"\n hunter2\n",
+    ];
+    let is_shown = |text: &str| text.contains("hunter2") || text.contains("481516");
+    let files: Vec<(String, String)> = (0..)
+        .zip(secrets)
+        .flat_map(|(index, secrets)| {
+            let job = format!("name: a{index}\nrun:\n  shell: a\n  {secrets}\nnope: 1\n");
+            let defaults = format!("kind: defaults\nrun:\n  {secrets}\n");
+            let above = format!("{secrets}\nrun: {{shell: a}}\n");
+            let files = [("a.yaml", job), ("_defaults.yaml", defaults), ("b.yaml", above)];
+            files.map(|(path, text)| (format!("jobs.d/{index}/{}/{path}", path.len()), text))
+        })
+        .collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let tree = Tree::with(&files);
+    for format in formats {
+        let ran = tree.run(&["validate", "--format", format]);
+        let shown: Vec<&str> = ran.stdout.lines().filter(|line| is_shown(line)).collect();
+        assert_eq!((ran.code, shown), (Some(1), Vec::new()), "{format}: {}", ran.shown());
+        let untold: Vec<_> = files.iter().filter(|(path, _)| !ran.stdout.contains(path)).collect();
+        assert!(untold.is_empty(), "{format}: {untold:?}");
+    }
+}
+
+#[test]
+fn of_defaults_on_stdin_no_suppression_is_called_unused() {
+    let text = "kind: defaults\npolicy: {timeout: 2h} # tintal: ignore TIN040 -- meant\n";
+    let job = "schedule: {every: 1h}\nrun: {shell: a}\n";
+    let tree = Tree::with(&[("jobs.d/ok.yaml", GOOD), ("x/_defaults.yaml", text), ("x/a.yaml", job)]);
+    let ran = with_stdin(&tree, &["-", "--stdin-filename", "x/_defaults.yaml"], text);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{}", ran.shown());
+}
+
+#[test]
+fn a_tree_that_is_one_file_is_called_by_its_path() {
+    let tree = Tree::with(&[("jobs.d/d.yaml", "run: {shel: a}\n"), ("e.yaml", "run: {shel: a}\n")]);
+    for path in ["jobs.d/d.yaml", "e.yaml"] {
+        let ran = tree.run(&["--jobs", path, "validate", "--format", "concise"]);
+        assert!(ran.stdout.starts_with(&format!("{path}:1:")), "{}", ran.shown());
     }
 }
 

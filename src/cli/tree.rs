@@ -15,9 +15,12 @@ use crate::{
     load::{Input, Loaded, Loader, Tree},
     manifest::{
         characteristics::Tier,
+        code::Code,
         defaults::{DEFAULTS_FILE, DEFAULTS_FILE_SHORT},
         file::{Content, ManifestFile},
         name::JobName,
+        nearest::nearest,
+        problem::Problem,
     },
     source::{
         given::read_paths,
@@ -56,8 +59,10 @@ pub(super) fn loader(settings: &Settings) -> Loader {
     Loader::new(tiers(settings), threads)
 }
 
-/// What people see in front of paths of a directory.
-pub(super) fn prefix(directory: &Path) -> String {
+/// What people see in front of paths of a tree. One that is a file is called after itself, in the
+/// directory that it lies in.
+pub(super) fn prefix(root: &Path) -> String {
+    let directory = if root.is_file() { root.parent().unwrap_or(Path::new("")) } else { root };
     let text = directory.display().to_string();
     let text = text.strip_prefix("./").unwrap_or(&text);
     if text.is_empty() || text == "." {
@@ -121,7 +126,13 @@ pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<M
         let input = Input { files: &files, above: &above, unreadable: &[], prefix: "", now: clock::now() };
         let tree = loader.load(&input);
         let concerns = |path: &str| files.iter().any(|file| file.path == path);
-        all.problems.extend(tree.problems.into_iter().filter(|problem| {
+        // Of the jobs under defaults none need be here that needs what they suppress.
+        let is_unknown = |problem: &Problem| {
+            let path = Path::new(&problem.primary.place.source.path);
+            problem.code == Code::UnusedIgnore && directory_of_defaults(path).is_some()
+        };
+        let problems = tree.problems.into_iter().filter(|problem| !is_unknown(problem));
+        all.problems.extend(problems.filter(|problem| {
             concerns(&problem.primary.place.source.path)
                 || problem.related.iter().any(|label| concerns(&label.place.source.path))
         }));
@@ -218,15 +229,8 @@ impl View {
         if self.tree.broken.contains(&job) {
             return Err(format!("the manifest of `{job}` cannot be used; `tintal validate` says why").into());
         }
-        let nearest = self
-            .tree
-            .jobs
-            .keys()
-            .map(|other| (strsim::damerau_levenshtein(other.as_str(), job.as_str()), other))
-            .filter(|(distance, _)| *distance <= 3)
-            .min();
-        let hint = match nearest {
-            Some((_, near)) => format!("; did you mean `{near}`?"),
+        let hint = match nearest(job.as_str(), self.tree.jobs.keys().map(JobName::as_str)) {
+            Some(near) => format!("; did you mean `{near}`?"),
             None => "; `tintal list` shows the jobs".to_owned(),
         };
         Err(format!("there is no job `{job}`{hint}").into())

@@ -1,6 +1,9 @@
 //! The files of a tree put together: names are unique in all of it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     document::{Doc, FileDocs, Naming},
@@ -16,7 +19,21 @@ use crate::manifest::{
 };
 
 /// A document with its file, under the name of its job.
-type Named<'a> = (&'a JobName, &'a ManifestFile, &'a Doc);
+struct Named<'a> {
+    name: &'a JobName,
+    file: &'a ManifestFile,
+    doc: &'a Doc,
+    by: By,
+}
+
+/// How it is known that a document has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The document or its file says so.
+    Told,
+    /// Its file held a job of this name before it was mistaken.
+    Remembered,
+}
 
 /// Puts the files together: names are unique in the whole tree. The files are sorted by path.
 pub(super) fn assemble(
@@ -27,7 +44,7 @@ pub(super) fn assemble(
 ) {
     let mut named = gather(files, memory, input, tree);
     // Of one name they stay in the order of their files.
-    named.sort_by_key(|(name, ..)| *name);
+    named.sort_by_key(|one| one.name);
     unique(&named, input.prefix, tree);
     for (file, docs) in files.iter().filter(|(_, docs)| docs.is_mistaken()) {
         memory.learn(&file.path, docs, tree);
@@ -40,7 +57,7 @@ pub(super) fn assemble(
 /// The documents that have a name, in the order of the files.
 fn gather<'a>(
     files: &[(&'a ManifestFile, &'a FileDocs)],
-    memory: &Memory,
+    memory: &'a Memory,
     input: &Input<'_>,
     tree: &mut Tree,
 ) -> Vec<Named<'a>> {
@@ -52,17 +69,31 @@ fn gather<'a>(
         if docs.obscured || (is_mistaken && stands_for.is_none()) {
             tree.obscured.push(format!("{}{}", input.prefix, file.path));
         }
+        let mut held = stands_for.map(|names| unclaimed(names, docs)).unwrap_or_default();
         for doc in &docs.docs {
-            if doc.job.is_none() && doc.naming == Naming::File && stands_for.is_some() {
-                // Its own name is what may be mistaken: it stands for what it was.
-                continue;
-            }
             let passed = doc.past.iter().filter(|(time, _)| *time <= input.now);
             tree.problems.extend(passed.map(|(_, problem)| problem.clone()));
-            named.extend(doc.name.as_ref().map(|name| (name, *file, doc)));
+            let told = doc.name.as_ref();
+            if doc.job.is_none() && doc.naming == Naming::File && stands_for.is_some() {
+                // Its own name is what may be mistaken: it stands for what it was.
+                named.extend(std::mem::take(&mut held).into_iter().map(|name| {
+                    let by = if told == Some(name) { By::Told } else { By::Remembered };
+                    Named { name, file, doc, by }
+                }));
+                continue;
+            }
+            named.extend(told.map(|name| Named { name, file, doc, by: By::Told }));
         }
     }
     named
+}
+
+/// The names among those a file stands for that no document in it gives itself.
+fn unclaimed<'a>(names: &'a BTreeSet<JobName>, docs: &FileDocs) -> Vec<&'a JobName> {
+    let claimed = |name: &JobName| {
+        docs.docs.iter().any(|doc| doc.naming == Naming::Itself && doc.name.as_ref() == Some(name))
+    };
+    names.iter().filter(|name| !claimed(name)).collect()
 }
 
 /// Sorts the documents into jobs and what is broken. `named` is sorted by name.
@@ -70,19 +101,23 @@ fn unique(named: &[Named<'_>], prefix: &str, tree: &mut Tree) {
     let mut sources = Sources { prefix, known: BTreeMap::new() };
     let mut doubles: BTreeMap<&str, Vec<Problem>> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(named.len());
-    for docs in named.chunk_by(|(a, ..), (b, ..)| a == b) {
+    for docs in named.chunk_by(|a, b| a.name == b.name) {
         match docs {
-            [(name, _, Doc { job: Some(job), .. })] => jobs.push((JobName::clone(name), Arc::clone(job))),
-            [(name, _, doc)] => {
+            [Named { name, doc: Doc { job: Some(job), .. }, .. }] => {
+                jobs.push((JobName::clone(name), Arc::clone(job)));
+            }
+            [Named { name, file, doc, by }] => {
                 tree.broken.insert(JobName::clone(name));
-                if let Some(refused) = &doc.refused {
+                if *by == By::Remembered {
+                    tree.suspects.insert(JobName::clone(name), file.path.clone());
+                } else if let Some(refused) = &doc.refused {
                     tree.refused.insert(JobName::clone(name), Arc::clone(refused));
                 }
             }
-            [first @ (name, ..), others @ ..] => {
-                tree.broken.insert(JobName::clone(name));
+            [first, others @ ..] => {
+                tree.broken.insert(first.name.clone());
                 for other in others {
-                    let of_file = doubles.entry(&other.1.path).or_default();
+                    let of_file = doubles.entry(&other.file.path).or_default();
                     of_file.push(duplicate(first, other, &mut sources));
                 }
             }
@@ -148,20 +183,20 @@ impl<'a> Sources<'a> {
     }
 }
 
-fn duplicate<'a>(
-    (_, first_file, first): &Named<'a>,
-    (name, file, doc): &Named<'a>,
-    sources: &mut Sources<'a>,
-) -> Problem {
-    let (here, there) = (sources.of(file), sources.of(first_file));
+fn duplicate<'a>(first: &Named<'a>, other: &Named<'a>, sources: &mut Sources<'a>) -> Problem {
+    let (here, there) = (sources.of(other.file), sources.of(first.file));
+    let words = |named: &Named<'_>, told: &'static str| match named.by {
+        By::Told => told,
+        By::Remembered => "this file held it before the mistake in it",
+    };
     let mut problem = Problem::new(
         Code::DuplicateName,
-        Place { source: here, span: doc.origin.name },
-        format!("there is already a job `{name}`"),
+        Place { source: here, span: other.doc.origin.name },
+        format!("there is already a job `{}`", other.name),
     )
-    .label("given again")
-    .related(Place { source: there, span: first.origin.name }, "first given here")
+    .label(words(other, "given again"))
+    .related(Place { source: there, span: first.doc.origin.name }, words(first, "first given here"))
     .help("give one of them another name; until then neither is changed");
-    problem.job = Some(JobName::clone(name));
+    problem.job = Some(other.name.clone());
     problem
 }

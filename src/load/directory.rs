@@ -25,6 +25,7 @@ pub(super) struct Layer {
     pub(super) defaults: Defaults,
     /// The suppressions in it.
     pub(super) ignores: Ignores,
+    /// Over its path and its text: problems of jobs name both.
     pub(super) hash: [u8; 32],
 }
 

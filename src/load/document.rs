@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     directory::Directory,
-    fault::{Fault, Written, first_line},
+    fault::{Fault, Written},
     fill::{Form, fill},
     meaning::{self, Given},
     past,
@@ -87,10 +87,14 @@ pub(super) fn read(
     choices: &Choices,
 ) -> FileDocs {
     let (parsed, mut problems) = parse(source, shapes);
-    let alone = parsed.len() == 1;
-    let reading =
-        Reading { path: Arc::clone(path), source, directory, choices, stem: stem(path).filter(|_| alone) };
-    let mut docs: Vec<Doc> = parsed.iter().map(|one| reading.document(one, alone, &mut problems)).collect();
+    let reading = Reading {
+        path: Arc::clone(path),
+        source,
+        directory,
+        choices,
+        stem: stem(path).filter(|_| parsed.len() == 1),
+    };
+    let mut docs: Vec<Doc> = parsed.iter().map(|one| reading.document(one, &mut problems)).collect();
     let nodes: Vec<&Node> = parsed.iter().map(|one| &one.node).collect();
     suppress(&mut docs, &mut problems, &nodes, source);
     let used = directory
@@ -131,8 +135,8 @@ pub(super) enum Judged {
 }
 
 impl Reading<'_> {
-    fn document(&self, parsed: &Parsed, alone: bool, problems: &mut Vec<Problem>) -> Doc {
-        let start = first_line(&parsed.node, self.source);
+    fn document(&self, parsed: &Parsed, problems: &mut Vec<Problem>) -> Doc {
+        let start = self.source.first_line(parsed.node.span);
         let origin = Origin {
             path: Arc::clone(&self.path),
             line: u32::try_from(self.source.line(start.start as usize)).unwrap_or(u32::MAX),
@@ -157,7 +161,7 @@ impl Reading<'_> {
         };
         let written = Written { source: self.source, node: &parsed.node, layers: &self.directory.layers };
         let Some(name) = manifest.name.clone().or_else(from_stem) else {
-            problems.push(written.problem(self.no_name(alone), None));
+            problems.push(written.problem(self.no_name(), None));
             return broken(None);
         };
         if !self.directory.broken.is_empty() {
@@ -200,8 +204,8 @@ impl Reading<'_> {
         })
     }
 
-    /// What a manifest means with the defaults above it; `faults` is empty. `open` are the roots of template names of
-    /// which not all is known.
+    /// What a manifest means with the defaults above it; `faults` is empty. `open` are the roots of
+    /// template names of which not all is known.
     pub(super) fn judge(
         &self,
         name: &JobName,
@@ -241,9 +245,9 @@ impl Reading<'_> {
         (spec, judged)
     }
 
-    fn no_name(&self, alone: bool) -> Fault {
+    fn no_name(&self) -> Fault {
         let (message, help) = match self.stem {
-            Some(stem) if alone => (
+            Some(stem) => (
                 format!("the job has no name, and the file's (`{stem}`) cannot be one"),
                 "add `name: ...`: lower-case letters, digits, `.`, `_` and `-`",
             ),

@@ -1,6 +1,8 @@
 //! Options of the manifest itself that have no effect beside its others. What it takes over from
 //! defaults is meant for other jobs as well, and is not looked at.
 
+use std::time::Duration;
+
 use super::fault::Fault;
 use crate::manifest::{
     code::Code,
@@ -12,7 +14,8 @@ use crate::manifest::{
 /// Finds options without effect under `run` and `policy`.
 pub(super) fn check(spec: &Spec, manifest: &Manifest, faults: &mut Vec<Fault>) {
     surroundings(spec, manifest, faults);
-    let kinds = kinds(&spec.run.action);
+    limits(spec, manifest, faults);
+    let kinds = limited(&spec.run.action, spec.policy.timeout);
     if let Some(own) = manifest.policy.as_ref().and_then(|policy| policy.retry.as_ref()) {
         retry(own, &spec.policy.retry, "/policy/retry", kinds, faults);
     }
@@ -21,37 +24,47 @@ pub(super) fn check(spec: &Spec, manifest: &Manifest, faults: &mut Vec<Fault>) {
     for (index, (step, written)) in steps.iter().zip(written).enumerate() {
         let pointer = format!("/run/steps/{index}");
         if let Some(own) = &written.retry {
-            retry(own, &step.retry, &format!("{pointer}/retry"), self::kinds(&step.action), faults);
+            let kinds = limited(&step.action, step.timeout);
+            retry(own, &step.retry, &format!("{pointer}/retry"), kinds, faults);
         }
         needs(step, &pointer, faults);
     }
 }
 
-/// What an action does.
+/// What an action does, and how it may end.
 #[derive(Debug, Clone, Copy, Default)]
 struct Kinds {
     /// It starts a program.
     program: bool,
     /// It makes a request.
     request: bool,
+    /// It has a limit in time.
+    limit: bool,
 }
 
 fn kinds(action: &Action) -> Kinds {
     match action {
-        Action::Command(_) | Action::Shell(_) => Kinds { program: true, request: false },
-        Action::Http(_) => Kinds { program: false, request: true },
+        Action::Command(_) | Action::Shell(_) => Kinds { program: true, ..Kinds::default() },
+        Action::Http(_) => Kinds { request: true, ..Kinds::default() },
         Action::Builtin(_) => Kinds::default(),
         Action::Steps(steps) => {
             steps.iter().map(|step| kinds(&step.action)).fold(Kinds::default(), |all, one| Kinds {
                 program: all.program || one.program,
                 request: all.request || one.request,
+                ..all
             })
         }
     }
 }
 
+/// The same of an action with its own timeout. A request ends after a while without one as well; when
+/// it is that of a step, the step fails and the job does not time out.
+fn limited(action: &Action, timeout: Option<Duration>) -> Kinds {
+    Kinds { limit: timeout.is_some() || matches!(action, Action::Http(_)), ..kinds(action) }
+}
+
 fn surroundings(spec: &Spec, manifest: &Manifest, faults: &mut Vec<Fault>) {
-    let Kinds { program, request } = kinds(&spec.run.action);
+    let Kinds { program, request, .. } = kinds(&spec.run.action);
     let own = &manifest.run;
     for (key, is_given, has_effect, help) in [
         ("cwd", own.cwd.is_some(), program, "leave it out: no program is started"),
@@ -62,6 +75,23 @@ fn surroundings(spec: &Spec, manifest: &Manifest, faults: &mut Vec<Fault>) {
             let message = format!("`{key}` has no effect without a `command` or `shell`");
             faults.push(no_effect(format!("/run/{key}"), message, help));
         }
+    }
+}
+
+/// How an attempt is brought to an end.
+fn limits(spec: &Spec, manifest: &Manifest, faults: &mut Vec<Fault>) {
+    let Some(own) = &manifest.policy else { return };
+    if own.kill_grace.is_some() && !kinds(&spec.run.action).program {
+        let message = "`kill_grace` has no effect without a `command` or `shell`".to_owned();
+        faults.push(no_effect(
+            "/policy/kill_grace".to_owned(),
+            message,
+            "leave it out: no program is started",
+        ));
+    }
+    if own.timeout.is_some() && matches!(spec.run.action, Action::Builtin(_)) {
+        let message = "`timeout` has no effect on `noop`".to_owned();
+        faults.push(no_effect("/policy/timeout".to_owned(), message, "leave it out: it ends at once"));
     }
 }
 
@@ -89,7 +119,9 @@ fn retry(own: &Retry, whole: &RetrySpec, pointer: &str, kinds: Kinds, faults: &m
             RetryOn::Signal => (kinds.program, "signal", "`command` or `shell`"),
             RetryOn::Http5xx => (kinds.request, "http-5xx", "`http`"),
             RetryOn::Connect => (kinds.request, "connect", "`http`"),
-            RetryOn::Timeout | RetryOn::Abandoned => (true, "", ""),
+            RetryOn::Timeout => (kinds.limit, "timeout", "a timeout"),
+            // Whatever it does, the daemon may be killed meanwhile.
+            RetryOn::Abandoned => (true, "", ""),
         };
         if !has_effect {
             let message = format!("`{word}` has no effect without {by}: nothing here ends like that");

@@ -2,13 +2,22 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::directory::Layer;
+use super::{directory::Layer, provenance::as_default};
 use crate::manifest::{
     code::Code,
     name::JobName,
     problem::{Place, Problem, SourceText, Span},
     yaml::{Located, Node, written},
 };
+
+/// Whether a report may show the value that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// It may.
+    Open,
+    /// It stands where a reference to a secret should, and may be the secret.
+    Secret,
+}
 
 /// Something wrong, at a JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +26,7 @@ pub(super) struct Fault {
     pub(super) pointer: String,
     /// The bytes of the text value that are meant; none: the whole value.
     pub(super) range: Option<Range<usize>>,
+    pub(super) content: Content,
     pub(super) message: String,
     pub(super) label: String,
     pub(super) help: Option<String>,
@@ -30,6 +40,7 @@ impl Fault {
             code,
             pointer: pointer.into(),
             range: None,
+            content: Content::Open,
             message: message.into(),
             label: "here".to_owned(),
             help: None,
@@ -39,6 +50,11 @@ impl Fault {
 
     pub(super) fn range(mut self, range: Option<Range<usize>>) -> Self {
         self.range = range;
+        self
+    }
+
+    pub(super) fn content(mut self, content: Content) -> Self {
+        self.content = content;
         self
     }
 
@@ -76,35 +92,44 @@ impl Written<'_> {
     /// value comes from.
     pub(super) fn problem(&self, fault: Fault, job: Option<&JobName>) -> Problem {
         let place = self.place(&fault.pointer, fault.range.as_ref());
+        let hidden = match fault.content {
+            Content::Open => None,
+            Content::Secret => self.located(&fault.pointer).map(|(_, located)| located.node.span),
+        };
         let inherited = !Arc::ptr_eq(&place.source, self.source);
         let mut problem =
             Problem::new(fault.code, place, fault.message).label(fault.label).pointer(fault.pointer);
         if inherited {
-            let here = Place { source: Arc::clone(self.source), span: first_line(self.node, self.source) };
+            let here =
+                Place { source: Arc::clone(self.source), span: self.source.first_line(self.node.span) };
             problem = problem.related(here, "this job takes it over");
         }
         for (pointer, text) in fault.related {
             problem = problem.related(self.place(&pointer, None), text);
         }
         problem.help = fault.help;
+        problem.hidden = hidden;
         problem.job = job.cloned();
         problem
     }
 
-    fn place(&self, pointer: &str, range: Option<&Range<usize>>) -> Place {
+    /// The value under a pointer, with the file that it is written in.
+    fn located(&self, pointer: &str) -> Option<(&Arc<SourceText>, Located<'_>)> {
         if let Some(located) = self.node.at(pointer) {
-            return place_of(self.source, located, range);
+            return Some((self.source, located));
         }
-        let inherited = without_index(pointer);
-        for layer in self.layers {
-            if let Some(located) = layer.node.at(&inherited) {
-                return place_of(&layer.source, located, range);
-            }
+        let inherited = as_default(pointer);
+        self.layers.iter().find_map(|layer| Some((&layer.source, layer.node.at(&inherited)?)))
+    }
+
+    fn place(&self, pointer: &str, range: Option<&Range<usize>>) -> Place {
+        if let Some((source, located)) = self.located(pointer) {
+            return place_of(source, located, range);
         }
         // The key is not written anywhere: what would hold it is.
         match pointer.rsplit_once('/') {
             Some((parent, _)) if !parent.is_empty() => self.place(parent, None),
-            _ => Place { source: Arc::clone(self.source), span: first_line(self.node, self.source) },
+            _ => Place { source: Arc::clone(self.source), span: self.source.first_line(self.node.span) },
         }
     }
 }
@@ -116,32 +141,7 @@ fn place_of(source: &Arc<SourceText>, located: Located<'_>, range: Option<&Range
         let part = written(source.text.get(whole.range())?, text, range)?;
         let small = |offset| u32::try_from(offset).ok();
         let start = whole.start + small(part.start)?;
-        Some(one_line(source, Span { start, end: whole.start + small(part.end)? }))
+        Some(source.first_line(Span { start, end: whole.start + small(part.end)? }))
     });
-    Place { source: Arc::clone(source), span: narrowed.unwrap_or_else(|| one_line(source, whole)) }
-}
-
-/// A span over many lines is shown by its first one.
-fn one_line(source: &SourceText, span: Span) -> Span {
-    let text = source.text.get(span.range()).unwrap_or_default();
-    match text.find('\n') {
-        Some(newline) => {
-            let length = u32::try_from(text[..newline].trim_end().len()).unwrap_or(0);
-            Span { start: span.start, end: span.start + length.max(1) }
-        }
-        None => span,
-    }
-}
-
-/// The first line of a document's content.
-pub(super) fn first_line(node: &Node, source: &SourceText) -> Span {
-    one_line(source, node.span)
-}
-
-/// `/schedule/0/timezone` is `/schedule/timezone` in defaults: they hold for every entry.
-fn without_index(pointer: &str) -> String {
-    match pointer.strip_prefix("/schedule/").and_then(|rest| rest.split_once('/')) {
-        Some((index, key)) if index.bytes().all(|byte| byte.is_ascii_digit()) => format!("/schedule/{key}"),
-        _ => pointer.to_owned(),
-    }
+    Place { source: Arc::clone(source), span: narrowed.unwrap_or_else(|| source.first_line(whole)) }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     action,
     directory::{self, both, keys},
-    fault::Fault,
+    fault::{Content, Fault},
     texts::{duration, positive, time},
 };
 use crate::manifest::{
@@ -200,8 +200,9 @@ fn secret(name: &str, reference: &SecretRef, faults: &mut Vec<Fault>) -> SecretS
         Fault::new(
             Code::Secret,
             format!("/run/secrets/{name}/file"),
-            format!("`{file}` is not a path of a file: {wrong}"),
+            format!("the secret `{name}` has no path of a file: {wrong}"),
         )
+        .content(Content::Secret)
         .label("not a file")
         .help("write the path of a file that holds the value and nothing else"),
     );

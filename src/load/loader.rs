@@ -23,7 +23,7 @@ use super::{
 use crate::{
     manifest::{
         code::Code,
-        defaults::{DEFAULTS_FILE, DEFAULTS_FILE_SHORT},
+        defaults::{DEFAULTS_FILE, is_defaults},
         file::{Content, ManifestFile},
         parse::{Document, Parsed, Shapes, parse},
         problem::{Place, Problem, Severity, SourceText, Span, keep_first},
@@ -63,6 +63,7 @@ pub struct Loader {
     /// Boxed, so that what the table leaves free is small.
     files: HashMap<Arc<str>, Box<Known>>,
     memory: Memory,
+    /// By the path that people see: those of the tree and those above it have different roots.
     defaults: HashMap<String, KnownDefaults>,
 }
 
@@ -107,7 +108,9 @@ impl Loader {
         &self.shapes
     }
 
-    /// Loads a tree. The same files give the same tree, whatever was loaded before.
+    /// Loads a tree. The same files give the same tree, whatever was loaded before, but for one thing:
+    /// a file that is mistaken also stands for the jobs that it held when it was last good, so that
+    /// they are broken and not gone.
     #[must_use]
     pub fn load(&mut self, input: &Input<'_>) -> Tree {
         let mut tree = Tree { files: input.files.len(), ..Tree::default() };
@@ -131,11 +134,14 @@ impl Loader {
             self.files.insert(path, known);
         }
         self.forget(input);
-        let layers = above.iter().chain(own.values()).filter_map(|own| own.as_ref().ok());
-        tree.problems.extend(self.unused_ignores(layers));
-        let docs =
-            manifests.iter().filter_map(|file| Some((&***file, &self.files.get(file.path.as_str())?.docs)));
-        assemble(&docs.collect::<Vec<_>>(), &mut self.memory, input, &mut tree);
+        let docs = manifests
+            .iter()
+            .filter_map(|file| Some((&***file, &self.files.get(file.path.as_str())?.docs)))
+            .collect::<Vec<_>>();
+        // What a file above the tree suppresses may be found in a part of it that is not loaded.
+        let layers = own.values().filter_map(|own| own.as_ref().ok());
+        tree.problems.extend(unused_ignores(layers, &docs));
+        assemble(&docs, &mut self.memory, input, &mut tree);
         tree
     }
 
@@ -199,16 +205,17 @@ impl Loader {
 
     /// The defaults in a file, parsed anew if need be.
     fn defaults_of(&mut self, file: &ManifestFile, prefix: &str, tree: &mut Tree) -> Own {
+        let path = format!("{prefix}{}", file.path);
         let known = self
             .defaults
-            .get(&file.path)
+            .get(&path)
             .filter(|known| matches!(file.content, Content::Text(_)) && known.content == file.content_hash);
         let known = match known {
             Some(known) => known,
             None => {
                 tree.parsed += 1;
                 let known = read_defaults(file, prefix, &self.shapes);
-                self.defaults.entry(file.path.clone()).insert_entry(known).into_mut()
+                self.defaults.entry(path).insert_entry(known).into_mut()
             }
         };
         tree.problems.extend(known.problems.iter().cloned());
@@ -239,33 +246,34 @@ impl Loader {
         all
     }
 
-    /// Suppressions in defaults that no job made use of.
-    fn unused_ignores<'l>(&self, layers: impl Iterator<Item = &'l Arc<Layer>>) -> Vec<Problem> {
-        let mut used: HashMap<&str, Used> = HashMap::new();
-        for (path, some) in self.files.values().flat_map(|known| &known.docs.used) {
-            used.entry(path).or_default().extend(some);
-        }
-        let none = Used::new();
-        layers
-            .flat_map(|layer| layer.ignores.unused(used.get(layer.source.path.as_str()).unwrap_or(&none)))
-            .collect()
-    }
-
     /// Drops what is known of files that are gone.
     fn forget(&mut self, input: &Input<'_>) {
-        let files = || input.files.iter().chain(input.above);
-        if self.files.len() + self.defaults.len() > files().count() {
-            let there: HashSet<&str> = files().map(|file| file.path.as_str()).collect();
+        if self.files.len() + self.defaults.len() > input.files.len() + input.above.len() {
+            let there: HashSet<&str> = input.files.iter().map(|file| file.path.as_str()).collect();
             self.memory.retain(&there);
             self.files.retain(|path, _| there.contains(&**path));
-            self.defaults.retain(|path, _| there.contains(path.as_str()));
+            let above: HashSet<&str> = input.above.iter().map(|file| file.path.as_str()).collect();
+            self.defaults.retain(|path, _| {
+                let own = path.strip_prefix(input.prefix);
+                above.contains(path.as_str()) || own.is_some_and(|path| there.contains(path))
+            });
         }
     }
 }
 
-fn is_defaults(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name == DEFAULTS_FILE || name == DEFAULTS_FILE_SHORT
+/// Suppressions in defaults that no job made use of.
+fn unused_ignores<'l>(
+    layers: impl Iterator<Item = &'l Arc<Layer>>,
+    docs: &[(&ManifestFile, &FileDocs)],
+) -> Vec<Problem> {
+    let mut used: BTreeMap<&str, Used> = BTreeMap::new();
+    for (path, some) in docs.iter().flat_map(|(_, docs)| &docs.used) {
+        used.entry(path).or_default().extend(some);
+    }
+    let none = Used::new();
+    layers
+        .flat_map(|layer| layer.ignores.unused(used.get(layer.source.path.as_str()).unwrap_or(&none)))
+        .collect()
 }
 
 pub(super) fn source(prefix: &str, path: &str, text: &str) -> Arc<SourceText> {
@@ -300,11 +308,19 @@ fn read_defaults(file: &ManifestFile, prefix: &str, shapes: &Shapes) -> KnownDef
     let own = match (parsed.pop(), parsed.is_empty()) {
         (Some(Parsed { document: Ok(Document::Defaults(defaults)), node, .. }), true) => {
             problems.extend(own::check(&defaults, &node, &source));
-            Ok(Arc::new(Layer { source, node, defaults: *defaults, ignores, hash: file.content_hash }))
+            let hash = hash_of_layer(&source, &file.content_hash);
+            Ok(Arc::new(Layer { source, node, defaults: *defaults, ignores, hash }))
         }
         _ => flawed(problems.iter().filter(|one| one.severity == Severity::Error).cloned().collect()),
     };
     KnownDefaults { content: file.content_hash, own, problems }
+}
+
+fn hash_of_layer(source: &SourceText, content: &[u8; 32]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(content);
+    hasher.update(source.path.as_bytes());
+    *hasher.finalize().as_bytes()
 }
 
 /// Defaults that cannot be used, for these reasons.

@@ -134,8 +134,9 @@ fn as_single(pointer: &str) -> String {
         .map_or_else(|| pointer.to_owned(), |rest| format!("/schedule/{rest}"))
 }
 
-/// Defaults hold for every entry of a schedule.
-fn as_default(pointer: &str) -> String {
+/// Where defaults have a value: `/schedule/timezone` for `/schedule/0/timezone`, as they hold for every
+/// entry.
+pub(super) fn as_default(pointer: &str) -> String {
     match pointer.strip_prefix("/schedule/").and_then(|rest| rest.split_once('/')) {
         Some((index, key)) if index.bytes().all(|byte| byte.is_ascii_digit()) => format!("/schedule/{key}"),
         _ => pointer.to_owned(),

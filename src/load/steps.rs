@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use super::fault::Fault;
 use crate::manifest::{
     code::Code,
+    nearest::nearest,
     spec::{Action, StepSpec},
 };
 
 /// Most circles that are told of one job: with more, its steps want to be thought over anyway.
 const CIRCLES_MAX: usize = 10;
-
-/// How much like an id a text must be to be suggested for it, 0 to 1.
-const SIMILAR_MIN: f64 = 0.75;
 
 /// Checks ids, `needs` and circles.
 pub(super) fn check(action: &Action, faults: &mut Vec<Fault>) {
@@ -65,13 +63,8 @@ pub(super) fn check(action: &Action, faults: &mut Vec<Fault>) {
 }
 
 fn suggestion(need: &str, known: &BTreeMap<&str, usize>) -> String {
-    let nearest = known
-        .keys()
-        .map(|id| (strsim::jaro_winkler(need, id), *id))
-        .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((_, id)) => format!("did you mean `{id}`?"),
+    match nearest(need, known.keys().copied()) {
+        Some(id) => format!("did you mean `{id}`?"),
         None => {
             let ids: Vec<&str> = known.keys().copied().collect();
             format!("the steps are: {}", ids.join(", "))

@@ -11,6 +11,9 @@ use crate::manifest::{
     text::{DurationText, TextError, TimeText},
 };
 
+/// What a time looks like.
+const TIME_FORM: &str = "write RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`";
+
 /// The duration under a pointer; none when it is absent or has no meaning.
 pub(super) fn duration(
     text: Option<&DurationText>,
@@ -55,12 +58,14 @@ pub(super) fn time(
 ) -> Option<Timestamp> {
     let text = text?;
     text.parse()
-        .map_err(|_| {
-            faults.push(
-                Fault::new(Code::Time, pointer(), format!("there is no time `{}`", text.0))
-                    .label("no such day, hour or offset")
-                    .help("write RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`"),
-            );
+        .map_err(|error| {
+            let label = match error {
+                TextError::LeapSecond(_) => "the 61st second of a minute",
+                _ => "no such day, hour or offset",
+            };
+            let told = error.to_string();
+            let (message, way_out) = told.split_once("; ").unwrap_or((&told, TIME_FORM));
+            faults.push(Fault::new(Code::Time, pointer(), message).label(label).help(way_out));
         })
         .ok()
 }

@@ -20,6 +20,13 @@ pub const DEFAULTS_FILE: &str = "_defaults.yaml";
 /// The other spelling of [`DEFAULTS_FILE`].
 pub const DEFAULTS_FILE_SHORT: &str = "_defaults.yml";
 
+/// Whether a path, with `/` between its parts, is that of a file of defaults.
+#[must_use]
+pub fn is_defaults(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name == DEFAULTS_FILE || name == DEFAULTS_FILE_SHORT
+}
+
 /// Defaults for the jobs in and under the directory of the file. The nearest file wins; what the
 /// job itself says wins over all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::yaml::{Limits, compose};
+use super::{
+    nearest::nearest,
+    yaml::{Limits, compose},
+};
 
 /// Why a value cannot be given to a parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -65,12 +68,7 @@ fn one(
 ) -> Result<(String, Value), ParamError> {
     let Some(model) = declared.get(&name) else {
         let known: Vec<String> = declared.keys().cloned().collect();
-        let near = known
-            .iter()
-            .map(|known| (strsim::damerau_levenshtein(known, &name), known))
-            .filter(|(distance, known)| *distance <= 2 && *distance < known.len())
-            .min()
-            .map(|(_, known)| known.clone());
+        let near = nearest(&name, known.iter().map(String::as_str)).map(str::to_owned);
         return Err(ParamError::Unknown { name, known, near });
     };
     let shown_given = shown(&given);

@@ -2,10 +2,7 @@
 //!
 //! Pure. `load` calls it, and checks meaning on top.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize as _;
 
@@ -13,7 +10,8 @@ mod rest;
 
 use super::{
     code::Code,
-    defaults::Defaults,
+    defaults::{Defaults, is_defaults},
+    exposed::{cover, exposed, is_under_secrets, unread},
     job::Manifest,
     name::JobName,
     problem::{Place, Problem, SourceText, Span},
@@ -70,8 +68,6 @@ pub struct Rest {
     pub manifest: Box<Manifest>,
     /// The tree of it, to find places in.
     pub node: Node,
-    /// JSON pointers to what was taken out.
-    pub removed: BTreeSet<String>,
 }
 
 /// One document of a file.
@@ -115,21 +111,15 @@ pub fn parse(source: &Arc<SourceText>, shapes: &Shapes) -> (Vec<Parsed>, Vec<Pro
         );
     }
     let mut parsed = Vec::with_capacity(composed.documents.len());
-    let is_defaults_file = in_defaults_file(&source.path);
+    let file = FileKind::of(&source.path);
     for (index, composition) in composed.documents.into_iter().enumerate() {
-        parsed.push(document(
-            index,
-            composition,
-            source,
-            shapes,
-            is_defaults_file,
-            &mut faults,
-            &mut problems,
-        ));
+        parsed.push(document(index, composition, source, shapes, file, &mut faults, &mut problems));
     }
     problems.append(&mut faults);
-    if is_defaults_file && let Some(second) = parsed.get(1) {
-        let place = Place { source: Arc::clone(source), span: start_of(&second.node, source) };
+    if file == FileKind::Defaults
+        && let Some(second) = parsed.get(1)
+    {
+        let place = Place { source: Arc::clone(source), span: source.first_line(second.node.span) };
         problems.push(
             Problem::new(Code::Form, place, "a file of defaults holds one document")
                 .label("a second one begins")
@@ -140,9 +130,19 @@ pub fn parse(source: &Arc<SourceText>, shapes: &Shapes) -> (Vec<Parsed>, Vec<Pro
     (parsed, problems)
 }
 
-fn in_defaults_file(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")) == Some("_defaults")
+/// What belongs into a file, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FileKind {
+    /// Jobs.
+    Jobs,
+    /// One document of defaults.
+    Defaults,
+}
+
+impl FileKind {
+    fn of(path: &str) -> Self {
+        if is_defaults(path) { Self::Defaults } else { Self::Jobs }
+    }
 }
 
 fn document(
@@ -150,7 +150,7 @@ fn document(
     composition: Composition,
     source: &Arc<SourceText>,
     shapes: &Shapes,
-    is_defaults_file: bool,
+    file: FileKind,
     faults: &mut [Problem],
     problems: &mut Vec<Problem>,
 ) -> Parsed {
@@ -162,18 +162,23 @@ fn document(
             problem.pointer = node.pointer_at(problem.primary.place.span);
         }
     }
+    conceal(&node, extent, span, source, faults);
     let broken = |node, rest| Parsed { document: Err(Broken { name: name.clone(), rest }), node, index };
     if extent == Extent::Part {
         return broken(node, None);
     }
-    let kind = kind(&node, is_defaults_file, source);
+    let kind = kind(&node, file, source);
     let mut found = match &kind {
         Ok(Kind::Job) => shapes.job.check(&node, source),
         Ok(Kind::Defaults) => shapes.defaults.check(&node, source),
-        Err(problem) => vec![problem.clone()],
+        Err(problem) => {
+            let mut problem = problem.clone();
+            problem.hidden = cover(&exposed(&node, &source.text));
+            vec![problem]
+        }
     };
     let rest = match kind {
-        _ if is_defaults_file || found.is_empty() && extent == Extent::Whole => None,
+        _ if file == FileKind::Defaults || found.is_empty() && extent == Extent::Whole => None,
         Ok(Kind::Job) => rest::of(&node, &found, &shapes.job, source),
         _ => rest::of(&node, &shapes.job.check(&node, source), &shapes.job, source),
     };
@@ -187,7 +192,7 @@ fn document(
         });
     }
     let read = if found.is_empty() && extent == Extent::Whole {
-        typed(&node, is_defaults_file, source).map_err(|problem| found.push(problem)).ok()
+        typed(&node, file, source).map_err(|problem| found.push(problem)).ok()
     } else {
         None
     };
@@ -201,26 +206,68 @@ fn document(
     }
 }
 
+/// Takes what may be a secret out of what is said of a document's YAML.
+fn conceal(node: &Node, extent: Extent, document: Span, source: &SourceText, faults: &mut [Problem]) {
+    let text = &source.text;
+    let mut of_document: Vec<&mut Problem> =
+        faults.iter_mut().filter(|problem| document.contains(problem.primary.place.span)).collect();
+    let Some(last) = of_document.last().map(|problem| problem.primary.place.span) else { return };
+    let mut spans = exposed(node, text);
+    if extent == Extent::Part {
+        spans.extend(unread(node, text, last, document.end));
+    }
+    for problem in &of_document {
+        spans.extend(problem.hidden);
+        // The sign of a tag or an alias may be how the secret begins. A key is its name.
+        if is_under_secrets(&problem.pointer) && problem.code != Code::DuplicateKey {
+            spans.push(problem.primary.place.span);
+        }
+    }
+    let Some(hidden) = cover(&spans) else { return };
+    for problem in &mut of_document {
+        problem.hidden = Some(hidden);
+        if spans.iter().any(|span| span.meets(problem.primary.place.span)) {
+            problem.message = without_quoted(&problem.message);
+            problem.help = problem.help.take().map(|help| match help.split_once("quote it: ") {
+                Some((before, _)) => format!("{before}put the whole value in quotes"),
+                None => without_quoted(&help),
+            });
+        }
+    }
+}
+
+/// A message without what it repeats of the file.
+fn without_quoted(message: &str) -> String {
+    let parts: Vec<&str> = message.split('`').collect();
+    let shown = parts.iter().enumerate().map(|(index, part)| match part {
+        _ if index % 2 == 0 => (*part).to_owned(),
+        // A sign says nothing of the value.
+        part if part.chars().count() == 1 => format!("`{part}`"),
+        _ => "`...`".to_owned(),
+    });
+    shown.collect()
+}
+
 /// What a document says it is.
 enum Kind {
     Job,
     Defaults,
 }
 
-fn kind(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result<Kind, Problem> {
+fn kind(node: &Node, file: FileKind, source: &Arc<SourceText>) -> Result<Kind, Problem> {
     let said = node.entry("kind");
     let says_defaults = said.is_some_and(|entry| entry.value.as_text() == Some("defaults"));
-    match (is_defaults_file, says_defaults) {
-        (false, false) => Ok(Kind::Job),
-        (true, true) => Ok(Kind::Defaults),
-        (true, false) if said.is_some() => Ok(Kind::Defaults),
-        (true, false) => {
-            let place = Place { source: Arc::clone(source), span: start_of(node, source) };
+    match (file, says_defaults) {
+        (FileKind::Jobs, false) => Ok(Kind::Job),
+        (FileKind::Defaults, true) => Ok(Kind::Defaults),
+        (FileKind::Defaults, false) if said.is_some() => Ok(Kind::Defaults),
+        (FileKind::Defaults, false) => {
+            let place = Place { source: Arc::clone(source), span: source.first_line(node.span) };
             Err(Problem::new(Code::MissingField, place, "a file of defaults says `kind: defaults`")
                 .label("no `kind` in here")
                 .help("add `kind: defaults`; if this is a job, give the file another name"))
         }
-        (false, true) => {
+        (FileKind::Jobs, true) => {
             let span = said.map_or(node.span, |entry| entry.key_span);
             let place = Place { source: Arc::clone(source), span };
             Err(Problem::new(Code::NotAllowed, place, "defaults stand in a file of their own")
@@ -231,24 +278,17 @@ fn kind(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result
     }
 }
 
-fn typed(node: &Node, is_defaults_file: bool, source: &Arc<SourceText>) -> Result<Document, Problem> {
-    let read = if is_defaults_file {
-        Defaults::deserialize(node).map(|defaults| Document::Defaults(Box::new(defaults)))
-    } else {
-        Manifest::deserialize(node).map(|manifest| Document::Job(Box::new(manifest)))
+fn typed(node: &Node, file: FileKind, source: &Arc<SourceText>) -> Result<Document, Problem> {
+    let read = match file {
+        FileKind::Defaults => {
+            Defaults::deserialize(node).map(|defaults| Document::Defaults(Box::new(defaults)))
+        }
+        FileKind::Jobs => Manifest::deserialize(node).map(|manifest| Document::Job(Box::new(manifest))),
     };
     read.map_err(|error| {
-        let place = Place { source: Arc::clone(source), span: start_of(node, source) };
+        let place = Place { source: Arc::clone(source), span: source.first_line(node.span) };
         Problem::new(Code::Form, place, format!("the document cannot be used: {error}"))
             .label("in this document")
             .help("`tintal schema job` prints what may stand where")
     })
-}
-
-/// The first line of a document.
-fn start_of(node: &Node, source: &SourceText) -> Span {
-    let span = node.span;
-    let text = source.text.get(span.range()).unwrap_or_default();
-    let line = text.lines().next().unwrap_or_default().trim_end().len();
-    Span { start: span.start, end: span.start + u32::try_from(line).unwrap_or(0) }
 }

@@ -81,6 +81,16 @@ impl SourceText {
         start_of(first)..start_of(last + 1)
     }
 
+    /// The first line of a span, without white space at its end: what stands for many lines is shown by
+    /// it. It holds a byte when the span does.
+    #[must_use]
+    pub fn first_line(&self, span: Span) -> Span {
+        let text = self.text.get(span.range()).unwrap_or_default();
+        let line = text.split('\n').next().unwrap_or_default().trim_end();
+        let length = u32::try_from(line.len()).unwrap_or(u32::MAX).max(1);
+        Span { start: span.start, end: span.start.saturating_add(length).min(span.end) }
+    }
+
     fn line_starts(&self) -> &[u32] {
         let small = |start| u32::try_from(start).unwrap_or(u32::MAX);
         self.line_starts.get_or_init(|| line_starts(&self.text, self.text.len()).map(small).collect())
@@ -266,7 +276,8 @@ impl Problem {
         self.job.as_ref() == Some(job) || self.also.contains(job)
     }
 
-    /// Takes in the same problem as another job has it.
+    /// Takes in the same problem as another job has it; problems of jobs come in the order of their
+    /// files. Takes time that is linear in what the other one says, however much this one does.
     pub fn merge(&mut self, other: Self) {
         let further = other.job.into_iter().chain(other.also);
         for job in further {
@@ -278,7 +289,11 @@ impl Problem {
                 Some(_) => self.also.push(job),
             }
         }
-        let new = other.related.into_iter().filter(|label| !self.related.contains(label));
+        // Places that both name are places of the value, which the first problem named, or of the job
+        // that came last.
+        let count = other.related.len().min(self.related.len());
+        let (first, last) = (&self.related[..count], &self.related[self.related.len() - count..]);
+        let new = other.related.into_iter().filter(|label| !first.contains(label) && !last.contains(label));
         let new: Vec<Label> = new.collect();
         self.related.extend(new);
     }
@@ -388,6 +403,51 @@ mod tests {
         let source = SourceText::new("a", text.as_str());
         let last = (0..400_000).map(|line| source.position(line * 2)).last();
         assert_eq!(last, Some(LineColumn { line: 400_000, column: 1 }));
+    }
+
+    #[test]
+    fn the_first_line_of_a_span_table() {
+        for (text, expected) in
+            [("", ""), ("a", "a"), ("a  \nb", "a"), ("a\r\nb", "a"), ("\nb", "\n"), ("a b  ", "a b")]
+        {
+            let whole = Span { start: 0, end: u32::try_from(text.len()).unwrap() };
+            let line = SourceText::new("a", text).first_line(whole);
+            assert_eq!(&text[line.range()], expected, "{text:?}");
+        }
+    }
+
+    /// A problem of the file `a` as jobs have it that take a value over: `job place place`, with the
+    /// places in the files `job` and `a`.
+    fn inherited(job: &str, places: usize) -> Problem {
+        let place =
+            |path: &str| Place { source: Arc::new(SourceText::new(path, "x")), span: Span::default() };
+        let mut problem = Problem::new(Code::Form, place("a"), "m").related(place(job), "taken over");
+        for index in 1..places {
+            problem = problem.related(place("a"), format!("and here {index}"));
+        }
+        problem.job = JobName::parse(job).ok();
+        problem
+    }
+
+    #[test]
+    fn places_that_jobs_share_are_told_once() {
+        let mut problem = inherited("j1", 3);
+        for job in ["j2", "j2", "j3", "j4"] {
+            problem.merge(inherited(job, 3));
+        }
+        let told: Vec<&str> = problem.related.iter().map(|label| label.place.source.path.as_str()).collect();
+        assert_eq!(told, ["j1", "a", "a", "j2", "j3", "j4"]);
+        assert_eq!(problem.also.len(), 3);
+    }
+
+    #[test]
+    fn a_value_that_very_many_jobs_take_over_is_told_at_once() {
+        // With a look at every place for every job, this would take minutes.
+        let mut problem = inherited("j0", 1);
+        for index in 1..100_000 {
+            problem.merge(inherited(&format!("j{index}"), 1));
+        }
+        assert_eq!(problem.related.len(), 100_000);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{load, load_with, loader, told};
+use super::{load, load_part, load_with, loader, told};
 use crate::{
     load::{
         directory::{merge, unshadowed},
@@ -191,4 +191,26 @@ fn day_match_in_defaults_says_which_days_are_meant() {
         let defaults = format!("kind: defaults\nschedule: {{day_match: {day_match}}}\n");
         assert_eq!(told(&load(&[("_defaults.yaml", &defaults), job])), Vec::<String>::new());
     }
+}
+
+/// F21: what was loaded before does not matter, nor under which name.
+#[test]
+fn defaults_under_another_name_are_loaded_as_if_for_the_first_time() {
+    let text = "kind: defaults\npolicy: {timeout: 2h} # tintal: ignore TIN040 -- meant\n";
+    let job = ("a.yaml", "schedule: {every: 1h}\nrun: {command: [a]}\n");
+    let mut loader = loader();
+    for path in ["_defaults.yaml", "_defaults.yml", "_defaults.yaml"] {
+        let tree = load_with(&mut loader, &[(path, text), job]);
+        assert_eq!(told(&tree), Vec::<String>::new(), "{path}");
+    }
+}
+
+#[test]
+fn the_same_mistake_above_a_part_and_in_it_is_told_at_both_places() {
+    let text = "kind: defaults\npolicy: {timeout: 0s}\n";
+    let tree = load_part(&[("_defaults.yaml", text)], "sub/", &[("_defaults.yaml", text)]);
+    assert_eq!(
+        told(&tree),
+        ["_defaults.yaml:2 TIN033 /policy/timeout", "sub/_defaults.yaml:2 TIN033 /policy/timeout"]
+    );
 }

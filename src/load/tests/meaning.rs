@@ -94,8 +94,24 @@ fn what_has_no_effect_is_told() {
             &["2 TIN041 /policy/retry/initial"],
         ),
         (
-            "run: {shell: a}\npolicy: {retry: {on: [http-5xx, timeout, connect]}}\n",
+            "run: {shell: a}\npolicy: {timeout: 5m, retry: {on: [http-5xx, timeout, connect]}}\n",
             &["2 TIN041 /policy/retry/on/0", "2 TIN041 /policy/retry/on/2"],
+        ),
+        (
+            "run: {shell: a}\npolicy: {retry: {on: [exit-nonzero, timeout, abandoned]}}\n",
+            &["2 TIN041 /policy/retry/on/1"],
+        ),
+        (
+            "run: {http: {url: \"http://a/\"}}\npolicy: {kill_grace: 5s, retry: {on: [timeout]}}\n",
+            &["2 TIN041 /policy/kill_grace"],
+        ),
+        (
+            "run: {builtin: {noop: {}}}\npolicy: {timeout: 5s, kill_grace: 5s, retry: {on: [timeout, abandoned]}}\n",
+            &["2 TIN041 /policy/kill_grace", "2 TIN041 /policy/timeout"],
+        ),
+        (
+            "tier: in-process # tintal: ignore TIN065 -- fine\nrun:\n  steps:\n    - {id: a, shell: x, retry: {on: [timeout]}}\n    - {id: b, shell: x, timeout: 5s, retry: {on: [timeout]}}\n    - {id: c, http: {url: \"http://a/\"}, retry: {on: [timeout]}}\npolicy: {retry: {on: [timeout]}, kill_grace: 5s}\n",
+            &["4 TIN041 /run/steps/0/retry/on/0", "7 TIN041 /policy/retry/on/0"],
         ),
         (
             "run: {http: {url: \"http://a/\"}}\npolicy: {retry: {on: [http-5xx, signal]}}\n",
@@ -117,10 +133,30 @@ fn what_has_no_effect_is_told() {
     let tree = load(&[
         (
             "_defaults.yaml",
-            "kind: defaults\nrun: {cwd: /x, env: {A: b}}\npolicy: {retry: {initial: 5s, on: [connect]}}\n",
+            "kind: defaults\nrun: {cwd: /x, env: {A: b}}\npolicy: {kill_grace: 5s, retry: {initial: 5s, on: [connect, timeout]}}\n",
         ),
         ("a.yaml", "run: {http: {url: \"http://a/\"}}\npolicy: {retry: {max_attempts: 1}}\n"),
         ("b.yaml", "run: {shell: a}\n"),
     ]);
     assert_eq!(told(&tree), Vec::<String>::new());
+}
+
+#[test]
+fn a_time_that_clocks_do_not_have_is_told_with_its_way_out() {
+    for (time, message, help) in [
+        (
+            "2016-12-31T23:59:60Z",
+            "`2016-12-31T23:59:60Z` is a leap second, which clocks of computers do not have",
+            "write `:59` or the next minute",
+        ),
+        (
+            "2026-02-30T00:00:00Z",
+            "`2026-02-30T00:00:00Z` is not a time",
+            "write RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`",
+        ),
+    ] {
+        let tree = load(&[("job.yaml", &format!("schedule: {{at: \"{time}\"}}\nrun: {{command: [a]}}\n"))]);
+        let [problem] = tree.problems.as_slice() else { panic!("{:?}", told(&tree)) };
+        assert_eq!((problem.message.as_str(), problem.help.as_deref()), (message, Some(help)));
+    }
 }

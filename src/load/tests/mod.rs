@@ -41,6 +41,14 @@ fn load_with(loader: &mut Loader, files: &[(&str, &str)]) -> Tree {
     loader.load(&Input { files: &files, above: &[], unreadable: &[], prefix: "", now })
 }
 
+/// A part of a tree: `files` lie in `prefix`, and `above` are files of defaults further up.
+fn load_part(above: &[(&str, &str)], prefix: &str, files: &[(&str, &str)]) -> Tree {
+    let files: Vec<Arc<ManifestFile>> = files.iter().map(|(path, text)| file(path, text)).collect();
+    let above: Vec<Arc<ManifestFile>> = above.iter().map(|(path, text)| file(path, text)).collect();
+    let now = "2026-06-01T00:00:00Z".parse().unwrap();
+    loader().load(&Input { files: &files, above: &above, unreadable: &[], prefix, now })
+}
+
 fn load(files: &[(&str, &str)]) -> Tree {
     load_with(&mut loader(), files)
 }

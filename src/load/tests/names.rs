@@ -1,7 +1,11 @@
 //! Names that are given twice.
 
-use super::{load, told};
-use crate::manifest::name::JobName;
+use super::{load, load_with, loader, told};
+use crate::{load::Tree, manifest::name::JobName};
+
+fn names<'a>(names: impl IntoIterator<Item = &'a JobName>) -> Vec<&'a str> {
+    names.into_iter().map(JobName::as_str).collect()
+}
 
 /// F26: none of the places is taken for the right one.
 #[test]
@@ -29,4 +33,51 @@ fn a_broken_copy_of_a_job_is_a_second_one() {
         load(&[("a.yaml", "name: x\nrun: {command: [a]}\n"), ("b.yaml", "name: x\nrun: {command: []}\n")]);
     assert_eq!(told(&tree), ["b.yaml:1 TIN020", "b.yaml:2 TIN016 /run/command"]);
     assert!(tree.jobs.is_empty());
+}
+
+/// F6, F21, F26: a newcomer does not take a live job over because the file that it lives in is
+/// mistaken. What a file is told is what one is told that never saw it in good order.
+#[test]
+fn a_live_job_whose_file_is_mistaken_keeps_its_name() {
+    let good = "schedule: {every: 1h}\nrun: {command: [a]}\n";
+    let mistaken = format!("{good}enabeld: true\n");
+    let told_of = |tree: &Tree| {
+        let problems: Vec<_> =
+            tree.problems.iter().map(|one| (one.message.clone(), one.job.clone())).collect();
+        (told(tree), problems, tree.broken.clone(), tree.suspects.clone())
+    };
+    for path in ["b.yaml", "0.yaml"] {
+        let newcomer = (path, "name: a\nschedule: {every: 2h}\nrun: {command: [a]}\n");
+        let mut loader = loader();
+        assert_eq!(names(load_with(&mut loader, &[("a.yaml", good)]).jobs.keys()), ["a"]);
+        let alone = load_with(&mut loader, &[("a.yaml", &mistaken)]);
+        assert_eq!(told_of(&alone), told_of(&load(&[("a.yaml", &mistaken)])));
+        let files = [("a.yaml", mistaken.as_str()), newcomer];
+        let second = load_with(&mut loader, &files);
+        assert_eq!((names(second.jobs.keys()), names(&second.broken)), (Vec::new(), vec!["a"]), "{path}");
+        assert_eq!(told_of(&second), told_of(&load(&files)), "{path}");
+        // With the file in order again they are still two.
+        let both = load_with(&mut loader, &[("a.yaml", good), newcomer]);
+        assert_eq!(names(&both.broken), ["a"], "{path}");
+        assert_eq!(names(load_with(&mut loader, &[newcomer]).jobs.keys()), ["a"], "{path}");
+    }
+}
+
+/// F6, F26: what stands in a file now may not be what the file is called.
+#[test]
+fn a_file_that_no_longer_names_its_jobs_keeps_their_names() {
+    let job = |name: &str| format!("name: {name}\nrun: {{command: [a]}}\n");
+    let two = format!("{}---\n{}", job("x"), job("y"));
+    let one_left = format!("{}---\n{}", job("x"), job("y").replace("name", "nam"));
+    let newcomer = job("y");
+    let mut loader = loader();
+    load_with(&mut loader, &[("a.yaml", &two)]);
+    let alone = load_with(&mut loader, &[("a.yaml", &one_left)]);
+    assert_eq!((names(alone.jobs.keys()), names(&alone.broken)), (vec!["x"], vec!["y"]));
+    assert_eq!(names(alone.suspects.keys()), ["y"]);
+    let tree = load_with(&mut loader, &[("a.yaml", &one_left), ("b.yaml", &newcomer)]);
+    assert_eq!((names(tree.jobs.keys()), names(&tree.broken)), (vec!["x"], vec!["y"]));
+    let of_pair = tree.problems.iter().find(|problem| problem.code.as_str() == "TIN020").unwrap();
+    assert_eq!(of_pair.primary.place.source.path, "b.yaml");
+    assert_eq!(of_pair.related[0].text, "this file held it before the mistake in it");
 }

@@ -1,6 +1,6 @@
 //! What `# tintal: ignore` holds for.
 
-use super::{check, load, load_with, loader, told};
+use super::{check, load, load_part, load_with, loader, told};
 use crate::manifest::problem::PROBLEMS_MAX;
 
 const BOTH_DAYS: &str = "cron: \"0 9 1 * MON\"";
@@ -94,6 +94,17 @@ fn a_suppression_in_defaults_that_no_job_needs_is_told() {
     }
     let bad = load(&[("_defaults.yaml", "kind: defaults # tintal: ignore TIN040\n")]);
     assert_eq!(told(&bad), ["_defaults.yaml:1 TIN071"]);
+}
+
+#[test]
+fn a_suppression_above_a_part_may_be_needed_elsewhere() {
+    let text = "kind: defaults\npolicy: {timeout: 2h} # tintal: ignore TIN040 -- meant\n";
+    let seldom = "schedule: {every: 1d}\nrun: {command: [a]}\n";
+    let part = load_part(&[("_defaults.yaml", text)], "b/", &[("x.yaml", seldom)]);
+    assert_eq!(told(&part), Vec::<String>::new());
+    // Of the part itself all is there.
+    let part = load_part(&[], "b/", &[("_defaults.yaml", text), ("x.yaml", seldom)]);
+    assert_eq!(told(&part), ["b/_defaults.yaml:2 TIN070"]);
 }
 
 #[test]

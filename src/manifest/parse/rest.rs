@@ -24,7 +24,6 @@ const ROUNDS: usize = 3;
 /// What is left; none when too much is wrong. `problems` is what the shape says of the whole.
 pub(super) fn of(node: &Node, problems: &[Problem], shape: &Shape, source: &Arc<SourceText>) -> Option<Rest> {
     let mut left = node.clone();
-    let mut removed = BTreeSet::new();
     for round in 0..ROUNDS {
         let problems =
             if round == 0 { Cow::Borrowed(problems) } else { Cow::Owned(shape.check(&left, source)) };
@@ -49,16 +48,14 @@ pub(super) fn of(node: &Node, problems: &[Problem], shape: &Shape, source: &Arc<
             }
         }
         left.mend(&gone, &renamed);
-        removed.extend(gone.into_iter().map(|pointer| with_names(&pointer, &renamed)));
     }
     let manifest = if left.get("run").is_some() {
         Manifest::deserialize(&left)
     } else {
-        removed.insert("/run".to_owned());
         Manifest::deserialize(&with_run(&left)?)
     };
     let manifest = manifest.ok()?;
-    Some(Rest { manifest: Box::new(manifest), node: left, removed })
+    Some(Rest { manifest: Box::new(manifest), node: left })
 }
 
 /// A mapping with an action that does nothing; none of anything else.
@@ -70,18 +67,6 @@ fn with_run(node: &Node) -> Option<Node> {
     let noop = map(vec![entry("noop", map(Vec::new()))]);
     entries.push(entry("run", map(vec![entry("builtin", noop)])));
     Some(node)
-}
-
-/// A pointer as it is once keys have other names.
-fn with_names(pointer: &str, renamed: &BTreeMap<String, String>) -> String {
-    let mut parts: Vec<&str> = pointer.split('/').collect();
-    for (at, name) in renamed {
-        let is_inside = pointer.strip_prefix(at.as_str()).is_some_and(|rest| rest.starts_with('/'));
-        if let Some(part) = parts.get_mut(at.split('/').count() - 1).filter(|_| is_inside) {
-            *part = name;
-        }
-    }
-    parts.join("/")
 }
 
 /// The field that a misspelt one stands for, as the problem suggests it.

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::manifest::{
     code::Code,
+    exposed::{cover, exposed},
     problem::{Place, Problem, SourceText, Span},
     yaml::{Node, NodeValue, node::escaped},
 };
@@ -48,13 +49,22 @@ impl Shape {
             return Vec::new();
         }
         let mut walk = Walk { shape: self, source, problems: Vec::new() };
-        let root = Spot { node, pointer: String::new(), key: None, item: None, used_at: node.used_at };
+        let root = Spot {
+            node,
+            pointer: String::new(),
+            key: None,
+            item: None,
+            used_at: node.used_at,
+            content: Content::Open,
+        };
         walk.value(&self.schema, &root);
         let mut problems = walk.problems;
         if problems.is_empty() {
             problems.extend(self.any(node, source));
         }
         problems.sort_by_key(|problem| problem.primary.place.span);
+        let hidden = cover(&exposed(node, &source.text));
+        problems.iter_mut().for_each(|problem| problem.hidden = hidden);
         problems
     }
 
@@ -76,11 +86,20 @@ impl Shape {
             node.at(&pointer).map_or(node.span, |located| located.used_at.unwrap_or(located.node.span));
         let place = Place { source: Arc::clone(source), span };
         Some(
-            Problem::new(Code::Form, place, error.to_string())
+            Problem::new(Code::Form, place, error.masked().to_string())
                 .pointer(pointer)
                 .help("`tintal schema job` prints what may stand here"),
         )
     }
+}
+
+/// Whether a message may repeat a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// It may.
+    Open,
+    /// It stands where a reference to a secret should, and may be the secret.
+    Secret,
 }
 
 /// A node on the way through a document.
@@ -93,6 +112,7 @@ pub(super) struct Spot<'a> {
     pub(super) item: Option<usize>,
     /// Where the alias is written that stands for it, or for something around it.
     pub(super) used_at: Option<Span>,
+    pub(super) content: Content,
 }
 
 impl Spot<'_> {
@@ -128,8 +148,8 @@ impl<'a> Walk<'a> {
             && !has_type(spot.node, expected)
         {
             let draft = leaf::wrong_type(keywords, expected, spot);
-            let place = self.at(spot.used_at.unwrap_or(first_line(self.source, spot.node.span)));
-            self.push_at(spot, place, draft.hidden(secret(spot)));
+            let place = self.at(spot.used_at.unwrap_or(self.source.first_line(spot.node.span)));
+            self.push_at(spot, place, draft);
             return;
         }
         match &spot.node.value {
@@ -156,6 +176,7 @@ impl<'a> Walk<'a> {
                 key: spot.key,
                 item: Some(index),
                 used_at: spot.used_at.or(item.used_at),
+                content: spot.content,
             };
             self.value(schema, &inner);
         }
@@ -188,7 +209,7 @@ impl<'a> Walk<'a> {
         let span = match (spot.used_at, spot.key, spot.item) {
             (Some(alias), ..) => alias,
             (None, Some((_, key)), None) if is_container || spot.node.span.is_empty() => key,
-            _ => first_line(self.source, spot.node.span),
+            _ => self.source.first_line(spot.node.span),
         };
         self.at(span)
     }
@@ -210,10 +231,9 @@ impl<'a> Walk<'a> {
             .help(draft.help)
             .pointer(draft.pointer.unwrap_or_else(|| spot.pointer.clone()));
         if spot.used_at.is_some() {
-            let anchor = first_line(self.source, spot.node.span);
+            let anchor = self.source.first_line(spot.node.span);
             problem = problem.related(self.at(anchor), "the anchor is here");
         }
-        problem.hidden = draft.hidden;
         for (span, text) in draft.related {
             problem = problem.related(self.at(span), text);
         }
@@ -224,12 +244,6 @@ impl<'a> Walk<'a> {
 /// The pointer to a key in a spot.
 pub(super) fn pointer_to(spot: &Spot<'_>, key: &str) -> String {
     format!("{}/{}", spot.pointer, escaped(key))
-}
-
-/// The bytes of a value that stands where a reference to a secret should: it may be the secret.
-pub(super) fn secret(spot: &Spot<'_>) -> Option<Span> {
-    let is_one = spot.pointer.contains("/secrets/") || spot.pointer.ends_with("/secrets");
-    is_one.then_some(spot.node.span)
 }
 
 fn has_type(node: &Node, name: &str) -> bool {
@@ -245,15 +259,6 @@ fn has_type(node: &Node, name: &str) -> bool {
         (NodeValue::Float(number), "integer") => number.fract() == 0.0,
         _ => false,
     }
-}
-
-fn first_line(source: &SourceText, span: Span) -> Span {
-    let text = source.text.get(span.range()).unwrap_or_default();
-    let line = text.split('\n').next().unwrap_or_default().trim_end().len();
-    if line == text.len() {
-        return span;
-    }
-    Span { start: span.start, end: span.start + u32::try_from(line.max(1)).unwrap_or(1) }
 }
 
 /// A span that holds at least one byte of the file, if the file has one.

@@ -5,12 +5,15 @@ use std::cell::OnceCell;
 use serde_json::{Map, Value};
 
 use super::{
-    check::{Spot, Walk, pointer_to, secret},
-    suggest::{nearest, word_elsewhere},
+    check::{Content, Spot, Walk, pointer_to},
+    leaf,
+    suggest::word_elsewhere,
     words::{Draft, keyword, listed, short},
 };
 use crate::manifest::{
     code::Code,
+    exposed::means_secrets,
+    nearest::nearest,
     yaml::{Entry, NodeValue},
 };
 
@@ -39,12 +42,14 @@ pub(super) fn check<'a>(walk: &mut Walk<'a>, keywords: &'a Map<String, Value>, s
             key: Some((&entry.key, entry.key_span)),
             item: None,
             used_at: spot.used_at.or(entry.value.used_at),
+            content: fields.content(entry),
         };
         match (fields.property(&entry.key), keyword(keywords, "additionalProperties")) {
             (Some(schema), _) => walk.value(schema, &inner),
             (None, Some(Value::Bool(false))) => fields.unknown(walk, entry, &inner),
             (None, Some(schema @ Value::Object(_))) => {
-                if fields.key_form(walk, entry) {
+                // A key under `secrets` that cannot be one may be the secret.
+                if fields.key_form(walk, entry) || inner.content == Content::Open {
                     walk.value(schema, &inner);
                 }
             }
@@ -61,6 +66,14 @@ pub(super) fn check<'a>(walk: &mut Walk<'a>, keywords: &'a Map<String, Value>, s
 impl<'a> Fields<'a, '_> {
     fn property(&self, key: &str) -> Option<&'a Value> {
         keyword(keyword(self.keywords, "properties")?.as_object()?, key)
+    }
+
+    /// Whether a message may repeat what stands under a key. Text under a key that people choose
+    /// (a variable, a label) may be repeated, whatever the key is called.
+    fn content(&self, entry: &Entry) -> Content {
+        let is_field = keyword(self.keywords, "properties").is_some();
+        let is_part = matches!(entry.value.value, NodeValue::Map(_) | NodeValue::List(_));
+        if (is_field || is_part) && means_secrets(&entry.key) { Content::Secret } else { self.spot.content }
     }
 
     fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
@@ -95,6 +108,8 @@ impl<'a> Fields<'a, '_> {
             .into_iter()
             .flatten()
             .find_map(|word| walk.shape_known(word, &self.spot.pointer));
+        // A word alone, as in `{hunter2}`, is a key without a value.
+        let is_told = self.spot.content == Content::Open || !matches!(entry.value.value, NodeValue::Null);
         let key = short(&entry.key);
         let help = match (near, elsewhere) {
             (Some(near), _) => format!("did you mean `{near}`?"),
@@ -106,9 +121,14 @@ impl<'a> Fields<'a, '_> {
             Some(_) => format!("{} has no field `{key}`", self.spot.subject()),
             None => format!("there is no field `{key}`"),
         };
-        let draft = Draft::new(Code::UnknownField, message, "no such field", help);
         let place = walk.at(self.spot.used_at.unwrap_or(entry.key_span));
-        walk.push_at(self.spot, place, draft.pointer(inner.pointer.clone()).hidden(secret(inner)));
+        let draft = if is_told {
+            Draft::new(Code::UnknownField, message, "no such field", help).pointer(inner.pointer.clone())
+        } else {
+            let message = format!("{} has a field that is none", self.spot.subject());
+            Draft::new(Code::UnknownField, message, "no such field", leaf::REFERENCE)
+        };
+        walk.push_at(self.spot, place, draft);
         if let Some(near) = near.filter(|near| !self.meant.contains(near)) {
             self.meant.push(near);
             if let Some(schema) = self.property(near) {
@@ -134,8 +154,13 @@ impl<'a> Fields<'a, '_> {
             _ => "letters, digits and `_`, not beginning with a digit".to_owned(),
         };
         let message = format!("`{}` cannot be a key of `{what}`", short(&entry.key));
-        let draft = Draft::new(Code::Form, message, "not of the right form", help)
-            .pointer(pointer_to(self.spot, &entry.key));
+        let draft = if self.spot.content == Content::Secret {
+            let message = format!("a key of `{what}` is not the name of a variable");
+            Draft::new(Code::Form, message, "not of the right form", help)
+        } else {
+            Draft::new(Code::Form, message, "not of the right form", help)
+                .pointer(pointer_to(self.spot, &entry.key))
+        };
         let place = walk.at(self.spot.used_at.unwrap_or(entry.key_span));
         walk.push_at(self.spot, place, draft);
         false

@@ -3,19 +3,28 @@
 use serde_json::{Map, Value};
 
 use super::{
-    check::{Shape, Spot, Walk},
-    suggest::nearest,
-    words::{Draft, SHOWN_MAX, example, expected, found, keyword, listed, short},
+    check::{Content, Shape, Spot, Walk},
+    words::{Draft, SHOWN_MAX, example, expected, found, keyword, kind, listed, short},
 };
 use crate::manifest::{
     code::Code,
+    nearest::nearest,
     text::parse_duration,
     yaml::{Node, NodeValue},
 };
 
+/// The way out where a secret may be written.
+pub(super) const REFERENCE: &str =
+    "name a variable or a file that holds the value: `secrets: {NAME: {env: VARIABLE}}`";
+
 /// A value of another type than the schema asks for.
 pub(super) fn wrong_type(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) -> Draft {
     let subject = spot.subject();
+    if spot.content == Content::Secret {
+        let found = kind(spot.node);
+        let message = format!("{subject} takes {}, not {found}", expected(type_name));
+        return Draft::new(Code::WrongType, message, format!("this is {found}"), REFERENCE);
+    }
     let message = format!("{subject} takes {}, not {}", expected(type_name), found(spot.node));
     let help = type_help(keywords, type_name, spot);
     Draft::new(Code::WrongType, message, format!("this is {}", found(spot.node)), help)
@@ -74,7 +83,6 @@ fn whole_part(key: &str, text: &str) -> Option<String> {
         "run" => "shell",
         "schedule" if parse_duration(text).is_ok() => "every",
         "schedule" => "cron",
-        "secrets" => return Some("name a variable or a file: `secrets: {NAME: {env: VARIABLE}}`".to_owned()),
         _ => return None,
     };
     Some(match shown {
@@ -145,6 +153,10 @@ fn text_fault(shape: &Shape, keywords: &Map<String, Value>, text: &str, spot: &S
     if let Some(pattern) = keyword(keywords, "pattern").and_then(Value::as_str)
         && !shape.matches(pattern, text)
     {
+        if spot.content == Content::Secret {
+            let message = format!("{} is not the name of a variable", spot.subject());
+            return Some(Draft::new(Code::Form, message, "not of this form", REFERENCE));
+        }
         return Some(form(keywords, pattern, text));
     }
     limit("minLength").filter(|least| length < *least).map(|least| {

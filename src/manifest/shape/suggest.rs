@@ -1,13 +1,10 @@
-//! What a misspelt word may have meant.
+//! What a field of another tool, or one in the wrong place, may have meant.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::check::Walk;
-
-/// How much like a word a text must be to be suggested for it, 0 to 1.
-const SIMILAR_MIN: f64 = 0.82;
 
 /// What other tools call a field, and what it is called here.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -27,22 +24,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
 /// The field that other tools call by this name.
 pub(super) fn word_elsewhere(text: &str) -> Option<&'static str> {
     ELSEWHERE.iter().find(|(word, _)| *word == text).map(|(_, field)| *field)
-}
-
-/// The word that is most like a text, if one is like it.
-pub(super) fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    let plain = |word: &str| word.to_ascii_lowercase().replace(['-', ' '], "_");
-    let wanted = plain(text);
-    words
-        .map(|word| {
-            let known = plain(word);
-            let likeness = strsim::jaro_winkler(&wanted, &known);
-            let swapped = strsim::damerau_levenshtein(&wanted, &known) <= 1 && known.len() > 2;
-            (if swapped { likeness.max(SIMILAR_MIN) } else { likeness }, word)
-        })
-        .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, word)| word)
 }
 
 /// Where each field of a schema stands, for fields that people put in the wrong place.

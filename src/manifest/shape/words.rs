@@ -20,8 +20,6 @@ pub(super) struct Draft {
     /// Pointer, when it is not that of the spot.
     pub(super) pointer: Option<String>,
     pub(super) related: Vec<(Span, String)>,
-    /// What no report may show.
-    pub(super) hidden: Option<Span>,
 }
 
 impl Draft {
@@ -38,17 +36,11 @@ impl Draft {
             help: help.into(),
             pointer: None,
             related: Vec::new(),
-            hidden: None,
         }
     }
 
     pub(super) fn pointer(mut self, pointer: String) -> Self {
         self.pointer = Some(pointer);
-        self
-    }
-
-    pub(super) fn hidden(mut self, hidden: Option<Span>) -> Self {
-        self.hidden = hidden;
         self
     }
 }
@@ -70,17 +62,26 @@ pub(super) fn expected(name: &str) -> &'static str {
     }
 }
 
+/// What stands there, in words, without its value.
+pub(super) fn kind(node: &Node) -> &'static str {
+    match &node.value {
+        NodeValue::Null => "nothing",
+        NodeValue::Bool(_) => "`true` or `false`",
+        NodeValue::Int(_) | NodeValue::UInt(_) | NodeValue::Float(_) => "a number",
+        NodeValue::Text(_) => "text",
+        NodeValue::List(_) => "a list",
+        NodeValue::Map(_) => "a mapping",
+    }
+}
+
 /// What stands there, in words.
 pub(super) fn found(node: &Node) -> String {
     match &node.value {
-        NodeValue::Null => "nothing".to_owned(),
         NodeValue::Bool(value) => format!("`{value}`"),
         NodeValue::Int(value) => format!("the number {value}"),
         NodeValue::UInt(value) => format!("the number {value}"),
         NodeValue::Float(value) => format!("the number {value}"),
-        NodeValue::Text(_) => "text".to_owned(),
-        NodeValue::List(_) => "a list".to_owned(),
-        NodeValue::Map(_) => "a mapping".to_owned(),
+        _ => kind(node).to_owned(),
     }
 }
 

@@ -81,7 +81,7 @@ impl<'a> Composer<'a> {
         let mut merges = Mapping::default();
         let result = self.entries(style, depth, &mut into.span, &mut mapping, &mut merges);
         for merge in merges.entries {
-            if let Err(fault) = mapping.merge(merge.value) {
+            if let Err(fault) = mapping.merge(merge.value, self.text) {
                 self.report(*fault);
             }
         }
@@ -104,7 +104,9 @@ impl<'a> Composer<'a> {
                 return Ok(());
             }
             let is_merge = is_merge_key(&event);
+            let faults_before = self.faults_noted();
             let (key, key_span) = self.key(event, key_span, depth)?;
+            let fault_of_key = (self.faults_noted() > faults_before).then_some(faults_before);
             around.end = around.end.max(key_span.end);
             let entries = if is_merge { &mut *merges } else { &mut *mapping };
             let (event, span) = self.event()?;
@@ -116,14 +118,19 @@ impl<'a> Composer<'a> {
                 value.span = key_span;
             }
             around.end = around.end.max(value.place().end);
-            if let Some(key) = key {
-                // An alias that stands for nothing is told already.
-                let stands_for_nothing = is_merge && is_alias && value.used_at.is_none();
-                match entries.place_of(&key) {
-                    None if stands_for_nothing => {}
-                    Some(first) => self.report_at(key_span, |_| duplicate(&key, key_span, first)),
-                    None => entries.push(Entry { key, key_span, value }),
+            // An alias that stands for nothing is told already.
+            let stands_for_nothing = is_merge && is_alias && value.used_at.is_none();
+            let is_text = key.is_some();
+            let entry = Entry { key: key.unwrap_or_default(), key_span, value };
+            match entries.place_of(&entry.key) {
+                _ if !is_text => self.hide_left_out(fault_of_key, entry),
+                None if stands_for_nothing => {}
+                Some(first) => {
+                    self.report_at(key_span, |text| {
+                        duplicate(&entry.key, key_span, first).left_out(entry, text)
+                    });
                 }
+                None => entries.push(entry),
             }
             result?;
         }

@@ -10,10 +10,10 @@ use granit_parser::{Event, Parser, StrInput};
 use super::{
     fault::Fault,
     limits::{FAULTS_MAX, Limits},
-    node::{Node, NodeValue},
+    node::{Entry, Node, NodeValue},
     syntax::{self, to_u32},
 };
-use crate::manifest::{code::Code, problem::Span};
+use crate::manifest::{code::Code, exposed::is_under_secrets, problem::Span};
 
 /// Everything that a text holds.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -159,6 +159,9 @@ impl<'a> Composer<'a> {
         let stop = self.root(&mut root).err();
         for fault in &mut self.faults[faults_before..] {
             fault.pointer.insert_str(0, &root.pointer_at(fault.span));
+            if is_under_secrets(&fault.pointer) {
+                fault.hidden = fault.hidden.or(fault.hidden_in_secrets);
+            }
         }
         let (extent, end) = match stop {
             Some(_) => (Extent::Part, to_u32(self.text.len())),
@@ -270,6 +273,19 @@ impl<'a> Composer<'a> {
             self.faults.push(fault(self.text));
         } else {
             self.dropped.get_or_insert((0, span)).0 += 1;
+        }
+    }
+
+    /// How many faults are noted.
+    pub(super) fn faults_noted(&self) -> usize {
+        self.faults.len()
+    }
+
+    /// Hides what may be a secret in an entry that is not taken into the tree, as a noted fault of
+    /// its key says.
+    pub(super) fn hide_left_out(&mut self, fault: Option<usize>, entry: Entry) {
+        if let Some(fault) = fault.and_then(|index| self.faults.get_mut(index)) {
+            *fault = fault.clone().left_out(entry, self.text);
         }
     }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::node::{Entry, Node, NodeValue};
 use crate::manifest::{
     code::Code,
+    exposed::{cover, exposed, exposed_in_secrets},
     problem::{Label, Place, Problem, SourceText, Span},
 };
 
@@ -24,6 +26,10 @@ pub struct Fault {
     pub help: Option<String>,
     /// JSON pointer, as far as it is known.
     pub pointer: String,
+    /// Bytes that no report may show.
+    pub hidden: Option<Span>,
+    /// The same, should it turn out to stand under `secrets`.
+    pub hidden_in_secrets: Option<Span>,
 }
 
 impl Fault {
@@ -38,6 +44,8 @@ impl Fault {
             related: None,
             help: None,
             pointer: String::new(),
+            hidden: None,
+            hidden_in_secrets: None,
         }
     }
 
@@ -62,6 +70,16 @@ impl Fault {
         self
     }
 
+    /// The same, about an entry that is not taken into the tree.
+    #[must_use]
+    pub fn left_out(mut self, entry: Entry, text: &str) -> Self {
+        let span = entry.key_span;
+        let alone = Node { value: NodeValue::Map(vec![entry]), span, used_at: None };
+        self.hidden = cover(&exposed(&alone, text));
+        self.hidden_in_secrets = cover(&exposed_in_secrets(&alone, text));
+        self
+    }
+
     /// The fault as a problem of a file.
     #[must_use]
     pub fn into_problem(self, source: &Arc<SourceText>) -> Problem {
@@ -69,6 +87,7 @@ impl Fault {
         let mut problem =
             Problem::new(self.code, place(self.span), self.message).label(self.label).pointer(self.pointer);
         problem.help = self.help;
+        problem.hidden = self.hidden;
         problem.related =
             self.related.into_iter().map(|(span, text)| Label { place: place(span), text }).collect();
         problem

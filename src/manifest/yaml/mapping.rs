@@ -46,7 +46,7 @@ impl Mapping {
 
     /// Adds what a mapping, or a list of them, has under keys that are not there yet; of a list,
     /// the earlier one wins.
-    pub(super) fn merge(&mut self, from: Node) -> Result<(), Box<Fault>> {
+    pub(super) fn merge(&mut self, from: Node, text: &str) -> Result<(), Box<Fault>> {
         let used_at = from.used_at;
         let (span, place) = (from.span, from.place());
         match from.value {
@@ -62,14 +62,22 @@ impl Mapping {
             NodeValue::List(items) if items.iter().all(|item| matches!(item.value, NodeValue::Map(_))) => {
                 for mut item in items {
                     item.used_at = used_at.or(item.used_at);
-                    self.merge(item)?;
+                    self.merge(item, text)?;
                 }
                 Ok(())
             }
-            _ => Err(Box::new(
+            value => Err(Box::new(
                 Fault::new(Code::YamlFeature, place, "`<<` needs a mapping or a list of mappings")
                     .label(if place == span { "not a mapping" } else { "stands for something else" })
-                    .help("write `<<: *name`, where `&name` marks a mapping"),
+                    .help("write `<<: *name`, where `&name` marks a mapping")
+                    .left_out(
+                        Entry {
+                            key: MERGE_KEY.to_owned(),
+                            key_span: Span { end: span.start, ..span },
+                            value: Node { value, span, used_at },
+                        },
+                        text,
+                    ),
             )),
         }
     }

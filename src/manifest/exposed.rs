@@ -1,0 +1,241 @@
+//! Values of a document that may be secrets: written out where a reference to one belongs.
+//!
+//! Pure. `shape` and `parse` ask it what no report may show. Better too much is hidden than a value
+//! printed in the log of a pipeline (`FAILURE_MODES` F19).
+
+use super::{
+    nearest::nearest,
+    problem::Span,
+    yaml::{Entry, Node, NodeValue},
+};
+
+/// What every spelling of the key has in it, but for slips.
+const WORD: &str = "secret";
+
+/// Whether references to secrets are meant to stand under a key, whatever its spelling.
+#[must_use]
+pub fn means_secrets(key: &str) -> bool {
+    key.to_ascii_lowercase().contains(WORD) || nearest(key, ["secrets"]).is_some()
+}
+
+/// Whether a JSON pointer leads to what stands under such a key.
+#[must_use]
+pub fn is_under_secrets(pointer: &str) -> bool {
+    pointer.split('/').skip(1).any(means_secrets)
+}
+
+/// The bytes of values in a document that may be secrets. `text` is that of its file.
+#[must_use]
+pub fn exposed(node: &Node, text: &str) -> Vec<Span> {
+    let mut out = Vec::new();
+    look(node, text, &mut out);
+    out
+}
+
+/// The same for a value that stands where references do.
+#[must_use]
+pub fn exposed_in_secrets(node: &Node, text: &str) -> Vec<Span> {
+    let mut out = Vec::new();
+    references(node, text, &mut out);
+    out
+}
+
+/// What may be a secret in the part of a document that could not be read: the rest of the lines from
+/// where reading ended to the fault that ended it, when that is under `secrets`, and all that comes
+/// behind the word there.
+#[must_use]
+pub fn unread(node: &Node, text: &str, fault: Span, document_end: u32) -> Vec<Span> {
+    let (key, read_end) = last_read(node);
+    let rest = text.get(read_end as usize..document_end as usize).unwrap_or_default();
+    let small = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let begun = key.filter(|key| !is_over(text, *key, fault.start.max(read_end))).map(|_| {
+        let from = (fault.end.max(read_end) - read_end) as usize;
+        let line = rest.get(from..).and_then(|rest| rest.find('\n')).map_or(rest.len(), |line| from + line);
+        // A text in quotes, or one of several lines, may go on.
+        let goes_on = rest[..line].contains(['"', '\'', '|', '>']);
+        Span { start: read_end, end: if goes_on { document_end } else { read_end + small(line) } }
+    });
+    let named = rest.to_ascii_lowercase().find(WORD).map(|word| {
+        let start = read_end + small(word + WORD.len());
+        Span { start, end: document_end }
+    });
+    begun.into_iter().chain(named).filter(|span| !span.is_empty()).collect()
+}
+
+/// Where the reading of a document ended, with the key that means secrets on the way there.
+fn last_read(node: &Node) -> (Option<Span>, u32) {
+    let mut key = None;
+    let mut here = node;
+    loop {
+        here = match &here.value {
+            NodeValue::Map(entries) => match entries.last() {
+                Some(last) => {
+                    key = key.or_else(|| means_secrets(&last.key).then_some(last.key_span));
+                    &last.value
+                }
+                None => return (key, here.span.start),
+            },
+            NodeValue::List(items) => match items.last() {
+                Some(last) => last,
+                None => return (key, here.span.start),
+            },
+            _ => return (key, here.place().end),
+        };
+    }
+}
+
+/// Whether the value of a key has ended before a byte: its brackets are closed, or a line is indented
+/// no more than the key.
+fn is_over(text: &str, key: Span, byte: u32) -> bool {
+    let Some(between) = text.get(key.end as usize..byte as usize) else { return false };
+    let value = between.trim_start_matches([' ', ':']);
+    if value.starts_with(['{', '[']) {
+        let mut depth = 0;
+        return value.chars().any(|c| {
+            depth += match c {
+                '{' | '[' => 1,
+                '}' | ']' => -1,
+                _ => 0,
+            };
+            depth == 0
+        });
+    }
+    let column = |byte: u32| {
+        let before = &text[..byte as usize];
+        let line = &before[before.rfind('\n').map_or(0, |newline| newline + 1)..];
+        line.len() - line.trim_start_matches(' ').len()
+    };
+    between.contains('\n') && column(byte) <= column(key.start)
+}
+
+/// The bytes from the first span to the last one; none without any.
+#[must_use]
+pub fn cover(spans: &[Span]) -> Option<Span> {
+    let start = spans.iter().map(|span| span.start).min()?;
+    let end = spans.iter().map(|span| span.end).max()?;
+    Some(Span { start, end })
+}
+
+fn look(node: &Node, text: &str, out: &mut Vec<Span>) {
+    match &node.value {
+        NodeValue::Map(entries) => {
+            for entry in entries {
+                if means_secrets(&entry.key) {
+                    value(entry, text, out);
+                } else {
+                    look(&entry.value, text, out);
+                }
+            }
+        }
+        NodeValue::List(items) => items.iter().for_each(|item| look(item, text, out)),
+        _ => {}
+    }
+}
+
+/// What stands under a key of which the value should be a mapping.
+fn value(entry: &Entry, text: &str, out: &mut Vec<Span>) {
+    if is_unwritten(entry) {
+        out.extend(sign_after(entry.key_span, text));
+    } else {
+        references(&entry.value, text, out);
+    }
+}
+
+/// A mapping of names to references.
+fn references(node: &Node, text: &str, out: &mut Vec<Span>) {
+    let NodeValue::Map(entries) = &node.value else {
+        out.push(node.span);
+        return;
+    };
+    for entry in entries {
+        match &entry.value.value {
+            _ if !is_word(&entry.key) => out.push(whole(entry)),
+            NodeValue::Map(parts) => parts.iter().filter(|part| !is_part(part)).for_each(|part| {
+                // A word alone is a key without a value, and may be the secret.
+                out.push(if is_unwritten(part) { whole(part) } else { part.value.span });
+            }),
+            _ => value(entry, text, out),
+        }
+    }
+}
+
+/// Whether it is a part of a reference, as far as can be seen.
+fn is_part(part: &Entry) -> bool {
+    match (part.key.as_str(), part.value.as_text()) {
+        ("env", Some(name)) => is_word(name),
+        ("file", Some(path)) => !path.contains('\n'),
+        _ => false,
+    }
+}
+
+/// Whether a text has the form of a variable's name.
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Whether nothing stands behind the key: the place of such a value is its key.
+fn is_unwritten(entry: &Entry) -> bool {
+    entry.value.span == entry.key_span && entry.value.used_at.is_none()
+}
+
+/// Key and value.
+fn whole(entry: &Entry) -> Span {
+    let value = entry.value.span;
+    Span { start: entry.key_span.start, end: entry.key_span.end.max(value.end) }
+}
+
+/// An anchor or a tag behind a key without a value: YAML reads a text without quotes that begins with
+/// `&` or `!` as one.
+fn sign_after(key: Span, text: &str) -> Option<Span> {
+    let rest = text.get(key.end as usize..)?;
+    let line = rest.lines().next().unwrap_or_default();
+    let sign = line.find(['&', '!'])?;
+    let small = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    line[..sign]
+        .trim_matches([':', ' ', '\t'])
+        .is_empty()
+        .then(|| Span { start: key.end + small(sign), end: key.end + small(line.trim_end().len()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::yaml::{Limits, compose};
+
+    /// The values of a document that are hidden, with `|` between them.
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let composed = compose(text, &Limits::default());
+        let spans = composed.documents.iter().flat_map(|document| exposed(&document.root, text));
+        let shown: Vec<&str> = spans.map(|span| &text[span.range()]).collect();
+        assert_eq!(shown.join("|"), expected, "{text}");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn exposed_table() {
+        check("secrets: {A: {env: B}, C: {file: /d}}",       "");
+        check("secrets:",                                    "");
+        check("secrets: {A: }",                              "");
+        check("name: a\nrun: {env: {A: b}}",                 "");
+        check("secrets: hunter2",                            "hunter2");
+        check("secrets: [hunter2]",                          "[hunter2]");
+        check("secrets: {A: hunter2, B: {env: C}}",          "hunter2");
+        check("secrets: {A: {env: \"x://u:hunter2@h\"}}",    "\"x://u:hunter2@h\"");
+        check("secrets: {A: {env: 48151623}}",               "48151623");
+        check("secrets: {A: {value: hunter2}}",              "hunter2");
+        check("secrets: {A: {hunter2}}",                     "hunter2");
+        check("secrets: {A: {file: \"a\\nb\"}}",             "\"a\\nb\"");
+        check("secrets: {\"BAD KEY\": hunter2}",             "\"BAD KEY\": hunter2");
+        check("secrets: {x://u:hunter2@h}",                  "x://u:hunter2@h");
+        check("secrets:\n  A: &hunter2\n",                   "&hunter2");
+        check("secrets:\n  A: !hunter2\n",                   "!hunter2");
+        check("secrets:\n  A: *hunter2\n",                   "*hunter2");
+        check("x: &x hunter2\nsecrets: {A: *x}",             "hunter2");
+        check("run: {secret: {A: hunter2}}",                 "hunter2");
+        check("steps: [{Secrts: {A: hunter2}}]",             "hunter2");
+        check("client_secret: hunter2",                      "hunter2");
+    }
+}
