@@ -194,7 +194,7 @@ impl Watched {
     pub(super) async fn expect_no_tree(&mut self) {
         loop {
             self.expect_nudge().await;
-            if self.look()[0].starts_with("cannot read manifests from") {
+            if self.look().first().is_some_and(|seen| seen.starts_with("cannot read manifests from")) {
                 return;
             }
         }
