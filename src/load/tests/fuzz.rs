@@ -138,7 +138,7 @@ proptest! {
     fn a_secret_among_noise_is_not_told(
         before in noise(), after in noise(), around in 0..WAYS_TO_HOLD.len(),
     ) {
-        let held = WAYS_TO_HOLD[around].replace("@", &format!("{before}hunter-2{after}"));
+        let held = WAYS_TO_HOLD[around].replace('@', &format!("{before}hunter-2{after}"));
         let text = format!("name: a\nrun:\n  shell: x\n  secrets:{held}\nnope: 1\n");
         let tree = load(&[("job.yaml", &text)]);
         prop_assert!(!tells(&tree, "hunter-2"), "{text}: {:?}", tree.problems);
