@@ -95,7 +95,7 @@ pub enum Method {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpExpect {
-    /// Status codes. Default: any from 200 to 299.
+    /// Status codes. Default: any from 200 to 299. A redirect is followed, unless its status is named.
     #[schemars(length(min = 1, max = 64), inner(range(min = 100, max = 599)))]
     pub status: Option<Vec<u16>>,
     /// A text that the response body must hold.

@@ -24,12 +24,24 @@ pub fn is_under_secrets(pointer: &str) -> bool {
     pointer.split('/').skip(1).any(means_secrets)
 }
 
+/// A JSON pointer up to where a part of it may be a secret.
+#[must_use]
+pub fn without_secret(pointer: &str) -> String {
+    let mut is_under = false;
+    let shown = pointer.split('/').skip(1).take_while(|part| {
+        let is_told = !is_under || is_word(part) || part.bytes().all(|byte| byte.is_ascii_digit());
+        is_under |= means_secrets(part);
+        is_told
+    });
+    shown.flat_map(|part| ["/", part]).collect()
+}
+
 /// The bytes of values in a document that may be secrets. `text` is that of its file.
 #[must_use]
 pub fn exposed(node: &Node, text: &str) -> Vec<Span> {
     let mut out = Vec::new();
     look(node, text, &mut out);
-    out
+    with_comments(out, text)
 }
 
 /// The same for a value that stands where references do.
@@ -37,7 +49,7 @@ pub fn exposed(node: &Node, text: &str) -> Vec<Span> {
 pub fn exposed_in_secrets(node: &Node, text: &str) -> Vec<Span> {
     let mut out = Vec::new();
     references(node, text, &mut out);
-    out
+    with_comments(out, text)
 }
 
 /// What may be a secret in the part of a document that could not be read: the rest of the lines from
@@ -47,16 +59,15 @@ pub fn exposed_in_secrets(node: &Node, text: &str) -> Vec<Span> {
 pub fn unread(node: &Node, text: &str, fault: Span, document_end: u32) -> Vec<Span> {
     let (key, read_end) = last_read(node);
     let rest = text.get(read_end as usize..document_end as usize).unwrap_or_default();
-    let small = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     let begun = key.filter(|key| !is_over(text, *key, fault.start.max(read_end))).map(|_| {
         let from = (fault.end.max(read_end) - read_end) as usize;
         let line = rest.get(from..).and_then(|rest| rest.find('\n')).map_or(rest.len(), |line| from + line);
         // A text in quotes, or one of several lines, may go on.
         let goes_on = rest[..line].contains(['"', '\'', '|', '>']);
-        Span { start: read_end, end: if goes_on { document_end } else { read_end + small(line) } }
+        Span { start: read_end, end: if goes_on { document_end } else { read_end + to_u32(line) } }
     });
     let named = rest.to_ascii_lowercase().find(WORD).map(|word| {
-        let start = read_end + small(word + WORD.len());
+        let start = read_end + to_u32(word + WORD.len());
         Span { start, end: document_end }
     });
     begun.into_iter().chain(named).filter(|span| !span.is_empty()).collect()
@@ -84,14 +95,14 @@ fn last_read(node: &Node) -> (Option<Span>, u32) {
     }
 }
 
-/// Whether the value of a key has ended before a byte: its brackets are closed, or a line is indented
-/// no more than the key.
+/// Whether the value of a key has ended on a line before that of a byte: its brackets are closed, or the
+/// line is indented no more than the key.
 fn is_over(text: &str, key: Span, byte: u32) -> bool {
     let Some(between) = text.get(key.end as usize..byte as usize) else { return false };
     let value = between.trim_start_matches([' ', ':']);
     if value.starts_with(['{', '[']) {
         let mut depth = 0;
-        return value.chars().any(|c| {
+        let end = value.find(|c| {
             depth += match c {
                 '{' | '[' => 1,
                 '}' | ']' => -1,
@@ -99,6 +110,7 @@ fn is_over(text: &str, key: Span, byte: u32) -> bool {
             };
             depth == 0
         });
+        return end.is_some_and(|end| value[end..].contains('\n'));
     }
     let column = |byte: u32| {
         let before = &text[..byte as usize];
@@ -144,16 +156,25 @@ fn value(entry: &Entry, text: &str, out: &mut Vec<Span>) {
 /// A mapping of names to references.
 fn references(node: &Node, text: &str, out: &mut Vec<Span>) {
     let NodeValue::Map(entries) = &node.value else {
-        out.push(node.span);
+        out.push(up_to_last_read(node));
         return;
     };
     for entry in entries {
+        out.extend(comment_between(entry, text));
         match &entry.value.value {
             _ if !is_word(&entry.key) => out.push(whole(entry)),
-            NodeValue::Map(parts) => parts.iter().filter(|part| !is_part(part)).for_each(|part| {
-                // A word alone is a key without a value, and may be the secret.
-                out.push(if is_unwritten(part) { whole(part) } else { part.value.span });
-            }),
+            NodeValue::Map(parts) => {
+                for part in parts {
+                    out.extend(comment_between(part, text));
+                    if is_unwritten(part) {
+                        // A word alone is a key without a value, and may be the secret.
+                        out.push(whole(part));
+                        out.extend(sign_after(part.key_span, text));
+                    } else if !is_part(part) {
+                        out.push(if is_word(&part.key) { up_to_last_read(&part.value) } else { whole(part) });
+                    }
+                }
+            }
             _ => value(entry, text, out),
         }
     }
@@ -168,8 +189,10 @@ fn is_part(part: &Entry) -> bool {
     }
 }
 
-/// Whether a text has the form of a variable's name.
-fn is_word(text: &str) -> bool {
+/// Whether a text has the form of a variable's name: a key under `secrets` of another form may be the
+/// secret.
+#[must_use]
+pub fn is_word(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with(|c: char| c.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -180,23 +203,56 @@ fn is_unwritten(entry: &Entry) -> bool {
     entry.value.span == entry.key_span && entry.value.used_at.is_none()
 }
 
+/// A node with all in it, also when it could not be read to its end.
+fn up_to_last_read(node: &Node) -> Span {
+    if node.used_at.is_some() {
+        return node.span;
+    }
+    Span { start: node.span.start, end: node.span.end.max(last_read(node).1) }
+}
+
 /// Key and value.
 fn whole(entry: &Entry) -> Span {
-    let value = entry.value.span;
+    let value = up_to_last_read(&entry.value);
     Span { start: entry.key_span.start, end: entry.key_span.end.max(value.end) }
 }
 
-/// An anchor or a tag behind a key without a value: YAML reads a text without quotes that begins with
-/// `&` or `!` as one.
+/// An anchor, a tag or a comment behind a key without a value: YAML reads a text without quotes that
+/// begins with `&`, `!` or `#` as one.
 fn sign_after(key: Span, text: &str) -> Option<Span> {
-    let rest = text.get(key.end as usize..)?;
+    let (rest, line_end) = line_after(key, text)?;
+    let sign = rest.trim_start_matches([':', ' ', '\t']);
+    sign.starts_with(['&', '!', '#']).then(|| Span { start: line_end - to_u32(sign.len()), end: line_end })
+}
+
+/// A comment between a key and its value.
+fn comment_between(entry: &Entry, text: &str) -> Option<Span> {
+    let (start, end) = (entry.key_span.end, entry.value.span.start);
+    let between = text.get(start as usize..end as usize)?;
+    between.contains('#').then_some(Span { start, end })
+}
+
+/// Each span with the comment behind it: to YAML, the rest of a text without quotes from ` #` on is one.
+fn with_comments(mut spans: Vec<Span>, text: &str) -> Vec<Span> {
+    for span in &mut spans {
+        if let Some((rest, line_end)) = line_after(*span, text)
+            && rest.trim_start().starts_with('#')
+        {
+            span.end = line_end;
+        }
+    }
+    spans
+}
+
+/// The rest of the line behind a span, and where it ends.
+fn line_after(span: Span, text: &str) -> Option<(&str, u32)> {
+    let rest = text.get(span.end as usize..)?;
     let line = rest.lines().next().unwrap_or_default();
-    let sign = line.find(['&', '!'])?;
-    let small = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-    line[..sign]
-        .trim_matches([':', ' ', '\t'])
-        .is_empty()
-        .then(|| Span { start: key.end + small(sign), end: key.end + small(line.trim_end().len()) })
+    Some((line, span.end + to_u32(line.len())))
+}
+
+fn to_u32(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -231,6 +287,9 @@ mod tests {
         check("secrets: {\"BAD KEY\": hunter2}",             "\"BAD KEY\": hunter2");
         check("secrets: {x://u:hunter2@h}",                  "x://u:hunter2@h");
         check("secrets:\n  A: &hunter2\n",                   "&hunter2");
+        check("secrets:\n  A: #hunter2\n",                   "#hunter2");
+        check("secrets:\n  A: x #hunter2\n",                 "x #hunter2");
+        check("secrets:\n  A: {env: B} # of the shop\n",     "");
         check("secrets:\n  A: !hunter2\n",                   "!hunter2");
         check("secrets:\n  A: *hunter2\n",                   "*hunter2");
         check("x: &x hunter2\nsecrets: {A: *x}",             "hunter2");

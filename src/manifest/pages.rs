@@ -30,7 +30,7 @@ const PAGES: &[(Code, &str, &str, &str)] = &[
     ),
     (
         Code::Limit,
-        "The file goes over a limit on bytes, nodes, nesting or aliases. The limits are far above what people write; they keep a file that grows without end, or one made to, from taking the daemon down.",
+        "The file goes over a limit on bytes, nodes, nesting or aliases. The limits are far above what people write; they keep a file that grows without end, or one made to, from taking the daemon down. Of one file at most 200 problems are told, at most 100 of its YAML; how many more there are is told under this code too.",
         "",
         TEXT,
     ),

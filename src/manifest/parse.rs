@@ -11,7 +11,7 @@ mod rest;
 use super::{
     code::Code,
     defaults::{Defaults, is_defaults},
-    exposed::{cover, exposed, is_under_secrets, unread},
+    exposed::{cover, exposed, is_under_secrets, unread, without_secret},
     job::Manifest,
     name::JobName,
     problem::{Place, Problem, SourceText, Span},
@@ -226,6 +226,7 @@ fn conceal(node: &Node, extent: Extent, document: Span, source: &SourceText, fau
     let Some(hidden) = cover(&spans) else { return };
     for problem in &mut of_document {
         problem.hidden = Some(hidden);
+        problem.pointer = without_secret(&problem.pointer);
         if spans.iter().any(|span| span.meets(problem.primary.place.span)) {
             problem.message = without_quoted(&problem.message);
             problem.help = problem.help.take().map(|help| match help.split_once("quote it: ") {

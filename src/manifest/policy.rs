@@ -14,8 +14,8 @@ pub struct Policy {
     /// With `overlap: allow`: how many runs may go on at once. Default: 16.
     #[schemars(range(min = 1, max = 1000))]
     pub max_running: Option<u32>,
-    /// Longest time for one attempt; then SIGTERM to the process group, `kill_grace`, SIGKILL.
-    /// Default: none.
+    /// Longest time for one attempt; then SIGTERM to all processes of the run, also those that left its
+    /// process group, `kill_grace`, SIGKILL. Default: none; a request ends after 5 minutes.
     pub timeout: Option<DurationText>,
     /// Time between SIGTERM and SIGKILL. Default: `10s`.
     pub kill_grace: Option<DurationText>,

@@ -1,11 +1,11 @@
 //! What in a file a comment is about. A file is looked through once, however many comments it has.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
 use crate::manifest::yaml::{Node, NodeValue};
 
 /// What a comment on a line without content is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Sought {
     /// The key that follows.
     Key,
@@ -103,7 +103,7 @@ fn note_scalars(node: &Node, out: &mut Vec<Range<usize>>) {
 }
 
 /// Where keys and items end, by the byte that they begin at.
-type Ends = HashMap<(usize, Sought), usize>;
+type Ends = BTreeMap<(usize, Sought), usize>;
 
 /// Notes where keys and items end. Of two that begin at one byte the first counts. What an alias
 /// stands for is written elsewhere: it is passed over, as it lies outside of `window`.

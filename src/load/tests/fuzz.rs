@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::{load, told};
-use crate::{load::Tree, manifest::problem::Severity};
+use crate::{
+    load::Tree,
+    manifest::problem::{Problem, Severity},
+};
 
 /// Manifests with much in them.
 const SEEDS: [&str; 6] = [
@@ -43,6 +46,24 @@ const PIECES: [&str; 24] = [
     "ü",
 ];
 
+/// Ways to write a secret, at the `@`, where a reference belongs.
+const WAYS_TO_HOLD: [&str; 8] = [
+    " @",
+    " {A: @}",
+    " [@]",
+    "\n    A: @",
+    "\n    A: {env: @}",
+    "\n    A: {value: @}",
+    "\n    A: {env: B}\n    A: @",
+    "\n    A: \"@\"",
+];
+
+/// Pieces on one line. Without a key that takes what follows it out of `secrets`.
+fn noise() -> impl Strategy<Value = String> {
+    let pieces: Vec<&str> = PIECES.into_iter().filter(|piece| !piece.contains(['\n', '<'])).collect();
+    prop::collection::vec(prop::sample::select(pieces), 0..4).prop_map(|pieces| pieces.concat())
+}
+
 /// F6, F7: a job that is not ready has an error that is about it, or about its file.
 #[track_caller]
 fn holds(tree: &Tree, files: &[(&str, &str)]) {
@@ -56,6 +77,7 @@ fn holds(tree: &Tree, files: &[(&str, &str)]) {
         let text = &problem.primary.place.source.text;
         assert!(problem.primary.place.span.end as usize <= text.len(), "{problem:?}");
         assert!(!problem.message.is_empty(), "{problem:?}");
+        assert!(problem.hidden.is_none_or(|hidden| text.get(hidden.range()).is_some()), "{problem:?}");
     }
 }
 
@@ -83,6 +105,22 @@ fn edits() -> impl Strategy<Value = Vec<(u16, u16, usize, u8)>> {
     prop::collection::vec((0..1000_u16, 0..60_u16, 0..PIECES.len(), 0..4_u8), 1..5)
 }
 
+/// Whether something that is told repeats what stands under `secrets`.
+fn tells(tree: &Tree, secret: &str) -> bool {
+    tree.problems.iter().any(|problem| {
+        let words = [&problem.message, &problem.primary.text, &problem.pointer];
+        let related = problem.related.iter().map(|label| &label.text);
+        words.into_iter().chain(&problem.help).chain(related).any(|words| words.contains(secret))
+    })
+}
+
+/// Whether a report may show a secret that stands in a text once: one that has a problem.
+fn is_exposed(tree: &Tree, secret: &str, text: &str) -> bool {
+    let Some(at) = text.find(secret) else { return false };
+    let hides = |problem: &Problem| problem.hidden.is_some_and(|span| span.range().contains(&at));
+    !tree.problems.is_empty() && !tree.problems.iter().any(hides)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -93,6 +131,18 @@ proptest! {
         let text = mutated(SEEDS[seed], &edits);
         let files = [("job.yaml", text.as_str())];
         holds(&load(&files), &files);
+    }
+
+    /// F19.
+    #[test]
+    fn a_secret_among_noise_is_not_told(
+        before in noise(), after in noise(), around in 0..WAYS_TO_HOLD.len(),
+    ) {
+        let held = WAYS_TO_HOLD[around].replace('@', &format!("{before}hunter-2{after}"));
+        let text = format!("name: a\nrun:\n  shell: x\n  secrets:{held}\nnope: 1\n");
+        let tree = load(&[("job.yaml", &text)]);
+        prop_assert!(!tells(&tree, "hunter-2"), "{text}: {:?}", tree.problems);
+        prop_assert!(!is_exposed(&tree, "hunter-2", &text), "{text}: {:?}", tree.problems);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::manifest::{
     code::Code,
-    exposed::means_secrets,
+    exposed::{is_word, means_secrets},
     nearest::nearest,
     yaml::{Entry, NodeValue},
 };
@@ -109,7 +109,8 @@ impl<'a> Fields<'a, '_> {
             .flatten()
             .find_map(|word| walk.shape_known(word, &self.spot.pointer));
         // A word alone, as in `{hunter2}`, is a key without a value.
-        let is_told = self.spot.content == Content::Open || !matches!(entry.value.value, NodeValue::Null);
+        let is_key = is_word(&entry.key) && !matches!(entry.value.value, NodeValue::Null);
+        let is_told = self.spot.content == Content::Open || is_key;
         let key = short(&entry.key);
         let help = match (near, elsewhere) {
             (Some(near), _) => format!("did you mean `{near}`?"),

@@ -221,7 +221,8 @@ impl<'a> Composer<'a> {
             }
             Some(Err(error)) => {
                 let offset = error.marker().byte_offset().unwrap_or_default();
-                let bracket = self.brackets.last().copied();
+                // A pair in a list, as in `[a: b]`, has no bracket of its own.
+                let bracket = self.brackets.iter().rev().find(|bracket| !bracket.is_empty()).copied();
                 let fault = syntax::fault(self.text, error.kind(), offset, bracket, self.limits);
                 if !self.follows_a_fault(fault.span) {
                     self.report(fault);
