@@ -18,12 +18,12 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use super::{
-    alarm::Alarm,
     back,
     clock::{Jump, Jumps, Watch},
     cursor::Cursor,
     decide::{Candidates, Decider},
     timers::{Pending, Timers},
+    wall_timer::WallTimer,
 };
 use crate::{
     backend::{
@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Longest sleep: the wall clock is compared with the monotonic one at least this often. That the clock
-/// was set the alarm tells at once; this is for what it does not tell of.
+/// was set the timer tells at once; this is for what it does not tell of.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 
 /// Jobs whose decisions are handed to the ledger together: the first runs of a herd start while later
@@ -97,7 +97,7 @@ impl Fire {
     pub async fn run(self, mut changes: mpsc::UnboundedReceiver<JobChange>, mut stop: watch::Receiver<bool>) {
         let mut state = Loop::new(self);
         let mut watch = Watch::start();
-        let alarm = Alarm::new();
+        let timer = WallTimer::new();
         loop {
             // What was edited must not fire once more as it was.
             while let Ok(change) = changes.try_recv() {
@@ -120,7 +120,7 @@ impl Fire {
                     Some(change) => state.take(change),
                     None => return,
                 },
-                () = alarm.wait(now.checked_add(wait).unwrap_or(Timestamp::MAX), wait) => {}
+                () = timer.wait(now.checked_add(wait).unwrap_or(Timestamp::MAX), wait) => {}
             }
         }
     }

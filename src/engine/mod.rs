@@ -1,6 +1,5 @@
 //! The loops: reconcile and fire. `clock` alone reads the clock.
 
-mod alarm;
 mod back;
 pub mod boot;
 pub mod clock;
@@ -19,3 +18,4 @@ pub mod recover;
 pub mod start;
 mod tell;
 pub mod timers;
+mod wall_timer;

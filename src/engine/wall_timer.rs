@@ -12,18 +12,18 @@ use rustix::time::{
 use tokio::{io::unix::AsyncFd, time::sleep};
 use tracing::debug;
 
-/// How much later than the alarm the runtime's own timer rings. It has a say only where the process sees
+/// How much later than this one the runtime's own timer rings. It has a say only where the process sees
 /// another wall clock than the kernel's.
 const SLACK: Duration = Duration::from_millis(50);
 
 /// Waits for instants, one after the other.
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub(super) struct WallTimer {
     /// None where the system has no such timer: the runtime's serves then.
     timer: Option<AsyncFd<OwnedFd>>,
 }
 
-impl Alarm {
+impl WallTimer {
     /// Makes the timer. Must be called inside the runtime.
     pub(super) fn new() -> Self {
         let timer = timer().inspect_err(|error| debug!(%error, "no timer on the wall clock")).ok();
@@ -88,24 +88,24 @@ mod tests {
     use crate::engine::clock;
 
     #[tokio::test]
-    async fn an_alarm_rings_at_its_time_and_not_before() {
-        let alarm = Alarm::new();
-        assert!(alarm.timer.is_some());
+    async fn a_timer_rings_at_its_time_and_not_before() {
+        let wall = WallTimer::new();
+        assert!(wall.timer.is_some());
         for wait in [Duration::from_millis(20), Duration::from_millis(3)] {
             let at = clock::now() + wait;
-            alarm.wait(at, wait).await;
+            wall.wait(at, wait).await;
             assert!(clock::now() >= at, "{wait:?}");
         }
     }
 
     #[tokio::test]
-    async fn an_alarm_that_is_left_waiting_can_be_set_again() {
-        let alarm = Alarm::new();
+    async fn a_timer_that_is_left_waiting_can_be_set_again() {
+        let wall = WallTimer::new();
         let hour = Duration::from_secs(3600);
-        let waiting = Box::pin(alarm.wait(clock::now() + hour, hour));
+        let waiting = Box::pin(wall.wait(clock::now() + hour, hour));
         drop(futures_util::future::select(waiting, futures_util::future::ready(())).await);
         let at = clock::now() + Duration::from_millis(1);
-        alarm.wait(at, Duration::from_millis(1)).await;
+        wall.wait(at, Duration::from_millis(1)).await;
         assert!(clock::now() >= at);
     }
 }
