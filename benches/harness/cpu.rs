@@ -1,18 +1,27 @@
 //! What the kernel says of processes and of the machine.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 /// Processor time and memory of a process.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Usage {
     /// Seconds of processor time, children that were waited for included.
     pub seconds: f64,
     /// Seconds of its own.
     pub own_seconds: f64,
-    /// Times that a thread of it went to sleep.
-    pub sleeps: u64,
+    /// Times that each thread of it went to sleep, by the thread's number.
+    sleeps: BTreeMap<u64, u64>,
     /// Resident memory in MB (10^6 bytes).
     pub resident_mb: f64,
+}
+
+impl Usage {
+    /// How often threads went to sleep from then until now. A thread that ended meanwhile no longer
+    /// says so.
+    pub fn sleeps_since(&self, before: &Self) -> u64 {
+        let since = |(thread, count): (&u64, &u64)| count - before.sleeps.get(thread).unwrap_or(&0);
+        self.sleeps.iter().map(since).sum()
+    }
 }
 
 /// The load of the last minute.
@@ -34,7 +43,9 @@ pub fn usage(pid: u32) -> Usage {
     Usage {
         seconds: own + children,
         own_seconds: own,
-        sleeps: threads(pid).map(|status| number(&status, "voluntary_ctxt_switches:")).sum(),
+        sleeps: threads(pid)
+            .map(|status| (number(&status, "Pid:"), number(&status, "voluntary_ctxt_switches:")))
+            .collect(),
         resident_mb: kilobytes(pid, "VmRSS:") / 1000.0,
     }
 }

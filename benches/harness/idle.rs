@@ -73,7 +73,7 @@ fn watch(lines: &Lines, goal: &str, daemon: &Daemon, jobs: &str) {
     let per_second = |before: f64, after: f64| (after - before) / WATCH.as_secs_f64();
     let cpu = per_second(before.seconds, after.seconds) * 100.0;
     #[expect(clippy::cast_precision_loss)]
-    let sleeps = per_second(before.sleeps as f64, after.sleeps as f64);
+    let sleeps = per_second(0.0, after.sleeps_since(&before) as f64);
     lines.figure(goal, &format!("CPU, {jobs}"), "ours", cpu, "%");
     lines.figure(goal, &format!("wake-ups, {jobs}"), "ours", sleeps, "1/s");
 }
