@@ -30,7 +30,7 @@ struct Entry {
     stage: Stage,
     /// Whether it was told to stop.
     is_stopped: bool,
-    /// Decisions of this run that are under way: the fire loop and an edit may find it at once.
+    /// How often the run was entered and not withdrawn: the fire loop and an edit may find it at once.
     deciders: u32,
 }
 
@@ -102,10 +102,12 @@ impl Running {
 
     /// Holds the place of a run that is decided and not begun, whatever else goes on: one that a
     /// daemon before this one left open, or that is decided before this one fires. A run that has
-    /// its place keeps it, and is not held once it has begun.
+    /// its place keeps it, and is not held once it has begun. When the daemon stops it is not held: the
+    /// next daemon sees to it.
     pub fn hold(&self, id: RunId, job: &JobName) {
         let mut state = self.lock();
         match state.runs.get_mut(&id) {
+            Some(Entry { stage: Stage::Entered, .. }) if *self.closed.borrow() => self.remove(&mut state, id),
             Some(entry) if matches!(entry.stage, Stage::Entered) => entry.stage = Stage::Held,
             Some(_) => {}
             None if *self.closed.borrow() => {}
@@ -218,13 +220,13 @@ impl Running {
     /// Tells one run to stop; `false` when it does not go on.
     #[must_use]
     pub fn cancel(&self, id: RunId) -> bool {
-        self.lock().runs.get_mut(&id).map(Entry::end).is_some()
+        self.lock().runs.get_mut(&id).filter(|entry| entry.can_stop()).map(Entry::end).is_some()
     }
 
     /// Tells every run of a job to stop; gives their ids.
     pub fn cancel_job(&self, job: &JobName) -> Vec<RunId> {
         let mut state = self.lock();
-        let of_job = state.runs.iter_mut().filter(|(_, entry)| entry.job == *job);
+        let of_job = state.runs.iter_mut().filter(|(_, entry)| entry.job == *job && entry.can_stop());
         of_job
             .map(|(id, entry)| {
                 entry.end();
@@ -269,6 +271,11 @@ impl Entry {
     /// Whether it has its place and was not begun.
     fn is_waiting(&self) -> bool {
         matches!(self.stage, Stage::Entered | Stage::Held)
+    }
+
+    /// Whether there is anything left to stop.
+    fn can_stop(&self) -> bool {
+        !matches!(self.stage, Stage::Brief)
     }
 
     fn end(&mut self) {
@@ -348,6 +355,17 @@ mod tests {
         assert_eq!((*stop_a.borrow(), *stop_b.borrow()), (true, false));
         assert_eq!(running.cancel_job(&b), [second]);
         assert!(*stop_b.borrow());
+    }
+
+    /// F20: what an edit decides while the daemon begins to stop is left to the next one.
+    #[test]
+    fn what_is_held_once_it_is_closed_leaves() {
+        let running = Running::default();
+        let (run, a) = id("a", 1);
+        assert_eq!(running.enter(run, &a, 1), Place::Taken);
+        running.close();
+        running.hold(run, &a);
+        assert!(running.is_empty());
     }
 
     /// F20: the fire loop and an edit may find one occurrence at once, and only one of them decides it.

@@ -1,7 +1,8 @@
 //! The reconcile loop: from a nudge to a pass.
 //!
 //! Whatever wakes it – a file event, the timer, SIGHUP, a person – the same happens: scan, settle,
-//! load, plan, apply. Which file changed only decides what is looked at first (`look`).
+//! load, plan, apply. Which file changed only decides what is looked at first (`look`). A scan that
+//! finds the tree as it was ends there, unless there is something left to do.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 

@@ -6,8 +6,12 @@
 use std::{io, os::fd::OwnedFd, time::Duration};
 
 use jiff::Timestamp;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+use rustix::{
+    io::Errno,
+    time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
+    },
 };
 use tokio::{io::unix::AsyncFd, time::sleep};
 use tracing::debug;
@@ -42,6 +46,8 @@ impl WallTimer {
                     () = rung(timer) => {}
                     () = sleep(wait.saturating_add(SLACK)) => {}
                 },
+                // The clock was set since the timer was asked last: its caller is to look at it.
+                Err(error) if error.raw_os_error() == Some(Errno::CANCELED.raw_os_error()) => {}
                 Err(_) => sleep(wait).await,
             },
             None => sleep(wait).await,

@@ -54,9 +54,10 @@ impl Lengths {
         self.changed.insert(job);
     }
 
-    /// The counts may be of a transaction that did not come about.
+    /// The counts, and what was looked at, may be of a transaction that did not come about: all is
+    /// looked at anew.
     pub(super) fn forget(&mut self) {
-        self.counted.clear();
+        *self = Self::default();
     }
 }
 
@@ -104,14 +105,17 @@ pub(super) fn prune(
         let of_kind = [(OLDEST_RUNS, runs), (OLDEST_SKIPS, skips)];
         let mut victims = Vec::new();
         for (oldest, count) in of_kind {
-            let excess = count.saturating_sub(limits.keep_last).min(room.saturating_sub(victims.len()));
-            if excess > 0 {
-                victims.extend(seqs(&session.connection, oldest, params![job, limit(excess)])?);
+            let excess = count.saturating_sub(limits.keep_last);
+            let room = room.saturating_sub(victims.len());
+            if excess > 0 && room > 0 {
+                let params = params![job, limit(excess), limit(room)];
+                victims.extend(seqs(&session.connection, oldest, params)?);
             }
         }
         for seq in &victims {
             drop_row(session, *seq, &mut pruned)?;
         }
+        // With room left over, all that could be dropped is.
         if victims.len() < room {
             session.lengths.changed.remove(&job);
         }
@@ -123,10 +127,11 @@ pub(super) fn prune(
 /// The oldest runs of a job, but for those among them that go on.
 const OLDEST_RUNS: &str = "SELECT seq FROM (
     SELECT seq, open FROM run WHERE job_id = ?1 AND skipped IS NULL ORDER BY seq LIMIT ?2
-) WHERE open = 0";
+) WHERE open = 0 LIMIT ?3";
 
-const OLDEST_SKIPS: &str =
-    "SELECT seq FROM run WHERE job_id = ?1 AND skipped IS NOT NULL ORDER BY seq LIMIT ?2";
+const OLDEST_SKIPS: &str = "SELECT seq FROM (
+    SELECT seq FROM run WHERE job_id = ?1 AND skipped IS NOT NULL ORDER BY seq LIMIT ?2
+) LIMIT ?3";
 
 fn too_old(connection: &Connection, limits: HistoryLimits, now: Timestamp) -> rusqlite::Result<Vec<i64>> {
     let age = SignedDuration::try_from(limits.max_age).unwrap_or(SignedDuration::MAX);

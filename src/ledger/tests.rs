@@ -358,6 +358,22 @@ async fn history_of_a_daemon_before_is_held_to_the_limits_too() {
 }
 
 #[tokio::test]
+async fn a_run_that_goes_on_does_not_keep_what_is_past_the_limits() {
+    for (ledger, _files) in both() {
+        ledger.decide((0..1_200).map(|second| run("a", second)).collect()).await.unwrap();
+        ledger
+            .passed(
+                (1..1_200).map(|second| Passed { run_id: id("a", second), n: 1, at: at(second) }).collect(),
+            )
+            .await
+            .unwrap();
+        let limits = HistoryLimits { keep_last: 10, max_age: Duration::from_secs(10_000) };
+        while ledger.prune_history(limits, at(1_200)).await.unwrap().more {}
+        assert_eq!(rows(&ledger).await.len(), 11);
+    }
+}
+
+#[tokio::test]
 async fn skips_do_not_push_runs_out_of_the_history() {
     for (ledger, _files) in both() {
         for second in 1..=9 {

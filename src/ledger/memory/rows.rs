@@ -1,6 +1,6 @@
 //! The rows of a ledger in memory.
 
-use std::collections::{BTreeMap, HashMap, VecDeque, hash_map};
+use std::collections::{BTreeMap, HashMap, hash_map};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -31,31 +31,29 @@ pub(super) struct Run {
 /// Decisions by their number, which counts up, and by their id.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// The number of the first of `runs`.
-    first: u64,
-    /// A row that was dropped leaves a hole until all before it are gone.
-    runs: VecDeque<Option<Box<Run>>>,
+    /// The number of the next row.
+    next: u64,
+    runs: BTreeMap<u64, Box<Run>>,
     numbers: HashMap<RunId, u64>,
 }
 
 impl Rows {
     /// Adds a row; gives its number. None when there is one of this id.
     pub(super) fn push(&mut self, run: Run) -> Option<u64> {
-        let number = self.first + self.runs.len() as u64;
+        let number = self.next;
         let hash_map::Entry::Vacant(new) = self.numbers.entry(run.id) else { return None };
         new.insert(number);
-        self.runs.push_back(Some(Box::new(run)));
+        self.next += 1;
+        self.runs.insert(number, Box::new(run));
         Some(number)
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Run> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.runs.get(index)?.as_deref()
+        self.runs.get(&number).map(|run| &**run)
     }
 
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Run> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.runs.get_mut(index)?.as_deref_mut()
+        self.runs.get_mut(&number).map(|run| &mut **run)
     }
 
     pub(super) fn of_id(&self, id: RunId) -> Option<&Run> {
@@ -67,20 +65,14 @@ impl Rows {
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Box<Run>> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        let run = self.runs.get_mut(index)?.take()?;
+        let run = self.runs.remove(&number)?;
         self.numbers.remove(&run.id);
-        while let Some(None) = self.runs.front() {
-            self.runs.pop_front();
-            self.first += 1;
-        }
         Some(run)
     }
 
     /// Oldest first, with their numbers.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Run)> {
-        let numbered = self.runs.iter().enumerate();
-        numbered.filter_map(|(index, run)| Some((self.first + index as u64, run.as_deref()?)))
+        self.runs.iter().map(|(number, run)| (*number, &**run))
     }
 }
 
