@@ -34,7 +34,12 @@ pub(super) const ALL: &[ExitCodes] = &[
         Some("errors; with --strict also warnings"),
         "nothing to check, or unreadable",
     ),
-    codes("explain", "it is explained", None, "no such job or code, or the job cannot be used"),
+    codes(
+        "explain",
+        "it is explained",
+        Some("the manifest of the job has mistakes, which are shown"),
+        "no such job or code, or the tree cannot be read",
+    ),
     codes(
         "plan",
         "the plan is shown",
