@@ -236,14 +236,14 @@ impl Follow {
             }
             let Some(desired) = &mut self.desired else { return Ok(()) };
             if extent == Extent::Whole && desired.scan.rest == Rest::Settled {
-                self.absences.confirm(at, lasting);
+                self.absences.confirm(&at, lasting);
             }
             let lingering = self.absences.names();
             if lingering != desired.lingering {
                 desired.lingering = lingering;
                 self.converged = None;
             }
-            let wait = self.absences.wait(at, lasting);
+            let wait = self.absences.wait(at.end, lasting);
             let Some(wait) = wait.filter(|_| asker == Asker::Person && desired.scan.rest == Rest::Settled)
             else {
                 return Ok(());

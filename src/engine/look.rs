@@ -3,7 +3,7 @@
 //! What events name is looked at by itself; the whole tree when they say too little, when somebody
 //! asks, and from time to time whatever they say.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -41,8 +41,8 @@ pub(super) struct Seen {
     pub(super) scan: Option<(Scan, Rest)>,
     /// How much was looked at.
     pub(super) extent: Extent,
-    /// When, since the daemon looked first.
-    pub(super) at: Duration,
+    /// From when until when it was looked, since the daemon looked first.
+    pub(super) at: Range<Duration>,
 }
 
 /// How much of the tree a scan looked at.
@@ -111,13 +111,14 @@ impl Look {
     /// Scans until two scans agree, or the tree has been restless for too long.
     pub(super) async fn until_rest(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Seen, Blind> {
         loop {
+            let begin = self.elapsed();
             let scanned = tokio::task::block_in_place(|| self.scan());
             let (scan, extent) = scanned.map_err(|failure| {
                 self.settler.forget();
                 Blind::Failed(failure)
             })?;
             let at = self.elapsed();
-            let seen = |scan| Seen { scan, extent, at };
+            let seen = |scan| Seen { scan, extent, at: begin..at };
             let verdict = self.settler.judge(&scan, at);
             let wait = match verdict {
                 Verdict::Wait(wait) => wait,

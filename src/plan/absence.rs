@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     time::Duration,
 };
 
@@ -22,7 +23,7 @@ pub const ABSENCE_MIN: Duration = Duration::from_secs(1);
 /// nobody looked.
 #[derive(Debug, Default)]
 pub struct Absences {
-    /// Each with the time of the first scan of the whole tree that showed it absent; none as long as
+    /// Each with the end of the first scan of the whole tree that showed it absent; none as long as
     /// only the files that events name were looked at.
     since: BTreeMap<JobName, Option<Duration>>,
 }
@@ -38,10 +39,11 @@ impl Absences {
         }
     }
 
-    /// Takes note that a scan of the whole tree, made at `at`, shows all of them absent. Confirms
-    /// those that were absent in such a scan `lasting` before.
-    pub fn confirm(&mut self, at: Duration, lasting: Duration) {
-        self.since.retain(|_, since| at.saturating_sub(*since.get_or_insert(at)) < lasting);
+    /// Takes note that a scan of the whole tree shows all of them absent. Confirms those that were
+    /// absent in such a scan that ended `lasting` before this one began: when a slow scan looked at
+    /// their place is not known.
+    pub fn confirm(&mut self, scan: &Range<Duration>, lasting: Duration) {
+        self.since.retain(|_, since| scan.start.saturating_sub(*since.get_or_insert(scan.end)) < lasting);
     }
 
     /// The tree could not be seen: what was absent before may have come and gone.
@@ -75,7 +77,8 @@ mod tests {
         Desired { frozen: names.chars().map(name).collect(), ..Desired::default() }
     }
 
-    /// What happens to a tree that asked for `a b c`, one word each: `MILLIS:JOBS` is a scan of the
+    /// What happens to a tree that asked for `a b c`, one word each: `MILLIS:JOBS`, or
+    /// `BEGIN-END:JOBS`, is a scan of the
     /// files that events name and finds these jobs, `MILLIS:JOBS!` one of the whole tree, `?` a tree
     /// that cannot be seen. After each, the jobs that must stay for now, and how long for.
     #[track_caller]
@@ -88,11 +91,13 @@ mod tests {
                 absences.restart();
                 continue;
             };
-            let at = Duration::from_millis(millis.parse().unwrap());
+            let (begin, end) = millis.split_once('-').unwrap_or((millis, millis));
+            let time = |millis: &str| Duration::from_millis(millis.parse().unwrap());
+            let (begin, at) = (time(begin), time(end));
             let after = desired_of(jobs.trim_end_matches('!'));
             absences.note(&before, &after);
             if jobs.ends_with('!') {
-                absences.confirm(at, ABSENCE_MIN);
+                absences.confirm(&(begin..at), ABSENCE_MIN);
             }
             let names: String = absences.names().iter().map(ToString::to_string).collect();
             let wait = absences.wait(at, ABSENCE_MIN);
@@ -110,6 +115,9 @@ mod tests {
         check("0:ab 5000:ab 5100:ab! 6100:ab!", "c+0 c+0 c+1000 -");
         check("0:ab! 600:a! 1000:a! 1600:a!",  "c+1000 bc+400 b+600 -");
         check("0:ab! 1000:ab! 2000:ab!",       "c+1000 - -");
+        // A slow scan may have looked at the place of `c` as soon as it began.
+        check("0:ab! 400-1100:ab! 1200:ab!",   "c+1000 c+0 -");
+        check("0-700:ab! 1000:ab! 1700:ab!",   "c+1000 c+700 -");
     }
 
     /// F10: a file that is removed and made again within a moment, also in several steps.
