@@ -11,13 +11,10 @@ use tracing::{Instrument as _, Span, info, info_span, warn};
 use super::{Submission, running::Running};
 use crate::{
     execute::{self, Executor, OutputSize, Report},
-    ledger::{AttemptEnd, AttemptStart, Ledger, LedgerError, Passed, Then},
+    ledger::{AttemptEnd, AttemptStart, Ledger, LedgerError, Passed, RETRY, Then},
     manifest::spec::{Action, BuiltinTask},
     run::{self, Next, Outcome, RunId},
 };
-
-/// Time between two tries to write a record.
-const RECORD_RETRY: Duration = Duration::from_secs(1);
 
 /// Starts runs and sees them through.
 #[derive(Debug, Clone)]
@@ -102,7 +99,7 @@ fn span(submission: &Submission) -> Span {
 
 /// Whether a run is over as soon as it begins.
 fn is_brief(submission: &Submission) -> bool {
-    submission.wait.is_zero() && !has_output(&submission.spec.run.action)
+    submission.wait.is_zero() && !has_effect(&submission.spec.run.action)
 }
 
 /// The run that a file of output belongs to, by the name that [`output_file`] gave it.
@@ -186,7 +183,7 @@ impl Shared {
         submission: &Submission,
         stop: &watch::Receiver<bool>,
     ) -> AttemptEnd {
-        let file = has_output(&submission.spec.run.action).then(|| output_file(id, attempt));
+        let file = has_effect(&submission.spec.run.action).then(|| output_file(id, attempt));
         let output = file.as_ref().map(|file| self.output.join(file)).unwrap_or_default();
         let start = AttemptStart { run_id: id, n: attempt, started_at: (self.now)(), output: file };
         let report = if self.begin(start, &submission.spec.run.action, stop.clone()).await {
@@ -217,7 +214,7 @@ impl Shared {
     /// Records that an attempt begins; `false` when the run was told to stop before that was done.
     async fn begin(&self, start: AttemptStart, action: &Action, mut stop: watch::Receiver<bool>) -> bool {
         let recorded = self.ledger.attempt_started(start.clone());
-        if let Action::Builtin(BuiltinTask::Noop) = action {
+        if !has_effect(action) {
             // What has no effect may begin a second time after a crash: it need not wait. The writer
             // keeps the order.
             drop(recorded);
@@ -255,13 +252,13 @@ impl Shared {
             if !std::mem::replace(&mut told, true) {
                 warn!(error = &error as &dyn std::error::Error, "{what} cannot be recorded yet");
             }
-            sleep(RECORD_RETRY).await;
+            sleep(RETRY).await;
         }
     }
 }
 
-/// Whether an action can print something.
-fn has_output(action: &Action) -> bool {
+/// Whether an action does anything that takes time or can be seen.
+fn has_effect(action: &Action) -> bool {
     !matches!(action, Action::Builtin(BuiltinTask::Noop))
 }
 

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::{clock, daemon::Daemon, reconcile::Order};
 use crate::{
     backend::{Backend as _, Submission, in_process::LiveJob, running::Place},
-    ledger::{Decided, LedgerError, NewDecision, Skip},
+    ledger::{Decided, LedgerError, NewDecision, RETRY, Skip},
     manifest::name::JobName,
     plan::guard::Allowance,
     run::{Cause, RunKey},
@@ -17,9 +17,6 @@ use crate::{
 
 /// Where Linux names this start of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-/// Time between two tries to write a decision.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Time between two looks whether manifests that could not be read are there now.
 const LOOK: Duration = Duration::from_millis(500);

@@ -49,6 +49,7 @@ enum Mode {
 /// Occurrences on their way to a decision.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
+    /// Those that run have their place.
     decisions: Vec<NewDecision>,
     /// What else is known of each, in the same order.
     besides: Vec<Besides>,
@@ -58,7 +59,7 @@ pub(super) struct Candidates {
 #[derive(Debug)]
 struct Besides {
     job: Arc<LiveJob>,
-    place: Option<Place>,
+    /// How long the run waits for its share of the jitter, if it runs.
     wait: Duration,
 }
 
@@ -129,12 +130,12 @@ impl Decider {
         match self.running.enter(id, name, job.spec.policy.max_running) {
             Place::Closed => return Err(Closing),
             Place::Full => candidates.skip(job, run.skipped(Skip::Overlap)),
-            place @ (Place::Taken | Place::Present) => {
+            Place::Taken | Place::Present => {
                 let delay = job.schedule.start_delay(name, fire_time);
                 let start = fire_time.checked_add(delay).unwrap_or(fire_time);
                 let wait = Duration::try_from(start.duration_since(now)).unwrap_or(Duration::ZERO);
                 candidates.decisions.push(run);
-                candidates.besides.push(Besides { job: Arc::clone(job), place: Some(place), wait });
+                candidates.besides.push(Besides { job: Arc::clone(job), wait });
             }
         }
         Ok(())
@@ -160,7 +161,7 @@ impl Decider {
                     tell(decision, skip);
                 } else if is_new {
                     submissions.push(besides.submission(decision));
-                } else if besides.place.is_some() {
+                } else if decision.verdict == Verdict::Run {
                     debug!(job = %decision.job, "decided before, or not at all");
                     running.withdraw(decision.id);
                 }
@@ -182,7 +183,7 @@ impl Candidates {
 
     fn skip(&mut self, job: &Arc<LiveJob>, decision: NewDecision) {
         self.decisions.push(decision);
-        self.besides.push(Besides { job: Arc::clone(job), place: None, wait: Duration::ZERO });
+        self.besides.push(Besides { job: Arc::clone(job), wait: Duration::ZERO });
     }
 
     fn is_empty(&self) -> bool {
@@ -191,8 +192,8 @@ impl Candidates {
 
     /// Gives the places back: nothing is decided.
     fn withdraw(self, running: &Running) {
-        let entered = self.decisions.iter().zip(&self.besides).filter(|(_, besides)| besides.place.is_some());
-        entered.for_each(|(decision, _)| running.withdraw(decision.id));
+        let entered = self.decisions.iter().filter(|decision| decision.verdict == Verdict::Run);
+        entered.for_each(|decision| running.withdraw(decision.id));
     }
 }
 

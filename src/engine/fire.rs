@@ -30,7 +30,7 @@ use crate::{
         Backend,
         in_process::{JobChange, LiveJob},
     },
-    ledger::{LedgerError, Skip},
+    ledger::{LedgerError, RETRY, Skip},
     manifest::name::JobName,
 };
 
@@ -41,9 +41,6 @@ const SLEEP_MAX: Duration = Duration::from_secs(5);
 /// Jobs whose decisions are handed to the ledger together: the first runs of a herd start while later
 /// ones are looked at and written.
 const CHUNK: usize = 250;
-
-/// How long the loop waits when the ledger cannot be written. Nothing fires without a decision.
-const LEDGER_RETRY: Duration = Duration::from_secs(1);
 
 /// Jobs whose cursors go back at once: enough to fill a group commit of the ledger.
 const BACK_AT_ONCE: usize = 512;
@@ -110,7 +107,7 @@ impl Fire {
                 Ok(()) => state.until_next(now),
                 Err(error) => {
                     debug!(error = &error as &dyn std::error::Error, "nothing can fire");
-                    LEDGER_RETRY
+                    RETRY
                 }
             };
             tokio::select! {

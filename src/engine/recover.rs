@@ -14,7 +14,7 @@ use super::{clock, daemon::Daemon};
 use crate::{
     backend::{Backend as _, Submission, in_process::LiveJob},
     execute::leftover::end_leftovers_of,
-    ledger::{AttemptEnd, LedgerError, OpenRun, Then},
+    ledger::{AttemptEnd, LedgerError, OpenRun, RETRY, Then},
     run::{self, Cause, Outcome, Reached, Resume, RunId, RunKey},
 };
 
@@ -24,9 +24,6 @@ const LATE_MAX: Duration = Duration::from_secs(3600);
 
 /// Runs that are seen to at once: enough to fill a group commit of the ledger.
 const AT_ONCE: usize = 512;
-
-/// Time between two tries to record what became of a run.
-const RETRY: Duration = Duration::from_secs(1);
 
 impl Daemon {
     /// Sees to the runs that are open: what is left of them is killed, what became of them is

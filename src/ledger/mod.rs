@@ -18,8 +18,8 @@ mod writer;
 pub use history::Pruned;
 pub use record::{
     Applied, AttemptEnd, AttemptRow, AttemptStart, Counted, Cut, Decided, LastRun, LedgerError, Move,
-    NewDecision, OpenRun, Passed, PauseRow, PlacementRow, Range, Restart, RunQuery, RunRow, Skip, Then,
-    Verdict,
+    NewDecision, OpenRun, Passed, PauseRow, PlacementRow, RETRY, Range, Restart, RunQuery, RunRow, Skip,
+    Then, Verdict,
 };
 pub use store::{HistoryLimits, Ledger, Location};
 

@@ -1,6 +1,6 @@
 //! What goes into the ledger and comes out of it.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -48,6 +48,9 @@ pub enum LedgerError {
     #[error("the ledger is closed")]
     Closed,
 }
+
+/// Time between two tries of what the ledger did not take: [`LedgerError::Unavailable`] can pass.
+pub const RETRY: Duration = Duration::from_secs(1);
 
 /// A job that a tier now holds.
 #[derive(Debug, Clone)]
