@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use async_trait::async_trait;
@@ -33,6 +33,27 @@ pub struct LiveJob {
     pub schedule: Schedule,
     /// Since when the tier holds it as this.
     pub applied_at: Timestamp,
+    /// When it fires next, for those who look.
+    next_fire: Mutex<Option<Timestamp>>,
+}
+
+impl LiveJob {
+    /// A job of which it is not planned yet when it fires.
+    #[must_use]
+    pub fn new(spec: Arc<Spec>, digest: Digest, schedule: Schedule, applied_at: Timestamp) -> Self {
+        Self { spec, digest, schedule, applied_at, next_fire: Mutex::default() }
+    }
+
+    /// When it fires next: a fire time; none when it does not, or when this process does not fire.
+    #[must_use]
+    pub fn next_fire(&self) -> Option<Timestamp> {
+        *self.next_fire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps when it fires next, for those who look.
+    pub fn plan_next(&self, fire_time: Option<Timestamp>) {
+        *self.next_fire.lock().unwrap_or_else(PoisonError::into_inner) = fire_time;
+    }
 }
 
 /// What changed, for the timers.
@@ -143,13 +164,16 @@ impl InProcess {
             before.spec.schedule == spec.schedule && before.spec.enabled == spec.enabled
         });
         // What was due under the old times is decided under them, before the new ones count.
-        if let Some(before) = before.filter(|before| !same_times && before.spec.enabled) {
-            self.decide_due(&before, Some(spec), now).await?;
+        if let Some(before) = before.as_ref().filter(|before| !same_times && before.spec.enabled) {
+            self.decide_due(before, Some(spec), now).await?;
         }
         let restart = if same_times { Restart::Keep } else { Restart::From(now) };
         let applied = Applied { tier: Tier::InProcess, digest, spec: Arc::clone(spec), at: now, restart };
         self.ledger.record_applied(applied).await.map_err(unreachable)?;
         self.jobs.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Arc::clone(&job));
+        if let Some(before) = before.filter(|_| same_times) {
+            job.plan_next(before.next_fire());
+        }
         self.tell(if same_times { JobChange::Edited(job) } else { JobChange::Put { job, cursor: now } });
         Ok(())
     }
@@ -188,7 +212,7 @@ fn live_job(spec: Arc<Spec>, digest: Digest, applied_at: Timestamp) -> Result<Ar
         tier: Tier::InProcess,
         reason: errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; "),
     })?;
-    Ok(Arc::new(LiveJob { spec, digest, schedule, applied_at }))
+    Ok(Arc::new(LiveJob::new(spec, digest, schedule, applied_at)))
 }
 
 fn unreachable(error: impl std::error::Error + Send + Sync + 'static) -> BackendError {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, PoisonError},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -55,7 +55,6 @@ pub fn health(daemon: &Daemon) -> HealthView {
 pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
     let tree = daemon.tree();
     let last_runs = daemon.ledger().last_runs().await?;
-    let next_fires = daemon.next_fires().lock().unwrap_or_else(PoisonError::into_inner).clone();
     let live: BTreeMap<JobName, Arc<LiveJob>> =
         daemon.in_process().jobs().into_iter().map(|job| (job.spec.name.clone(), job)).collect();
     let names: BTreeSet<&JobName> =
@@ -73,7 +72,7 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
                 paused: paused.is_some(),
                 conditions: conditions(name, &tree, live.get(name), daemon.started_at()),
                 last_run: last_runs.get(name).map(last_run),
-                next_fire: next_fires.get(name).copied().filter(|_| paused.is_none()),
+                next_fire: live.get(name).and_then(|job| job.next_fire()).filter(|_| paused.is_none()),
                 file: origin.map(|origin| origin.path.to_string()),
                 line: origin.map(|origin| origin.line),
             }

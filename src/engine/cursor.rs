@@ -37,8 +37,8 @@ pub struct Cursor {
 /// Something to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// The occurrence with this fire time is due.
-    Fire(Timestamp),
+    /// This occurrence is due.
+    Fire(Start),
     /// Occurrences that were missed and do not run.
     Missed(Dropped),
     /// Times that the clock jumped over and the manifest leaves out.
@@ -71,15 +71,11 @@ impl Cursor {
     /// times which it leaves out.
     #[must_use]
     pub fn pending(&self, job: &JobName, schedule: &Schedule) -> Option<Pending> {
-        let start = schedule.next_after(self.decided).map(|fire| {
-            let delay = schedule.start_delay(job, fire.time);
-            Start { fire_time: fire.time, at: fire.time.checked_add(delay).unwrap_or(fire.time) }
-        });
+        let start = schedule.next_after(self.decided).map(|fire| Start::of(job, schedule, fire.time));
         let until = start
             .map_or_else(|| self.told.checked_add(GAP_AHEAD).unwrap_or(self.told), |start| start.fire_time);
         let gap = schedule.skipped_between(self.told, until).first().map(|gap| gap.at);
-        let wake = start.map(|start| start.at).into_iter().chain(gap).min()?;
-        Some(Pending { wake, start })
+        Pending::of(start, gap)
     }
 
     /// Adds to `found` what there is to decide at `now` for a job that waited for `pending`, oldest
@@ -93,12 +89,20 @@ impl Cursor {
         now: Timestamp,
         found: &mut Vec<Found>,
     ) -> Self {
+        let start = pending.start().filter(|start| start.at <= now);
+        let on_time = start.filter(|start| now.duration_since(start.at) <= GRACE);
+        if let (Some(start), None) = (on_time, pending.gap()) {
+            // The schedule was asked already: in a herd, asking again would make the last ones late.
+            found.push(Found::Fire(start));
+            return Self { decided: start.fire_time, told: self.told.max(start.fire_time) };
+        }
         found.extend(self.left_out(schedule, now));
         let mut after = Self { told: self.told.max(now), ..*self };
-        let Some(start) = pending.start.filter(|start| start.at <= now) else { return after };
-        if now.duration_since(start.at) <= GRACE {
-            found.push(Found::Fire(start.fire_time));
+        if let Some(start) = on_time {
+            found.push(Found::Fire(start));
             after.decided = start.fire_time;
+        }
+        if start == on_time {
             return after;
         }
         let late = due(schedule, self.decided, now, MISFIRE);
@@ -107,12 +111,12 @@ impl Cursor {
             found.push(Found::Missed(dropped));
         }
         for fire in &late.fires {
-            let delay = schedule.start_delay(job, fire.time);
-            if fire.time.checked_add(delay).is_ok_and(|start| start > now) {
+            let start = Start::of(job, schedule, fire.time);
+            if start.at > now {
                 // Its share of the jitter is not over yet: it is no missed one.
                 break;
             }
-            found.push(Found::Fire(fire.time));
+            found.push(Found::Fire(start));
             after.decided = after.decided.max(fire.time);
         }
         after
@@ -135,16 +139,16 @@ impl Cursor {
             let Some(fire) = schedule.next_after(decided).filter(|fire| fire.time <= now) else {
                 return found;
             };
-            let start = fire.time.checked_add(schedule.start_delay(job, fire.time)).unwrap_or(fire.time);
-            if now.duration_since(start) > GRACE {
+            let start = Start::of(job, schedule, fire.time);
+            if now.duration_since(start.at) > GRACE {
                 break;
             }
-            found.push(Found::Fire(fire.time));
+            found.push(Found::Fire(start));
             decided = fire.time;
         }
         let late = due(schedule, decided, now, MISFIRE);
         found.extend(late.dropped.map(Found::Missed));
-        found.extend(late.fires.iter().map(|fire| Found::Fire(fire.time)));
+        found.extend(late.fires.iter().map(|fire| Found::Fire(Start::of(job, schedule, fire.time))));
         found
     }
 
@@ -203,7 +207,7 @@ mod tests {
 
     fn show_found(found: &Found) -> String {
         match found {
-            Found::Fire(time) => format!("fire {}", show(*time)),
+            Found::Fire(start) => format!("fire {}", show(start.fire_time)),
             Found::Missed(dropped) => format!("missed {}", show(dropped.first)),
             Found::LeftOut { gap, fires: Waiting::Some } => format!("gap {}, fires wait", show(gap.at)),
             Found::LeftOut { gap, fires: Waiting::None } => format!("gap {}", show(gap.at)),
@@ -215,11 +219,11 @@ mod tests {
         let mut cursor = Cursor::at(at(from));
         let mut lines = Vec::new();
         while let Some(pending) = cursor.pending(&job(), schedule)
-            && pending.wake <= at(until)
+            && pending.wake() <= at(until)
         {
             let mut found = Vec::new();
-            let after = cursor.due(&job(), schedule, pending, pending.wake, &mut found);
-            assert_ne!(after, cursor, "no progress at {}", pending.wake);
+            let after = cursor.due(&job(), schedule, pending, pending.wake(), &mut found);
+            assert_ne!(after, cursor, "no progress at {}", pending.wake());
             cursor = after;
             lines.push(found.iter().map(show_found).collect::<Vec<_>>().join("; "));
         }
@@ -274,6 +278,6 @@ mod tests {
         let shown: Vec<String> = found.iter().map(show_found).collect();
         assert_eq!(shown, ["gap 28T01:00", "missed 29T00:30"]);
         let pending = after.pending(&job(), &daily).unwrap();
-        assert_eq!(show(pending.wake), "31T00:30");
+        assert_eq!(show(pending.wake()), "31T00:30");
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,7 +16,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     clock::{Jump, Jumps},
     decide::Decider,
-    fire::NextFires,
     pauses::Pauses,
     reconcile::{Order, Pass},
 };
@@ -61,8 +60,6 @@ pub struct Parts {
     pub pauses: Arc<Pauses>,
     /// What decides occurrences.
     pub decider: Arc<Decider>,
-    /// The next fire of each job.
-    pub next_fires: Arc<NextFires>,
     /// The last jump of the clock.
     pub jumps: Arc<Jumps>,
 }
@@ -239,12 +236,6 @@ impl Daemon {
     #[must_use]
     pub fn pauses(&self) -> &Pauses {
         &self.parts.pauses
-    }
-
-    /// The next fire of each job.
-    #[must_use]
-    pub fn next_fires(&self) -> &Mutex<BTreeMap<JobName, Timestamp>> {
-        &self.parts.next_fires
     }
 
     /// When the daemon was started.

@@ -5,13 +5,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::RwLock;
 use tracing::{debug, warn};
 
 use super::{
     cursor::{Cursor, Found, Waiting},
     pauses::Pauses,
+    timers::Start,
 };
 use crate::{
     backend::{
@@ -93,8 +94,8 @@ impl Decider {
         let mut all = Ok(());
         for found in found {
             let skip = match found {
-                Found::Fire(fire_time) => {
-                    all = self.fire(candidates, job, fire_time, now).and(all);
+                Found::Fire(start) => {
+                    all = self.fire(candidates, job, start, now).and(all);
                     continue;
                 }
                 Found::Missed(dropped) => skipped(job, dropped, missed, now),
@@ -117,23 +118,20 @@ impl Decider {
         &self,
         candidates: &mut Candidates,
         job: &Arc<LiveJob>,
-        fire_time: Timestamp,
+        start: Start,
         now: Timestamp,
     ) -> Result<(), Closing> {
         let name = &job.spec.name;
-        let id = run_id(name, fire_time, Cause::Schedule);
-        let run = NewDecision::run(id, name.clone(), fire_time, Cause::Schedule, now);
+        let run = NewDecision::run(start.run, name.clone(), start.fire_time, Cause::Schedule, now);
         if self.pauses.holds(name) {
             candidates.skip(job, run.skipped(Skip::Paused));
             return Ok(());
         }
-        match self.running.enter(id, name, job.spec.policy.max_running) {
+        match self.running.enter(start.run, name, job.spec.policy.max_running) {
             Place::Closed => return Err(Closing),
             Place::Full => candidates.skip(job, run.skipped(Skip::Overlap)),
             Place::Taken | Place::Present => {
-                let delay = job.schedule.start_delay(name, fire_time);
-                let start = fire_time.checked_add(delay).unwrap_or(fire_time);
-                let wait = Duration::try_from(start.duration_since(now)).unwrap_or(Duration::ZERO);
+                let wait = start.at.duration_since(now).max(SignedDuration::ZERO).unsigned_abs();
                 candidates.decisions.push(run);
                 candidates.besides.push(Besides { job: Arc::clone(job), wait });
             }
@@ -258,7 +256,9 @@ fn tell(decision: &NewDecision, skip: Skip) {
 /// What was found of a job that its manifest no longer lets fire.
 fn disabled(job: &LiveJob, found: &Found, now: Timestamp) -> Option<NewDecision> {
     let dropped = match found {
-        Found::Fire(time) => Dropped { first: *time, last: *time, count: Count::Exactly(1) },
+        Found::Fire(Start { fire_time: time, .. }) => {
+            Dropped { first: *time, last: *time, count: Count::Exactly(1) }
+        }
         Found::Missed(dropped) => *dropped,
         Found::LeftOut { .. } => return None,
     };

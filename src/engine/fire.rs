@@ -4,7 +4,7 @@
 //! that is due is handed over first, next times are computed after.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -22,7 +22,8 @@ use super::{
     clock::{Jump, Jumps, Watch},
     cursor::Cursor,
     decide::{Candidates, Decider},
-    timers::{Pending, Timers},
+    queue::{Due, Queue},
+    timers::{Pending, Slot},
     wall_timer::WallTimer,
 };
 use crate::{
@@ -31,7 +32,6 @@ use crate::{
         in_process::{JobChange, LiveJob},
     },
     ledger::{LedgerError, RETRY, Skip},
-    manifest::name::JobName,
 };
 
 /// Longest sleep: the wall clock is compared with the monotonic one at least this often. That the clock
@@ -52,28 +52,14 @@ pub struct Fire {
     pub decider: Arc<Decider>,
     /// What takes the runs.
     pub backend: Arc<dyn Backend>,
-    /// The next fire of each job, for those who look.
-    pub next_fires: Arc<NextFires>,
     /// The last jump of the clock, for those who look.
     pub jumps: Arc<Jumps>,
 }
 
-/// The next fire of each job, for those who look.
-pub type NextFires = std::sync::Mutex<BTreeMap<JobName, Timestamp>>;
-
-/// A job in the queue.
+/// A job that was due, and looked at.
 #[derive(Debug)]
-struct Entry {
-    job: Arc<LiveJob>,
-    cursor: Cursor,
-    /// What it waits for, while it is in the queue.
-    pending: Option<Pending>,
-}
-
-/// A job that was due.
-#[derive(Debug)]
-struct Due {
-    job: JobName,
+struct Seen {
+    slot: Slot,
     /// What it waited for.
     pending: Pending,
     /// Where it is once all that was found is decided.
@@ -83,10 +69,9 @@ struct Due {
 /// The loop's own state.
 struct Loop {
     with: Fire,
-    timers: Timers,
-    entries: HashMap<JobName, Entry>,
+    queue: Queue,
     /// Jobs whose cursors are to be compared with the clock.
-    unchecked: BTreeSet<JobName>,
+    unchecked: BTreeSet<Slot>,
 }
 
 impl Fire {
@@ -125,55 +110,23 @@ impl Fire {
 
 impl Loop {
     fn new(with: Fire) -> Self {
-        Self { with, timers: Timers::default(), entries: HashMap::new(), unchecked: BTreeSet::new() }
+        Self { with, queue: Queue::default(), unchecked: BTreeSet::new() }
     }
 
     /// Takes in a change of the jobs that are held.
     fn take(&mut self, change: JobChange) {
         match change {
             JobChange::Put { job, cursor } => {
-                let name = job.spec.name.clone();
-                let before = self.entries.get(&name).and_then(|entry| entry.pending);
-                self.entries.insert(name.clone(), Entry { job, cursor: Cursor::at(cursor), pending: before });
-                self.schedule(&name);
-                self.unchecked.insert(name);
+                let slot = self.queue.put(job, Cursor::at(cursor));
+                self.unchecked.insert(slot);
             }
-            JobChange::Edited(job) => {
-                if let Some(entry) = self.entries.get_mut(&job.spec.name) {
-                    entry.job = job;
-                }
-            }
-            JobChange::Removed(name) => {
-                self.set(&name, None);
-                self.entries.remove(&name);
-            }
+            JobChange::Edited(job) => self.queue.edit(job),
+            JobChange::Removed(name) => self.queue.remove(&name),
         }
     }
 
-    /// Puts what a job waits for into the queue.
-    fn schedule(&mut self, name: &JobName) {
-        let Some(entry) = self.entries.get(name) else { return };
-        let Entry { job, cursor, .. } = entry;
-        let next = if job.spec.enabled { cursor.pending(name, &job.schedule) } else { None };
-        self.set(name, next);
-    }
-
-    fn set(&mut self, name: &JobName, next: Option<Pending>) {
-        let Some(entry) = self.entries.get_mut(name) else { return };
-        let before = std::mem::replace(&mut entry.pending, next);
-        self.timers.set(name, before.map(|before| before.wake), next.map(|next| next.wake));
-        let mut fires = self.with.next_fires.lock().unwrap_or_else(PoisonError::into_inner);
-        match next.and_then(|next| next.start) {
-            Some(start) => fires.insert(name.clone(), start.fire_time),
-            None => fires.remove(name),
-        };
-    }
-
     fn until_next(&self, now: Timestamp) -> Duration {
-        let until = self.timers.first().map_or(SLEEP_MAX, |first| {
-            Duration::try_from(first.duration_since(now)).unwrap_or(Duration::ZERO)
-        });
-        until.min(SLEEP_MAX)
+        self.queue.until_next(now).unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
     }
 
     /// Sees to a jump of the clock, then to all that is due at `now`.
@@ -184,7 +137,7 @@ impl Loop {
                 "the wall clock jumped; fire times are planned anew from the last decided ones"
             );
             self.told(Jump { at: now, by });
-            self.unchecked.extend(self.entries.keys().cloned());
+            self.unchecked.extend(self.queue.occupied());
         }
         self.compare(now).await?;
         let forward = jump.is_some_and(|by| by.is_positive());
@@ -202,37 +155,34 @@ impl Loop {
     /// Takes cursors back that are so far ahead of the clock that it must have gone back: their jobs
     /// would not fire until it comes there again (F2).
     async fn compare(&mut self, now: Timestamp) -> Result<(), LedgerError> {
-        let ahead: Vec<(JobName, Arc<LiveJob>, Timestamp)> = std::mem::take(&mut self.unchecked)
+        let ahead: Vec<(Slot, Arc<LiveJob>, Timestamp)> = std::mem::take(&mut self.unchecked)
             .into_iter()
-            .filter_map(|name| {
-                let entry = self.entries.get(&name)?;
+            .filter_map(|slot| {
+                let entry = self.queue.entry(slot)?;
                 let decided = entry.cursor.decided();
-                back::is_ahead(decided, now).then(|| (name, Arc::clone(&entry.job), decided))
+                back::is_ahead(decided, now).then(|| (slot, Arc::clone(&entry.job), decided))
             })
             .collect();
         let ledger = &self.with.decider.ledger;
         let results: Vec<_> = stream::iter(ahead)
-            .map(async |(name, job, decided)| {
+            .map(async |(slot, job, decided)| {
                 let to = back::go_back(ledger, &job, decided, now).await;
-                (name, decided, to)
+                (slot, job, decided, to)
             })
             .buffer_unordered(BACK_AT_ONCE)
             .collect()
             .await;
         let mut failure = None;
-        for (name, decided, to) in results {
+        for (slot, job, decided, to) in results {
             match to {
                 Ok(Some(to)) => {
-                    warn!(job = %name, from = %decided, %to, "the clock went back behind what was decided; fire times are decided anew from there");
+                    warn!(job = %job.spec.name, from = %decided, %to, "the clock went back behind what was decided; fire times are decided anew from there");
                     self.told(Jump { at: now, by: now.duration_since(decided) });
-                    if let Some(entry) = self.entries.get_mut(&name) {
-                        entry.cursor = Cursor::at(to);
-                    }
-                    self.schedule(&name);
+                    self.queue.go_to(slot, Cursor::at(to));
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    self.unchecked.insert(name);
+                    self.unchecked.insert(slot);
                     failure = Some(error);
                 }
             }
@@ -242,12 +192,12 @@ impl Loop {
 
     /// Decides and hands over all that is due at `now`. What was missed is recorded as `missed`.
     async fn tick(&mut self, now: Timestamp, missed: Skip) -> Result<(), LedgerError> {
-        if self.timers.first().is_none_or(|wake| now < wake) {
+        if !self.queue.has_due(now, 1) {
             return Ok(());
         }
         let (send, chunks) = mpsc::unbounded_channel();
         let handing_over = hand_over(Arc::clone(&self.with.decider), Arc::clone(&self.with.backend), chunks);
-        let is_herd = self.timers.has_due(now, CHUNK + 1);
+        let is_herd = self.queue.has_due(now, CHUNK + 1);
         // One after the other, unless there is enough for two cores.
         let handing_over = if is_herd {
             let task = tokio::spawn(handing_over);
@@ -257,8 +207,8 @@ impl Loop {
         };
         let mut looked_at = Vec::new();
         let look = || {
-            while let Some((due, candidates)) = self.look(now, missed) {
-                looked_at.push(due);
+            while let Some((seen, candidates)) = self.look(now, missed) {
+                looked_at.push(seen);
                 let _ = send.send(candidates);
             }
             drop(send);
@@ -271,12 +221,12 @@ impl Loop {
         }
         let mut results = handing_over.await.into_iter();
         let mut failure = None;
-        for due in looked_at {
+        for seen in looked_at {
             match results.next().unwrap_or(Err(LedgerError::Closed)) {
-                Ok(()) => due.iter().for_each(|due| self.decided(due)),
+                Ok(()) => seen.iter().for_each(|seen| self.queue.go_to(seen.slot, seen.cursor)),
                 Err(error) => {
                     // What was not acted on is due again; what was is known as decided then.
-                    due.iter().for_each(|due| self.set(&due.job, Some(due.pending)));
+                    seen.iter().for_each(|seen| self.queue.put_back(seen.slot, seen.pending));
                     failure = Some(error);
                 }
             }
@@ -285,31 +235,21 @@ impl Loop {
     }
 
     /// Takes the next jobs that are due out of the queue, and looks at what there is to decide of them.
-    fn look(&mut self, now: Timestamp, missed: Skip) -> Option<(Vec<Due>, Candidates)> {
-        let names = self.timers.take_due(now, CHUNK);
-        if names.is_empty() {
-            return None;
-        }
-        let mut due = Vec::with_capacity(names.len());
-        let mut candidates = Candidates::with_capacity(names.len());
+    fn look(&mut self, now: Timestamp, missed: Skip) -> Option<(Vec<Seen>, Candidates)> {
+        let slots = self.queue.take_due(now, CHUNK);
+        let count = Some(slots.len()).filter(|count| *count > 0)?;
+        let mut seen = Vec::with_capacity(count);
+        let mut candidates = Candidates::with_capacity(count);
         let mut found = Vec::new();
-        for name in names {
-            let Some(entry) = self.entries.get_mut(&name) else { continue };
-            let Some(pending) = entry.pending.take() else { continue };
-            let cursor = entry.cursor.due(&name, &entry.job.schedule, pending, now, &mut found);
+        for slot in slots {
+            let Some(Due { job, cursor, pending }) = self.queue.due(slot) else { continue };
+            let cursor = cursor.due(&job.spec.name, &job.schedule, pending, now, &mut found);
             // What is left to the next daemon is not found again by this one: the cursor in the ledger
             // stays before it.
-            let _ = self.with.decider.consider(&mut candidates, &entry.job, found.drain(..), (now, missed));
-            due.push(Due { job: name, pending, cursor });
+            let _ = self.with.decider.consider(&mut candidates, job, found.drain(..), (now, missed));
+            seen.push(Seen { slot, pending, cursor });
         }
-        Some((due, candidates))
-    }
-
-    fn decided(&mut self, due: &Due) {
-        if let Some(entry) = self.entries.get_mut(&due.job) {
-            entry.cursor = due.cursor;
-        }
-        self.schedule(&due.job);
+        Some((seen, candidates))
     }
 }
 
@@ -325,8 +265,6 @@ async fn hand_over(
     loop {
         tokio::select! {
             biased;
-            // Sent to the writer now, waited for below.
-            Some(chunk) = chunks.recv() => written.push_back(decider.write(chunk)),
             Some(decided) = written.next() => match decided {
                 Ok(submissions) => {
                     for (id, error) in backend.submit_all(submissions).await {
@@ -337,6 +275,8 @@ async fn hand_over(
                 }
                 Err(error) => done.push(Err(error)),
             },
+            // Sent to the writer now, waited for above.
+            Some(chunk) = chunks.recv() => written.push_back(decider.write(chunk)),
             else => return done,
         }
     }
@@ -344,11 +284,13 @@ async fn hand_over(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::{
         backend::fake::Fake,
         ledger::{Ledger, Location, RunQuery},
-        manifest::{characteristics::Tier, digest::Digest, spec::Spec},
+        manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
         schedule::Schedule,
     };
 
@@ -361,7 +303,7 @@ mod tests {
         });
         let spec: Arc<crate::manifest::spec::Spec> = Arc::new(serde_json::from_value(spec).unwrap());
         let schedule = Schedule::compile(&spec.name, &spec.schedule).unwrap();
-        Arc::new(LiveJob { digest: Digest::of(&spec), spec, schedule, applied_at: Timestamp::UNIX_EPOCH })
+        Arc::new(LiveJob::new(Arc::clone(&spec), Digest::of(&spec), schedule, Timestamp::UNIX_EPOCH))
     }
 
     fn cron(expression: &str) -> serde_json::Value {
@@ -380,7 +322,6 @@ mod tests {
         let with = Fire {
             decider: Arc::new(Decider::new(ledger.clone(), Arc::default(), Arc::default())),
             backend: Arc::new(Fake::new(Tier::InProcess)),
-            next_fires: Arc::default(),
             jumps: Arc::default(),
         };
         let mut state = Loop::new(with);
@@ -475,7 +416,7 @@ mod tests {
             spec.name = JobName::parse(&format!("job-{index:03}")).unwrap();
             let schedule = Schedule::compile(&spec.name, &spec.schedule).unwrap();
             let digest = Digest::of(&spec);
-            Arc::new(LiveJob { spec: Arc::new(spec), digest, schedule, applied_at: Timestamp::UNIX_EPOCH })
+            Arc::new(LiveJob::new(Arc::new(spec), digest, schedule, Timestamp::UNIX_EPOCH))
         };
         let mut state = state(&ledger, &every_minute(0), at("28T00:00"));
         for index in 1..=CHUNK {
@@ -509,7 +450,7 @@ mod tests {
     async fn an_edit_after_the_gap_does_not_take_its_record_away() {
         let ledger = Ledger::open(&Location::Memory).unwrap();
         let mut state = state(&ledger, &job(&serde_json::json!([cron("30 2 * * *")])), at("27T12:00"));
-        assert_eq!(state.timers.first(), Some(at("28T01:00")));
+        assert_eq!(state.queue.until_next(at("28T00:00")), Some(Duration::from_secs(3_600)));
         state.wake(at("28T01:00"), None).await.unwrap();
         let edited = job(&serde_json::json!([cron("45 5 * * *")]));
         state.take(JobChange::Put { job: edited, cursor: at("28T02:00") });

@@ -10,7 +10,7 @@ use super::{
     clock,
     daemon::{Daemon, Parts, PassRequest},
     decide::Decider,
-    fire::{Fire, NextFires},
+    fire::Fire,
     lock::{LockError, StateLock},
     pauses::{Pause, Pauses},
 };
@@ -95,7 +95,6 @@ pub async fn start(
         running,
         pauses,
         decider,
-        next_fires: Arc::new(NextFires::default()),
         jumps: Arc::default(),
     };
     let daemon = Arc::new(Daemon::new(parts, ask, clock::now()));
@@ -109,7 +108,6 @@ pub fn fire_loop(daemon: &Daemon) -> Fire {
     Fire {
         decider: Arc::clone(&parts.decider),
         backend: Arc::clone(&parts.in_process) as Arc<dyn crate::backend::Backend>,
-        next_fires: Arc::clone(&parts.next_fires),
         jumps: Arc::clone(&parts.jumps),
     }
 }

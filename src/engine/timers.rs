@@ -6,15 +6,19 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::manifest::name::JobName;
+use crate::{
+    manifest::name::JobName,
+    run::{Cause, RunId, run_id},
+    schedule::Schedule,
+};
 
-/// What a job waits for.
+/// What a job waits for: its next start, or before it a clock change that jumps over times which it
+/// leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
-    /// When there is something to decide.
-    pub wake: Timestamp,
-    /// The next start; it may lie after `wake`.
-    pub start: Option<Start>,
+    wake: Timestamp,
+    start: Option<Start>,
+    gap: Option<Timestamp>,
 }
 
 /// The next occurrence of a job.
@@ -24,22 +28,65 @@ pub struct Start {
     pub fire_time: Timestamp,
     /// When it starts: the fire time plus its share of the jitter.
     pub at: Timestamp,
+    /// The run. Made while there is time: in a herd, hashing would make the last ones late.
+    pub run: RunId,
 }
 
-/// The timer queue: names by the time at which there is something to decide.
+/// Where the fire loop keeps a job: an index, used again once the job is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot(pub usize);
+
+/// The timer queue: slots by the time at which there is something to decide.
 #[derive(Debug, Default)]
 pub struct Timers {
-    order: BTreeSet<(Timestamp, JobName)>,
+    order: BTreeSet<(Timestamp, Slot)>,
+}
+
+impl Pending {
+    /// Waits for both, whichever there are; `None` when there is neither.
+    #[must_use]
+    pub fn of(start: Option<Start>, gap: Option<Timestamp>) -> Option<Self> {
+        let wake = start.map(|start| start.at).into_iter().chain(gap).min()?;
+        Some(Self { wake, start, gap })
+    }
+
+    /// When there is something to decide.
+    #[must_use]
+    pub fn wake(&self) -> Timestamp {
+        self.wake
+    }
+
+    /// The next start; it may lie after [`wake`](Self::wake).
+    #[must_use]
+    pub fn start(&self) -> Option<Start> {
+        self.start
+    }
+
+    /// The next clock change up to the next start that jumps over times which the job leaves out.
+    #[must_use]
+    pub fn gap(&self) -> Option<Timestamp> {
+        self.gap
+    }
+}
+
+impl Start {
+    /// The occurrence of a job with this fire time.
+    #[must_use]
+    pub fn of(job: &JobName, schedule: &Schedule, fire_time: Timestamp) -> Self {
+        let delay = schedule.start_delay(job, fire_time);
+        let at = fire_time.checked_add(delay).unwrap_or(fire_time);
+        Self { fire_time, at, run: run_id(job, fire_time, Cause::Schedule) }
+    }
 }
 
 impl Timers {
     /// Takes a job from the time it waited for to another; `None` is not to wait.
-    pub fn set(&mut self, job: &JobName, before: Option<Timestamp>, next: Option<Timestamp>) {
+    pub fn set(&mut self, slot: Slot, before: Option<Timestamp>, next: Option<Timestamp>) {
         if let Some(before) = before {
-            self.order.remove(&(before, job.clone()));
+            self.order.remove(&(before, slot));
         }
         if let Some(next) = next {
-            self.order.insert((next, job.clone()));
+            self.order.insert((next, slot));
         }
     }
 
@@ -55,14 +102,14 @@ impl Timers {
         self.order.iter().take(count).filter(|(wake, _)| *wake <= now).count() == count
     }
 
-    /// Takes out what is due at `now`, at most so many, in order of time and name.
-    pub fn take_due(&mut self, now: Timestamp, max: usize) -> Vec<JobName> {
+    /// Takes out what is due at `now`, at most so many, in order of time and slot.
+    pub fn take_due(&mut self, now: Timestamp, max: usize) -> Vec<Slot> {
         let mut due = Vec::new();
         while due.len() < max
             && self.first().is_some_and(|wake| wake <= now)
-            && let Some((_, job)) = self.order.pop_first()
+            && let Some((_, slot)) = self.order.pop_first()
         {
-            due.push(job);
+            due.push(slot);
         }
         due
     }
@@ -82,32 +129,27 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn job(name: &str) -> JobName {
-        JobName::parse(name).unwrap()
-    }
-
     #[test]
     fn what_is_due_comes_out_once_and_in_order() {
         let mut timers = Timers::default();
-        for (name, second) in [("b", 10), ("a", 10), ("c", 20), ("d", 5)] {
-            timers.set(&job(name), None, Some(at(second)));
+        for (slot, second) in [(1, 10), (0, 10), (2, 20), (3, 5)] {
+            timers.set(Slot(slot), None, Some(at(second)));
         }
         assert_eq!(timers.first(), Some(at(5)));
-        let names = |due: Vec<JobName>| due.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert!(timers.has_due(at(10), 3) && !timers.has_due(at(10), 4));
-        assert_eq!(names(timers.take_due(at(10), 2)), ["d", "a"]);
-        assert_eq!(names(timers.take_due(at(10), 2)), ["b"]);
-        assert_eq!(names(timers.take_due(at(10), 2)), Vec::<String>::new());
+        assert_eq!(timers.take_due(at(10), 2), [Slot(3), Slot(0)]);
+        assert_eq!(timers.take_due(at(10), 2), [Slot(1)]);
+        assert_eq!(timers.take_due(at(10), 2), []);
         assert_eq!(timers.first(), Some(at(20)));
     }
 
     #[test]
     fn a_job_that_is_set_to_another_time_waits_for_that_one_only() {
         let mut timers = Timers::default();
-        timers.set(&job("a"), None, Some(at(10)));
-        timers.set(&job("a"), Some(at(10)), Some(at(30)));
+        timers.set(Slot(0), None, Some(at(10)));
+        timers.set(Slot(0), Some(at(10)), Some(at(30)));
         assert_eq!((timers.take_due(at(20), 9), timers.first()), (vec![], Some(at(30))));
-        timers.set(&job("a"), Some(at(30)), None);
+        timers.set(Slot(0), Some(at(30)), None);
         assert!(timers.is_empty());
     }
 }
