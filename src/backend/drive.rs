@@ -2,7 +2,11 @@
 //!
 //! What to do after an attempt is decided in `run::next`; this file waits, records and asks.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::{sync::watch, time::sleep};
@@ -29,7 +33,13 @@ struct Shared {
     running: Arc<Running>,
     output: PathBuf,
     now: fn() -> Timestamp,
+    /// Runs that are over, and whose records are not written yet.
+    gathered: Mutex<Vec<Pass>>,
 }
+
+/// How long the ends of runs that are over at once are gathered: one write for a herd, and its
+/// records do not make its last runs late.
+const GATHER: Duration = Duration::from_millis(20);
 
 impl Driver {
     /// A driver that writes the output of attempts under the directory `output`.
@@ -41,7 +51,8 @@ impl Driver {
         output: PathBuf,
         now: fn() -> Timestamp,
     ) -> Self {
-        Self { shared: Arc::new(Shared { executor, ledger, running, output, now }) }
+        let gathered = Mutex::default();
+        Self { shared: Arc::new(Shared { executor, ledger, running, output, now, gathered }) }
     }
 
     /// Starts a run that has its place in [`Running`]; one without, or that was begun before, is
@@ -62,23 +73,46 @@ impl Driver {
         );
     }
 
-    /// Starts runs that were decided together. Those that are over at once share a task: with ten
+    /// Starts runs that were decided together. Those that are over at once need no task: with ten
     /// thousand of them, a task each would make the last ones late.
     pub fn start_all(&self, submissions: Vec<Submission>) {
-        let is_brief =
-            |submission: &Submission| is_brief(submission) && self.shared.running.begin_brief(submission.id);
-        let (brief, others): (Vec<_>, Vec<_>) = submissions.into_iter().partition(is_brief);
-        if !brief.is_empty() {
-            let runs = brief.iter().map(|submission| submission.id).collect();
-            let places = Leave { running: Arc::clone(&self.shared.running), runs };
+        let brief = submissions.iter().filter(|run| is_brief(run));
+        let mut begun = self.shared.running.begin_brief(brief.map(|run| run.id)).into_iter();
+        let mut passed = Vec::with_capacity(begun.len());
+        for run in submissions {
+            if is_brief(&run) && begun.next() == Some(true) {
+                passed.push(Pass { at: (self.shared.now)(), run });
+            } else {
+                self.start(run);
+            }
+        }
+        self.gather(passed);
+    }
+
+    /// Has it recorded, soon, that runs began and were over.
+    fn gather(&self, passed: Vec<Pass>) {
+        if passed.is_empty() {
+            return;
+        }
+        let mut gathered = self.shared.gathered();
+        let is_first = gathered.is_empty();
+        gathered.extend(passed);
+        if is_first {
             let shared = Arc::clone(&self.shared);
             tokio::spawn(async move {
-                shared.pass(&brief).await;
-                drop(places);
+                sleep(GATHER).await;
+                shared.record_gathered().await;
             });
         }
-        others.into_iter().for_each(|submission| self.start(submission));
     }
+}
+
+/// A run that is over as soon as it begins.
+#[derive(Debug)]
+struct Pass {
+    /// When it began, and ended.
+    at: Timestamp,
+    run: Submission,
 }
 
 /// Gives the places of runs back, also when what drives them panics.
@@ -152,19 +186,27 @@ impl Shared {
         }
     }
 
-    /// Sees runs through that are over as soon as they begin.
-    async fn pass(&self, runs: &[Submission]) {
-        // All begin before anything is told of them.
-        let passed = |run: &Submission| Passed { run_id: run.id, n: run.attempt, at: (self.now)() };
-        let passed: Vec<Passed> = runs.iter().map(passed).collect();
+    fn gathered(&self) -> MutexGuard<'_, Vec<Pass>> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records what was gathered; the runs keep their places until it is written.
+    async fn record_gathered(&self) {
+        let gathered = std::mem::take(&mut *self.gathered());
+        let runs = gathered.iter().map(|pass| pass.run.id).collect();
+        let _places = Leave { running: Arc::clone(&self.running), runs };
+        let passed = |Pass { at, run }: &Pass| Passed { run_id: run.id, n: run.attempt, at: *at };
+        let passed: Vec<Passed> = gathered.iter().map(passed).collect();
         self.record("the end of the attempt", || self.ledger.passed(passed.clone())).await;
-        for run in runs {
+        for Pass { run, .. } in &gathered {
             span(run).in_scope(|| report(run.attempt, &Outcome::Success, Next::Done));
         }
     }
 
     async fn pause(&self, wait: Option<Duration>, stop: &mut watch::Receiver<bool>) -> Waited {
-        let Some(wait) = wait else { return Waited::Over };
+        let Some(wait) = wait else {
+            return if *stop.borrow() { Waited::Stopped } else { Waited::Over };
+        };
         let mut closed = self.running.closed();
         tokio::select! {
             biased;
@@ -269,5 +311,80 @@ fn report(attempt: u32, outcome: &Outcome, next: Next) {
             warn!(attempt, %outcome, retry_in_ms = wait.as_millis(), "failed, will be tried again");
         }
         Next::GiveUp => warn!(attempt, %outcome, "failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ledger::{Location, NewDecision},
+        manifest::{name::JobName, spec::Spec},
+        run::{Cause, RunKey},
+    };
+
+    struct Given {
+        driver: Driver,
+        ledger: Ledger,
+        running: Arc<Running>,
+    }
+
+    fn given() -> Given {
+        let ledger = Ledger::open(&Location::Memory).unwrap();
+        let running = Arc::new(Running::default());
+        let executor = Executor::new([], 1_000);
+        let now = || Timestamp::from_second(7).unwrap();
+        let driver = Driver::new(executor, ledger.clone(), Arc::clone(&running), PathBuf::new(), now);
+        Given { driver, ledger, running }
+    }
+
+    /// A run of a job that does nothing, decided, with its place.
+    async fn decided(given: &Given, job: &str) -> Submission {
+        let spec: Spec = serde_json::from_value(serde_json::json!({
+            "name": job, "enabled": true, "schedule": [], "run": {"action": {"builtin": "noop"}},
+            "characteristics": {"visibility": "internal", "durability": "ephemeral", "infrastructure": "local"},
+            "policy": {"overlap": "skip", "max_running": 1, "kill_grace": "10s",
+                       "retry": {"max_attempts": 1, "backoff": "fixed", "initial": "1s", "factor": 2.0, "max": "1m", "jitter": 0.0, "on": []}},
+        }))
+        .unwrap();
+        let job: JobName = spec.name.clone();
+        let key = RunKey { job, fire_time: Timestamp::from_second(5).unwrap(), cause: Cause::Schedule };
+        let id = key.id();
+        let decision = NewDecision::run(id, key.job.clone(), key.fire_time, key.cause, key.fire_time);
+        given.ledger.decide(vec![decision]).await.unwrap();
+        let _ = given.running.enter(id, &key.job, 1);
+        let (params, wait) = (std::collections::BTreeMap::new(), Duration::ZERO);
+        Submission { id, key, spec: Arc::new(spec), params, attempt: 1, wait }
+    }
+
+    #[tokio::test]
+    async fn runs_that_are_over_at_once_keep_their_places_until_all_are_recorded() {
+        let given = given();
+        let (a, b) = (decided(&given, "a").await, decided(&given, "b").await);
+        let ids = [a.id, b.id];
+        given.driver.start_all(vec![a]);
+        given.driver.start_all(vec![b]);
+        assert_eq!(given.running.len(), 2, "nothing is recorded yet");
+        given.running.drained().await;
+        for id in ids {
+            let row = given.ledger.run(id).await.unwrap().unwrap();
+            assert_eq!((row.outcome, row.attempts.len()), (Some(Outcome::Success), 1));
+            assert_eq!(row.attempts[0].started_at, Timestamp::from_second(7).unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_cancelled_before_it_began_does_not_begin_among_others() {
+        let given = given();
+        let (a, b) = (decided(&given, "a").await, decided(&given, "b").await);
+        let ids = [a.id, b.id];
+        assert!(given.running.cancel(a.id));
+        given.driver.start_all(vec![a, b]);
+        given.running.drained().await;
+        let mut outcomes = Vec::new();
+        for id in ids {
+            outcomes.push(given.ledger.run(id).await.unwrap().unwrap().outcome);
+        }
+        assert_eq!(outcomes, [Some(Outcome::Cancelled), Some(Outcome::Success)]);
     }
 }

@@ -1,11 +1,12 @@
 //! The runs that go on in this process: how many a job has, and how to stop one.
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map},
+    collections::{BTreeSet, hash_map},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use foldhash::HashMap;
 use tokio::sync::{Notify, watch};
 
 use crate::{manifest::name::JobName, run::RunId};
@@ -143,13 +144,16 @@ impl Running {
         Some(told)
     }
 
-    /// Begins a run that is over at once, so that nothing needs to tell it to stop. `false` when it
-    /// has no place, was begun before, or was told to stop.
+    /// Begins runs that are over at once, so that nothing needs to tell them to stop; says of each
+    /// whether it began. It does not when it has no place, was begun before, or was told to stop.
     #[must_use]
-    pub fn begin_brief(&self, id: RunId) -> bool {
+    pub fn begin_brief(&self, ids: impl IntoIterator<Item = RunId>) -> Vec<bool> {
         let mut state = self.lock();
-        let waiting = state.runs.get_mut(&id).filter(|entry| entry.is_waiting() && !entry.is_stopped);
-        waiting.map(|entry| entry.stage = Stage::Brief).is_some()
+        let begin = |id| {
+            let waiting = state.runs.get_mut(&id).filter(|entry| entry.is_waiting() && !entry.is_stopped);
+            waiting.map(|entry| entry.stage = Stage::Brief).is_some()
+        };
+        ids.into_iter().map(begin).collect()
     }
 
     /// Takes a run out. One that is not here is no error.
@@ -390,7 +394,7 @@ mod tests {
         let (run, a) = id("a", 1);
         assert_eq!(running.enter(run, &a, 1), Place::Taken);
         assert!(running.cancel(run));
-        assert!(!running.begin_brief(run), "not as if nothing had been said");
+        assert_eq!(running.begin_brief([run]), [false], "not as if nothing had been said");
         assert!(*running.begin(run, GRACE).unwrap().borrow());
     }
 
@@ -403,7 +407,7 @@ mod tests {
         }
         let _first = running.begin(first, Duration::from_secs(60));
         let _second = running.begin(second, GRACE);
-        assert!(running.begin_brief(brief) && !running.begin_brief(brief));
+        assert_eq!(running.begin_brief([brief, brief]), [true, false]);
         assert_eq!(running.kill_grace_max(), Duration::from_secs(60));
         running.leave_all([first, brief]);
         assert_eq!(running.kill_grace_max(), GRACE);

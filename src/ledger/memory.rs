@@ -2,8 +2,9 @@
 
 mod rows;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use foldhash::HashMap;
 use jiff::{SignedDuration, Timestamp};
 
 use self::rows::{Rows, Run};

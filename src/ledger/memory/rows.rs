@@ -1,7 +1,8 @@
 //! The rows of a ledger in memory.
 
-use std::collections::{BTreeMap, HashMap, hash_map};
+use std::collections::{BTreeMap, hash_map};
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
