@@ -237,6 +237,10 @@ impl Follow {
             let Some(desired) = &mut self.desired else { return Ok(()) };
             if extent == Extent::Whole && desired.scan.rest == Rest::Settled {
                 self.absences.confirm(&at, lasting);
+            } else if extent == Extent::Named && self.absences.has_renamed() {
+                // Its new name is not put beside the old one: the rest of the tree is looked at first.
+                self.look.demand_whole();
+                continue;
             }
             let lingering = self.absences.names();
             if lingering != desired.lingering {
