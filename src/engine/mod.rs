@@ -13,6 +13,7 @@ pub mod history;
 pub mod lock;
 mod look;
 pub mod pauses;
+mod question;
 pub mod reconcile;
 pub mod recover;
 pub mod start;
