@@ -14,6 +14,7 @@ use super::{
     reconcile::Pass,
 };
 use crate::{
+    backend::BackendError,
     load::{Origin, Tree},
     manifest::{
         name::JobName,
@@ -118,7 +119,10 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
         debug!("{step}");
     }
     for (step, reason) in &pass.failed {
-        error!(error = reason as &dyn std::error::Error, "could not {step}; it is tried again");
+        match reason {
+            BackendError::Closing { .. } => debug!("{step} is left to the next daemon: this one stops"),
+            _ => error!(error = reason as &dyn std::error::Error, "could not {step}; it is tried again"),
+        }
     }
     for reason in &pass.unseen {
         error!(error = reason as &dyn std::error::Error, "a tier cannot be seen; nothing is changed there");
