@@ -157,7 +157,8 @@ fn spec(name: &str, version: u32) -> Arc<Spec> {
 
 fn wanted(name: &str, version: u32, tier: Tier) -> (JobName, Wanted) {
     let spec = spec(name, version);
-    (JobName::parse(name).unwrap(), Wanted { tier, digest: Digest::of(&spec), spec })
+    let wanted = Wanted { tier, digest: Digest::of(&spec), spec, file: "jobs.yaml".into(), document: 0 };
+    (JobName::parse(name).unwrap(), wanted)
 }
 
 fn edit(desired: &mut Desired, rng: &mut SmallRng) {

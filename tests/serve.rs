@@ -493,6 +493,17 @@ fn a_renamed_job_is_live_under_its_new_name_only() {
     assert_eq!(tree.ok(&["plan", "--exit-code"]), "nothing to do\n");
 }
 
+/// F29: for as long as both are live, both fire for the same occurrence.
+#[test]
+fn a_job_that_is_renamed_in_its_file_leaves_in_the_pass_that_puts_its_new_name() {
+    let tree = Tree::with(&[("jobs.d/job.yaml", &format!("name: old\n{}", by_hand("one")))]);
+    let daemon = tree.serve(&[]);
+    tree.write("jobs.d/job.yaml", &format!("name: new\n{}", by_hand("one")));
+    prints(&tree, "new", "one");
+    gone(&tree, "old");
+    assert!(daemon.log().contains("create new on in-process, prune old on in-process"), "{}", daemon.log());
+}
+
 #[test]
 fn an_unreadable_file_holds_prunes_back() {
     let tree = Tree::with(&[

@@ -96,7 +96,7 @@ pub enum Undecided {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The daemon stops.
-    #[error("the daemon is stopping; the next one makes the change")]
+    #[error("the daemon is stopping")]
     Closing,
 }
 
@@ -185,7 +185,10 @@ impl InProcess {
         after: Option<&Spec>,
         now: Timestamp,
     ) -> Result<(), BackendError> {
-        let due = self.above.decide_before_edit(before, after, now).await.map_err(unreachable)?;
+        let due = self.above.decide_before_edit(before, after, now).await.map_err(|why| match why {
+            Undecided::Ledger(error) => unreachable(error),
+            Undecided::Closing => BackendError::Closing { tier: Tier::InProcess },
+        })?;
         self.driver.start_all(due);
         Ok(())
     }
@@ -251,5 +254,49 @@ impl Backend for InProcess {
     async fn submit_all(&self, submissions: Vec<Submission>) -> Vec<(RunId, BackendError)> {
         self.driver.start_all(submissions);
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{backend::running::Running, execute::Executor, ledger::Location};
+
+    /// What leaves everything to the next daemon.
+    #[derive(Debug)]
+    struct Stops;
+
+    #[async_trait]
+    impl Decide for Stops {
+        async fn decide_before_edit(
+            &self,
+            _: &Arc<LiveJob>,
+            _: Option<&Spec>,
+            _: Timestamp,
+        ) -> Result<Vec<Submission>, Undecided> {
+            Err(Undecided::Closing)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_edit_that_a_stop_comes_before_is_left_undone_and_is_no_fault_of_the_tier() {
+        let ledger = Ledger::open(&Location::Memory).unwrap();
+        let now = || Timestamp::UNIX_EPOCH;
+        let running = Arc::new(Running::default());
+        let driver = Driver::new(Executor::new([], 1), ledger.clone(), running, "output".into(), now);
+        let (changes, _hears) = mpsc::unbounded_channel();
+        let tier = InProcess::new(ledger, driver, Arc::new(Stops), changes, now);
+        let spec = serde_json::json!({
+            "name": "job", "enabled": true, "run": {"action": {"command": ["true"]}},
+            "characteristics": {"visibility": "internal", "durability": "ephemeral", "infrastructure": "local"},
+            "policy": {"overlap": "skip", "max_running": 1, "kill_grace": "10s",
+                       "retry": {"max_attempts": 1, "backoff": "fixed", "initial": "1s", "factor": 2.0, "max": "1m", "jitter": 0.0, "on": []}},
+        });
+        let spec: Arc<Spec> = Arc::new(serde_json::from_value(spec).unwrap());
+        let digest = Digest::of(&spec);
+        tier.put(&spec, digest).await.unwrap();
+        let refused = tier.prune(&spec.name).await;
+        assert!(matches!(refused, Err(BackendError::Closing { .. })), "{refused:?}");
+        assert!(tier.job(&spec.name).is_some());
     }
 }

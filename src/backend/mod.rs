@@ -90,6 +90,12 @@ pub enum BackendError {
         /// What it said.
         reason: String,
     },
+    /// The daemon stops, and what had to be decided before was not. The next one does it.
+    #[error("the daemon is stopping; the next one makes the change")]
+    Closing {
+        /// The tier.
+        tier: Tier,
+    },
 }
 
 impl BackendError {
@@ -97,7 +103,7 @@ impl BackendError {
     #[must_use]
     pub fn tier(&self) -> Tier {
         match self {
-            Self::Unreachable { tier, .. } | Self::Refused { tier, .. } => *tier,
+            Self::Unreachable { tier, .. } | Self::Refused { tier, .. } | Self::Closing { tier } => *tier,
         }
     }
 }

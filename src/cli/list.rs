@@ -18,6 +18,7 @@ use crate::{
         view::{ConditionView, JobView, SourceView, StatusView, VERSION},
     },
     engine::clock,
+    load::FirstProblems,
     manifest::problem::Severity,
 };
 
@@ -91,8 +92,9 @@ fn from_manifests(settings: &Settings) -> Result<StatusView, Failure> {
             line: Some(job.origin.line),
         }
     });
+    let first = FirstProblems::among(&view.tree.problems);
     let broken = view.tree.broken.iter().map(|name| {
-        let problem = view.tree.problems.iter().find(|problem| problem.concerns(name));
+        let problem = first.of_job(name);
         let condition = ConditionView {
             kind: "Degraded".to_owned(),
             status: true,

@@ -6,25 +6,24 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
-use super::{clock, daemon::Daemon, reconcile::Order};
+use super::{clock, daemon::Daemon};
 use crate::{
     backend::{Backend as _, Submission, in_process::LiveJob, running::Place},
     ledger::{Decided, LedgerError, NewDecision, RETRY, Skip},
     manifest::name::JobName,
-    plan::guard::Allowance,
     run::{Cause, RunKey},
 };
 
 /// Where Linux names this start of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Time between two looks whether manifests that could not be read are there now.
+/// Time between two looks whether manifests that could not be read, or applied, are live now.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Daemon {
     /// Fires the jobs that fire once per start of the machine. Which they are is settled once, by the
-    /// first daemon of that start after its first pass that saw the manifests: a job that is added later waits for the next,
-    /// whatever becomes of the daemon. Each is decided when its share of the jitter is over, as it
+    /// first daemon of that start after its first pass that applied the manifests: a job that is added
+    /// later waits for the next, whatever becomes of the daemon. Each is decided when its share of the jitter is over, as it
     /// then is. Returns early when the daemon stops; the next one fires the rest.
     pub async fn fire_at_boot(&self) {
         let boot = match fs::read_to_string(BOOT_ID) {
@@ -34,7 +33,7 @@ impl Daemon {
                 return;
             }
         };
-        if self.manifests_seen().await.is_none() {
+        if self.manifests_applied().await.is_none() {
             return;
         }
         let Some(waiting) = self.retried(|| self.waiting_at_boot(&boot)).await else { return };
@@ -59,26 +58,18 @@ impl Daemon {
         }
     }
 
-    /// Waits until a pass has seen the manifests, those that came late too; none when the daemon stops
-    /// before. The first pass is over when this is called.
-    async fn manifests_seen(&self) -> Option<()> {
-        if self.tree().digest.is_some() {
-            return Some(());
-        }
+    /// Waits until a pass has applied the manifests, those that came late too; none when the daemon stops
+    /// before.
+    async fn manifests_applied(&self) -> Option<()> {
         let mut closed = self.running().closed();
-        loop {
-            // What was found in them may not be applied yet: a pass from now on has done it.
-            if self.tree().digest.is_some()
-                && self.reconcile(Order::Follow(Allowance::Guarded)).await?.failure.is_none()
-            {
-                return Some(());
-            }
+        while !self.tree().is_applied {
             tokio::select! {
                 biased;
                 _ = closed.wait_for(|closed| *closed) => return None,
                 () = sleep(LOOK) => {}
             }
         }
+        Some(())
     }
 
     /// The jobs that have not decided on this start of the machine yet.
@@ -152,5 +143,40 @@ impl Daemon {
             self.running().leave(id);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use futures_util::FutureExt as _;
+
+    use crate::{
+        config::{FileWanted, Flags, load},
+        engine::start::{Started, start},
+    };
+
+    /// F20: what is in them may not be live yet, and what is not live has no share in the boot.
+    #[tokio::test]
+    async fn a_start_of_the_machine_is_not_settled_between_a_scan_and_its_pass() {
+        let directory = tempfile::tempdir().unwrap();
+        let Started { daemon, .. } = started(directory.path()).await;
+        let is_waited_for = || daemon.manifests_applied().now_or_never().is_none();
+        assert!(is_waited_for());
+        daemon.update_tree(|state| state.digest = Some([1; 32]));
+        assert!(is_waited_for());
+        daemon.update_tree(|state| state.is_applied = true);
+        assert!(!is_waited_for());
+    }
+
+    async fn started(root: &Path) -> Started {
+        let values = vec![
+            ("jobs", "--jobs", root.join("jobs.d").into()),
+            ("state", "--state", root.join("state").into()),
+            ("ledger", "--ledger", "memory".into()),
+        ];
+        let flags = Flags { file: FileWanted::Usual, values };
+        start(&load(&flags, []).unwrap(), []).await.unwrap()
     }
 }

@@ -102,6 +102,8 @@ pub struct TreeState {
     pub scanned_at: Option<Timestamp>,
     /// Its digest.
     pub digest: Option<[u8; 32]>,
+    /// Whether a pass has brought the tiers to what a tree at rest asks for.
+    pub is_applied: bool,
     /// Errors in it.
     pub errors: usize,
     /// Warnings in it.

@@ -16,6 +16,7 @@ use super::{
     clock,
     daemon::{Daemon, PassReply, PassReport, PassRequest},
     look::{Blind, Extent, Look, Seen},
+    question::Question,
     reconcile::{Order, pass, planned},
     tell::{self, Told},
 };
@@ -30,7 +31,6 @@ use crate::{
     },
     source::{
         alarm::Alarm,
-        commit::{self, Stamp},
         scan::Scan,
         settle::SETTLE,
         watch::{Mode, Watcher},
@@ -61,8 +61,7 @@ pub struct Follow {
     told: Told,
     /// Whether it was said that there are no events.
     is_polling: bool,
-    /// What git had written, and the tree in use, when it was asked last.
-    asked_git: Option<(Stamp, Option<[u8; 32]>)>,
+    commit: Question,
 }
 
 impl Follow {
@@ -83,7 +82,7 @@ impl Follow {
             converged: None,
             retry: RETRY,
             is_polling: false,
-            asked_git: None,
+            commit: Question::default(),
         }
     }
 
@@ -216,6 +215,9 @@ impl Follow {
         let is_converged = pass.is_converged() && matches!(order, Order::Follow(_));
         self.converged = is_converged.then(Instant::now);
         tell::of_pass(&self.daemon, &pass);
+        if matches!(order, Order::Follow(_)) && desired.scan.rest == Rest::Settled && !pass.is_unfinished() {
+            self.daemon.update_tree(|state| state.is_applied = true);
+        }
         PassReport { pass: Some(pass), failure: None, errors }
     }
 
@@ -237,6 +239,10 @@ impl Follow {
             let Some(desired) = &mut self.desired else { return Ok(()) };
             if extent == Extent::Whole && desired.scan.rest == Rest::Settled {
                 self.absences.confirm(&at, lasting);
+            } else if extent == Extent::Named && self.absences.has_renamed() {
+                // Its new name is not put beside the old one: the rest of the tree is looked at first.
+                self.look.demand_whole();
+                continue;
             }
             let lingering = self.absences.names();
             if lingering != desired.lingering {
@@ -272,24 +278,9 @@ impl Follow {
         seen
     }
 
-    /// Asks for the commit when git has written since it was asked last.
-    fn ask_git(&mut self) {
-        let root = self.daemon.parts().root.clone();
-        let stamp = Some((commit::stamp(&root), self.parsed_tree()));
-        if self.asked_git == stamp {
-            return;
-        }
-        self.asked_git = stamp;
-        let daemon = Arc::clone(&self.daemon);
-        // Not waited for: in a large work tree it takes a while.
-        tokio::task::spawn_blocking(move || {
-            let commit = commit::commit(&root);
-            daemon.update_tree(|state| state.commit = commit);
-        });
-    }
-
-    fn parsed_tree(&self) -> Option<[u8; 32]> {
-        self.desired.as_ref().map(|desired| desired.scan.tree)
+    /// Asks for the commit when git has written, or the tree has changed, since it was asked last.
+    fn ask_git(&self) {
+        self.commit.ask(&self.daemon, self.desired.as_ref().map(|desired| desired.scan.tree));
     }
 
     /// The tree cannot be seen: nothing is planned, and everything goes on as it is.

@@ -14,6 +14,7 @@ pub mod lock;
 mod look;
 pub mod pauses;
 mod queue;
+mod question;
 pub mod reconcile;
 pub mod recover;
 pub mod start;

@@ -43,6 +43,13 @@ pub struct Pass {
 }
 
 impl Pass {
+    /// Whether something was left undone that is done when the tier answers.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        let can_help = |(_, error): &(Step, BackendError)| !matches!(error, BackendError::Refused { .. });
+        !self.unseen.is_empty() || self.failed.iter().any(can_help)
+    }
+
     /// Whether the pass found nothing to do, and nothing that it could not see.
     #[must_use]
     pub fn is_converged(&self) -> bool {

@@ -14,7 +14,8 @@ use super::{
     reconcile::Pass,
 };
 use crate::{
-    load::{Origin, Tree},
+    backend::BackendError,
+    load::{FirstProblems, Origin, Tree},
     manifest::{
         name::JobName,
         problem::{Problem, Severity},
@@ -59,8 +60,11 @@ impl Told {
 
     /// Where the manifest of each job is that cannot be used: where it was, or what is wrong.
     fn broken(&self, tree: &Tree, before: &TreeState) -> BTreeMap<JobName, Origin> {
+        let places = tree.problems.iter().filter_map(|problem| Some((problem.job.as_ref()?, problem)));
+        // Of several that are about one job, the first.
+        let of_job: BTreeMap<&JobName, &Problem> = places.rev().collect();
         let of_problem = |name: &JobName| {
-            let problem = tree.problems.iter().find(|problem| problem.job.as_ref() == Some(name))?;
+            let problem = of_job.get(name)?;
             let path = &problem.primary.place.source.path;
             let path = path.strip_prefix(&self.prefix).unwrap_or(path);
             let line = u32::try_from(problem.start().line).unwrap_or(u32::MAX);
@@ -91,15 +95,15 @@ impl Told {
 
     fn degraded(&self, tree: &Tree, before: &TreeState) -> BTreeMap<JobName, Condition> {
         let now = clock::now();
+        let errors = tree.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let first = FirstProblems::among(errors);
         tree.broken
             .iter()
             .map(|name| {
-                let file = tree.suspects.get(name).map(|path| format!("{}{path}", self.prefix));
-                let mut errors = tree.problems.iter().filter(|problem| problem.severity == Severity::Error);
-                let problem = errors.find(|problem| match &file {
-                    Some(file) => problem.primary.place.source.path == *file,
-                    None => problem.concerns(name),
-                });
+                let problem = match tree.suspects.get(name) {
+                    Some(path) => first.of_file(&format!("{}{path}", self.prefix)),
+                    None => first.of_job(name),
+                };
                 let message = problem.map_or_else(
                     || "its file, or the defaults above it, cannot be used".to_owned(),
                     one_line,
@@ -118,7 +122,10 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
         debug!("{step}");
     }
     for (step, reason) in &pass.failed {
-        error!(error = reason as &dyn std::error::Error, "could not {step}; it is tried again");
+        match reason {
+            BackendError::Closing { .. } => debug!("{step} is left to the next daemon: this one stops"),
+            _ => error!(error = reason as &dyn std::error::Error, "could not {step}; it is tried again"),
+        }
     }
     for reason in &pass.unseen {
         error!(error = reason as &dyn std::error::Error, "a tier cannot be seen; nothing is changed there");

@@ -28,6 +28,10 @@ pub(super) struct Memory {
     jobs: HashMap<JobName, Job>,
     rows: Rows,
     boot: Option<Boot>,
+    /// Jobs that may have more rows than are kept.
+    crowded: Vec<JobName>,
+    /// How many runs, and how many skips, are kept of a job; none when no rows were dropped yet.
+    keep_last: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -40,6 +44,8 @@ struct Job {
     rows: VecDeque<u64>,
     /// How many of them are runs; the others are skips.
     runs: usize,
+    /// Whether it is among the crowded ones.
+    is_listed: bool,
 }
 
 /// A start of the machine, and the jobs that are to decide on it.
@@ -60,6 +66,7 @@ impl Default for Job {
             pause: None,
             rows: VecDeque::new(),
             runs: 0,
+            is_listed: false,
         }
     }
 }
@@ -99,7 +106,7 @@ impl Memory {
     }
 
     fn decide_one(&mut self, decision: &NewDecision) -> Decided {
-        let Self { jobs, rows, .. } = self;
+        let Self { jobs, rows, crowded, keep_last, .. } = self;
         let job = job(jobs, &decision.job);
         if let Move::To(_) = decision.cursor
             && decision.fire_time <= job.cursor
@@ -110,6 +117,10 @@ impl Memory {
             Verdict::Skipped(skip) if extend(rows, job, decision, skip) => Decided::New,
             _ => insert(rows, job, decision),
         };
+        if !job.is_listed && keep_last.is_some_and(|keep_last| job.is_crowded(keep_last)) {
+            job.is_listed = true;
+            crowded.push(decision.job.clone());
+        }
         match decision.cursor {
             Move::Stay => {}
             Move::To(to) => job.cursor = job.cursor.max(to),
@@ -118,28 +129,60 @@ impl Memory {
         decided
     }
 
-    /// Rows past the limits, as many as one call drops.
-    fn victims(&self, limits: HistoryLimits, now: Timestamp) -> Vec<u64> {
-        let age = SignedDuration::try_from(limits.max_age).unwrap_or(SignedDuration::MAX);
-        let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN);
-        let too_old = self.rows.iter().filter(|(_, run)| run.decided_at < oldest && !run.is_open());
-        let victims: Vec<u64> = too_old.map(|(number, _)| number).take(ROWS_MAX).collect();
-        if !victims.is_empty() {
-            return victims;
+    /// Rows of jobs that have too many, as many as one call drops.
+    fn too_many(&mut self, keep_last: usize) -> Vec<u64> {
+        let Self { jobs, rows, crowded, .. } = self;
+        if self.keep_last.replace(keep_last) != Some(keep_last) {
+            crowded.clear();
+            crowded.extend(jobs.keys().cloned());
+            jobs.values_mut().for_each(|job| job.is_listed = true);
         }
-        let too_many = self.jobs.values().flat_map(|job| {
-            let past = |runs: usize, is_skip: bool| {
-                let of_kind =
-                    move |number: &u64| self.rows.get(*number).is_some_and(|run| run.is_skip() == is_skip);
-                let oldest = job.rows.iter().copied().filter(of_kind);
-                oldest.take(runs.saturating_sub(limits.keep_last))
-            };
-            past(job.runs, false).chain(past(job.rows.len() - job.runs, true))
-        });
-        too_many
-            .filter(|number| self.rows.get(*number).is_some_and(|run| !run.is_open()))
-            .take(ROWS_MAX)
-            .collect()
+        let mut victims = Vec::new();
+        let mut still_crowded = Vec::new();
+        while victims.len() < ROWS_MAX
+            && let Some(name) = crowded.pop()
+        {
+            let Some(job) = jobs.get_mut(&name) else { continue };
+            job.is_listed = job.is_crowded(keep_last);
+            if job.is_listed {
+                victims.extend(job.past(keep_last, rows).take(ROWS_MAX - victims.len()));
+                still_crowded.push(name);
+            }
+        }
+        crowded.append(&mut still_crowded);
+        victims
+    }
+
+    /// Takes note that a row of a job is gone; gives its files of output.
+    fn dropped(&mut self, number: u64, run: Run) -> impl Iterator<Item = String> + use<> {
+        let is_skip = run.is_skip();
+        let job = self.job(&run.job);
+        if let Ok(index) = job.rows.binary_search(&number) {
+            job.rows.remove(index);
+        }
+        job.runs -= usize::from(!is_skip);
+        if !is_skip && run.cause == Cause::Schedule {
+            job.pruned_to = job.pruned_to.max(Some(run.fire_time));
+        }
+        run.attempts.into_iter().filter_map(|attempt| attempt.output)
+    }
+}
+
+impl Job {
+    /// Whether it has more runs, or more skips, than are kept.
+    fn is_crowded(&self, keep_last: usize) -> bool {
+        self.runs.max(self.rows.len() - self.runs) > keep_last
+    }
+
+    /// Its oldest rows past those that are kept, but for runs that go on.
+    fn past<'a>(&'a self, keep_last: usize, rows: &'a Rows) -> impl Iterator<Item = u64> + 'a {
+        let of_kind = move |count: usize, is_skip: bool| {
+            let is_of_kind =
+                move |number: &u64| rows.get(*number).is_some_and(|run| run.is_skip() == is_skip);
+            self.rows.iter().copied().filter(is_of_kind).take(count.saturating_sub(keep_last))
+        };
+        let past = of_kind(self.runs, false).chain(of_kind(self.rows.len() - self.runs, true));
+        past.filter(|number| rows.get(*number).is_some_and(|run| !run.is_open()))
     }
 }
 
@@ -250,22 +293,16 @@ impl Write for Memory {
     }
 
     fn prune(&mut self, limits: HistoryLimits, now: Timestamp) -> Result<Pruned> {
-        let victims = self.victims(limits, now);
-        let mut files = Vec::new();
-        for number in &victims {
-            let Some(run) = self.rows.remove(*number) else { continue };
-            let is_skip = run.is_skip();
-            let job = self.job(&run.job);
-            if let Ok(index) = job.rows.binary_search(number) {
-                job.rows.remove(index);
-            }
-            job.runs -= usize::from(!is_skip);
-            if !is_skip && run.cause == Cause::Schedule {
-                job.pruned_to = job.pruned_to.max(Some(run.fire_time));
-            }
-            files.extend(run.attempts.into_iter().filter_map(|attempt| attempt.output));
+        let age = SignedDuration::try_from(limits.max_age).unwrap_or(SignedDuration::MAX);
+        let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN);
+        let mut victims = self.rows.take_before(oldest, ROWS_MAX);
+        if victims.is_empty() {
+            let too_many = self.too_many(limits.keep_last).into_iter();
+            victims = too_many.filter_map(|number| Some((number, self.rows.remove(number)?))).collect();
         }
-        Ok(Pruned { rows: victims.len(), files, more: !victims.is_empty() })
+        let rows = victims.len();
+        let files = victims.into_iter().flat_map(|(number, run)| self.dropped(number, *run)).collect();
+        Ok(Pruned { rows, files, more: rows > 0 })
     }
 }
 
@@ -366,5 +403,39 @@ impl Read for Memory {
             Some(LastRun { id: run.id, fire_time: run.fire_time, outcome })
         };
         Ok(self.jobs.iter().filter_map(|(name, job)| Some((name.clone(), last(job)?))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::run::RunKey;
+
+    /// To look at every job would hold up the decisions that wait for the same lock.
+    #[test]
+    fn only_jobs_that_have_got_rows_too_many_are_looked_at() {
+        let mut memory = Memory::default();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let decide = |memory: &mut Memory, name: &str, second| {
+            let key =
+                RunKey { job: JobName::parse(name).unwrap(), fire_time: at(second), cause: Cause::Schedule };
+            let run = NewDecision::run(key.id(), key.job, at(second), Cause::Schedule, at(second));
+            memory.decide_one(&run);
+            memory.run_ended(run.id, &Outcome::Success, at(second)).unwrap();
+        };
+        let limits = HistoryLimits { keep_last: 2, max_age: Duration::from_secs(3_600) };
+        for (name, second) in [("a", 1), ("b", 2), ("b", 3), ("c", 4), ("c", 5), ("c", 6)] {
+            decide(&mut memory, name, second);
+        }
+        assert_eq!(memory.prune(limits, at(9)).unwrap().rows, 1);
+        assert_eq!(memory.prune(limits, at(9)).unwrap().rows, 0);
+        assert_eq!(memory.crowded, []);
+        decide(&mut memory, "a", 7);
+        assert_eq!(memory.crowded, []);
+        decide(&mut memory, "b", 8);
+        assert_eq!(memory.crowded, [JobName::parse("b").unwrap()]);
+        assert_eq!(memory.prune(limits, at(9)).unwrap().rows, 1);
     }
 }

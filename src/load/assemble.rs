@@ -22,7 +22,8 @@ use crate::manifest::{
 struct Named<'a> {
     name: &'a JobName,
     file: &'a ManifestFile,
-    doc: &'a Doc,
+    /// None of a file in which there is no document any more.
+    doc: Option<&'a Doc>,
     by: By,
 }
 
@@ -78,11 +79,15 @@ fn gather<'a>(
                 // Its own name is what may be mistaken: it stands for what it was.
                 named.extend(std::mem::take(&mut held).into_iter().map(|name| {
                     let by = if told == Some(name) { By::Told } else { By::Remembered };
-                    Named { name, file, doc, by }
+                    Named { name, file, doc: Some(doc), by }
                 }));
                 continue;
             }
-            named.extend(told.map(|name| Named { name, file, doc, by: By::Told }));
+            named.extend(told.map(|name| Named { name, file, doc: Some(doc), by: By::Told }));
+        }
+        if docs.docs.is_empty() {
+            // Cut to nothing, or unreadable: what it held is not free for another file.
+            named.extend(held.into_iter().map(|name| Named { name, file, doc: None, by: By::Remembered }));
         }
     }
     named
@@ -103,14 +108,14 @@ fn unique(named: &[Named<'_>], prefix: &str, tree: &mut Tree) {
     let mut jobs = Vec::with_capacity(named.len());
     for docs in named.chunk_by(|a, b| a.name == b.name) {
         match docs {
-            [Named { name, doc: Doc { job: Some(job), .. }, .. }] => {
+            [Named { name, doc: Some(Doc { job: Some(job), .. }), .. }] => {
                 jobs.push((JobName::clone(name), Arc::clone(job)));
             }
             [Named { name, file, doc, by }] => {
                 tree.broken.insert(JobName::clone(name));
                 if *by == By::Remembered {
                     tree.suspects.insert(JobName::clone(name), file.path.clone());
-                } else if let Some(refused) = &doc.refused {
+                } else if let Some(refused) = doc.and_then(|doc| doc.refused.as_ref()) {
                     tree.refused.insert(JobName::clone(name), Arc::clone(refused));
                 }
             }
@@ -185,17 +190,18 @@ impl<'a> Sources<'a> {
 
 fn duplicate<'a>(first: &Named<'a>, other: &Named<'a>, sources: &mut Sources<'a>) -> Problem {
     let (here, there) = (sources.of(other.file), sources.of(first.file));
+    let span = |named: &Named<'_>| named.doc.map(|doc| doc.origin.name).unwrap_or_default();
     let words = |named: &Named<'_>, told: &'static str| match named.by {
         By::Told => told,
         By::Remembered => "this file held it before the mistake in it",
     };
     let mut problem = Problem::new(
         Code::DuplicateName,
-        Place { source: here, span: other.doc.origin.name },
+        Place { source: here, span: span(other) },
         format!("there is already a job `{}`", other.name),
     )
     .label(words(other, "given again"))
-    .related(Place { source: there, span: first.doc.origin.name }, words(first, "first given here"))
+    .related(Place { source: there, span: span(first) }, words(first, "first given here"))
     .help("give one of them another name; until then neither is changed");
     problem.job = Some(other.name.clone());
     problem

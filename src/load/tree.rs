@@ -87,10 +87,83 @@ pub struct Origin {
     pub name: Span,
 }
 
+/// The first problem of each job, and of each file.
+#[derive(Debug)]
+pub struct FirstProblems<'a> {
+    of_job: BTreeMap<&'a JobName, &'a Problem>,
+    of_file: BTreeMap<&'a str, &'a Problem>,
+}
+
+impl<'a> FirstProblems<'a> {
+    /// Looks at each problem once, and at each job that it concerns: of defaults these may be all.
+    #[must_use]
+    pub fn among(problems: impl IntoIterator<Item = &'a Problem>) -> Self {
+        let mut first = Self { of_job: BTreeMap::new(), of_file: BTreeMap::new() };
+        for problem in problems {
+            first.of_file.entry(&problem.primary.place.source.path).or_insert(problem);
+            for job in problem.jobs() {
+                first.of_job.entry(job).or_insert(problem);
+            }
+        }
+        first
+    }
+
+    /// The first that concerns a job.
+    #[must_use]
+    pub fn of_job(&self, name: &JobName) -> Option<&'a Problem> {
+        self.of_job.get(name).copied()
+    }
+
+    /// The first that stands in a file, whose path is as people see it.
+    #[must_use]
+    pub fn of_file(&self, path: &str) -> Option<&'a Problem> {
+        self.of_file.get(path).copied()
+    }
+}
+
 impl Tree {
     /// How many problems are errors.
     #[must_use]
     pub fn errors(&self) -> usize {
         self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{
+        code::Code,
+        problem::{Place, SourceText},
+    };
+
+    fn problem(path: &str, message: &str, jobs: &[&str]) -> Problem {
+        let place = Place { source: Arc::new(SourceText::new(path, "x")), span: Span::default() };
+        let mut jobs = jobs.iter().map(|name| JobName::parse(name).unwrap());
+        let mut problem = Problem::new(Code::Form, place, message);
+        problem.job = jobs.next();
+        problem.also.extend(jobs);
+        problem
+    }
+
+    #[test]
+    fn of_each_job_and_each_file_the_first_problem_is_found() {
+        let problems =
+            [problem("d", "1", &["a", "b"]), problem("d", "2", &["b", "c"]), problem("e", "3", &["a"])];
+        let first = FirstProblems::among(&problems);
+        let of_job = |name: &str| first.of_job(&JobName::parse(name).unwrap()).map(|one| &*one.message);
+        assert_eq!(["a", "b", "c", "e"].map(of_job), [Some("1"), Some("1"), Some("2"), None]);
+        let of_file = |path: &str| first.of_file(path).map(|one| &*one.message);
+        assert_eq!(["d", "e", "a"].map(of_file), [Some("1"), Some("3"), None]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_defaults_of_very_many_jobs_is_found_for_each() {
+        // With a look at every job for every job, this would take minutes.
+        let names: Vec<String> = (0..200_000).map(|number| format!("j{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let problem = problem("d", "m", &names);
+        let first = FirstProblems::among([&problem]);
+        assert!(problem.jobs().all(|name| first.of_job(name).is_some()));
     }
 }

@@ -270,10 +270,15 @@ impl Problem {
         self
     }
 
+    /// The jobs that it is about.
+    pub fn jobs(&self) -> impl Iterator<Item = &JobName> {
+        self.job.iter().chain(&self.also)
+    }
+
     /// Whether it is about this job.
     #[must_use]
     pub fn concerns(&self, job: &JobName) -> bool {
-        self.job.as_ref() == Some(job) || self.also.contains(job)
+        self.jobs().any(|one| one == job)
     }
 
     /// Takes in the same problem as another job has it; problems of jobs come in the order of their

@@ -2,11 +2,13 @@
 //!
 //! Pure: times are offsets on a clock that only goes forward. A file may be gone for a moment – it
 //! is saved by removing and writing it, or written slowly after it was cut – and two scans within
-//! that moment agree. So a job leaves only when its absence has lasted.
+//! that moment agree. So a job leaves only when its absence has lasted, or when its document names
+//! another job: then both would fire while it stays.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,54 +24,109 @@ pub const ABSENCE_MIN: Duration = Duration::from_secs(1);
 /// A job that was never asked for since the daemon runs is none of them: it was taken away while
 /// nobody looked.
 #[derive(Debug, Default)]
-pub struct Absences {
-    /// Each with the end of the first scan of the whole tree that showed it absent; none as long as
-    /// only the files that events name were looked at.
-    since: BTreeMap<JobName, Option<Duration>>,
+pub struct Absences(BTreeMap<JobName, Absence>);
+
+/// What is known of a job that nothing asks for.
+#[derive(Debug, Default)]
+struct Absence {
+    /// The end of the first scan of the whole tree that showed it absent; none as long as only the
+    /// files that events name were looked at.
+    since: Option<Duration>,
+    /// The job that its document asks for instead: then nothing is being written there.
+    successor: Option<JobName>,
 }
 
 impl Absences {
     /// Notes which jobs are asked for no more, and which are again.
     pub fn note(&mut self, before: &Desired, after: &Desired) {
         let is_there = |name: &JobName| after.jobs.contains_key(name) || after.frozen.contains(name);
-        self.since.retain(|name, _| !is_there(name));
-        let gone = before.jobs.keys().chain(&before.frozen).filter(|name| !is_there(name));
+        let place = |desired: &Desired, name: &JobName| {
+            desired.jobs.get(name).map(|wanted| (Arc::clone(&wanted.file), wanted.document))
+        };
+        self.0.retain(|name, _| !is_there(name));
+        for absence in self.0.values_mut() {
+            absence.successor.take_if(|job| place(after, job) != place(before, job));
+        }
+        let gone: Vec<&JobName> =
+            before.jobs.keys().chain(&before.frozen).filter(|name| !is_there(name)).collect();
+        let mut renamed = renamed(before, after, &gone);
         for name in gone {
-            self.since.entry(name.clone()).or_insert(None);
+            self.0.entry(name.clone()).or_default().successor = renamed.remove(name);
         }
     }
 
     /// Takes note that a scan of the whole tree shows all of them absent. Confirms those that were
     /// absent in such a scan that ended `lasting` before this one began: when a slow scan looked at
-    /// their place is not known.
+    /// their place is not known. Those that have another name now are confirmed at once.
     pub fn confirm(&mut self, scan: &Range<Duration>, lasting: Duration) {
-        self.since.retain(|_, since| scan.start.saturating_sub(*since.get_or_insert(scan.end)) < lasting);
+        self.0.retain(|_, absence| {
+            let since = *absence.since.get_or_insert(scan.end);
+            absence.successor.is_none() && scan.start.saturating_sub(since) < lasting
+        });
     }
 
     /// The tree could not be seen: what was absent before may have come and gone.
     pub fn restart(&mut self) {
-        self.since.values_mut().for_each(|since| *since = None);
+        self.0.values_mut().for_each(|absence| *absence = Absence::default());
     }
 
     /// How long after `at` the next one can be confirmed; none when there is none.
     #[must_use]
     pub fn wait(&self, at: Duration, lasting: Duration) -> Option<Duration> {
-        let wait = |since: &Option<Duration>| {
-            since.map_or(Duration::ZERO, |since| (since + lasting).saturating_sub(at))
+        let wait = |absence: &Absence| {
+            absence.since.map_or(Duration::ZERO, |since| (since + lasting).saturating_sub(at))
         };
-        self.since.values().map(wait).min()
+        self.0.values().map(wait).min()
+    }
+
+    /// Whether there is one that has another name now, so that the next scan of the whole tree
+    /// confirms it.
+    #[must_use]
+    pub fn has_renamed(&self) -> bool {
+        self.0.values().any(|absence| absence.successor.is_some())
     }
 
     /// Their names.
     #[must_use]
     pub fn names(&self) -> BTreeSet<JobName> {
-        self.since.keys().cloned().collect()
+        self.0.keys().cloned().collect()
     }
+}
+
+/// The jobs among `gone` whose document asks for another job now, with that job.
+///
+/// Their file has the same documents as before, all of which can be used, so that none is about to
+/// come; and nothing asked for the other job before, so that no two files are about to be swapped.
+fn renamed(before: &Desired, after: &Desired, gone: &[&JobName]) -> BTreeMap<JobName, JobName> {
+    let places = gone.iter().filter_map(|name| before.jobs.get(*name));
+    let files: BTreeSet<&str> = places.map(|wanted| &*wanted.file).collect();
+    let (old, new) = (documents(before, &files), documents(after, &files));
+    let of_gone = gone.iter().filter_map(|name| {
+        let wanted = before.jobs.get(*name)?;
+        let (old, new) = (old.get(&*wanted.file)?, new.get(&*wanted.file)?);
+        let successor = *new.get(&wanted.document)?;
+        let is_new = !before.jobs.contains_key(successor) && !before.frozen.contains(successor);
+        (is_new && old.keys().eq(new.keys())).then(|| (JobName::clone(name), successor.clone()))
+    });
+    of_gone.collect()
+}
+
+/// The jobs of some files by the number of their document.
+fn documents<'a>(
+    desired: &'a Desired,
+    files: &BTreeSet<&'a str>,
+) -> BTreeMap<&'a str, BTreeMap<u32, &'a JobName>> {
+    let mut documents: BTreeMap<&str, BTreeMap<u32, &JobName>> = BTreeMap::new();
+    for (name, wanted) in desired.jobs.iter().filter(|(_, wanted)| files.contains(&*wanted.file)) {
+        documents.entry(&wanted.file).or_default().insert(wanted.document, name);
+    }
+    documents
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{diff::Wanted, tests::wanted};
 
     /// Asks for these jobs, a letter each.
     fn desired_of(names: &str) -> Desired {
@@ -126,6 +183,66 @@ mod tests {
     fn a_job_that_comes_back_was_never_gone() {
         check("0:ab! 300:abc! 2000:abc!",      "c+1000 - -");
         check("0:ab! 300:abc 400:ab 1100:ab! 2100:ab!", "c+1000 - c+0 c+1000 -");
+    }
+
+    /// What a tree asks for: `FILE:JOBS` with a letter for each document, a capital one when it
+    /// cannot be used.
+    fn files(text: &str) -> Desired {
+        let mut desired = Desired::default();
+        for (file, jobs) in text.split_whitespace().map(|word| word.split_once(':').unwrap()) {
+            for (document, letter) in (0..).zip(jobs.chars()) {
+                let name = letter.to_ascii_lowercase().to_string();
+                if letter.is_ascii_uppercase() {
+                    desired.frozen.insert(JobName::parse(&name).unwrap());
+                } else {
+                    let wanted = Wanted { file: file.into(), document, ..wanted(&name, "1") };
+                    desired.jobs.insert(JobName::parse(&name).unwrap(), wanted);
+                }
+            }
+        }
+        desired
+    }
+
+    /// What stays for now when a tree asks for this one after the other, once all of it was looked at.
+    #[track_caller]
+    fn check_renamed(trees: &[&str], expected: &str) {
+        let trees: Vec<Desired> = trees.iter().map(|tree| files(tree)).collect();
+        let mut absences = Absences::default();
+        for tree in trees.windows(2) {
+            absences.note(&tree[0], &tree[1]);
+        }
+        absences.confirm(&(Duration::ZERO..Duration::ZERO), ABSENCE_MIN);
+        let names: String = absences.names().iter().map(ToString::to_string).collect();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_job_whose_document_has_another_name_leaves_at_once() {
+        check_renamed(&["x:a", "x:b"],               "");
+        check_renamed(&["x:ab", "x:ac"],             "");
+        check_renamed(&["x:ab y:c", "x:de y:c"],     "");
+        check_renamed(&["x:a", "x:b", "x:b y:c"],    "");
+    }
+
+    /// F6, F10: a file that is being written, or has a mistake in it, may ask for the job again.
+    #[test]
+    #[rustfmt::skip]
+    fn a_job_that_may_come_back_stays_for_now() {
+        // The rest of the file may follow.
+        check_renamed(&["x:a", "x:bc"],              "a");
+        check_renamed(&["x:ab", "x:c"],              "ab");
+        check_renamed(&["x:ab", "x:a"],              "b");
+        check_renamed(&["x:a", "x:b", "x:bc"],       "");
+        check_renamed(&["x:a", "x:b", "x:c"],        "a");
+        // A document that cannot be used may be the one.
+        check_renamed(&["x:ab", "x:cB"],             "a");
+        check_renamed(&["x:a", "x:B"],               "a");
+        check_renamed(&["x:a", "x:A", "x:b"],        "a");
+        // Two files may be about to be swapped, or one to be moved.
+        check_renamed(&["x:a y:b", "x:b"],           "a");
+        check_renamed(&["x:a", "y:b"],               "a");
+        check_renamed(&["x:a", ""],                  "a");
     }
 
     #[test]

@@ -9,7 +9,13 @@ use crate::load::Tree;
 #[must_use]
 pub fn desired(tree: &Tree, scan: Scanned) -> Desired {
     let jobs = tree.jobs.iter().map(|(name, job)| {
-        let wanted = Wanted { tier: job.classified.tier, spec: Arc::clone(&job.spec), digest: job.digest() };
+        let wanted = Wanted {
+            tier: job.classified.tier,
+            spec: Arc::clone(&job.spec),
+            digest: job.digest(),
+            file: Arc::clone(&job.origin.path),
+            document: job.origin.document,
+        };
         (name.clone(), wanted)
     });
     Desired {

@@ -53,6 +53,10 @@ pub struct Wanted {
     pub spec: Arc<Spec>,
     /// The digest of `spec`.
     pub digest: Digest,
+    /// The file that asks for it, relative to the root of the tree.
+    pub file: Arc<str>,
+    /// Which document of the file, counted from 0.
+    pub document: u32,
 }
 
 /// What the backends reported.

@@ -32,6 +32,13 @@ fn spec(name: &str, version: &str) -> Arc<Spec> {
     Arc::new(serde_json::from_value(spec).unwrap())
 }
 
+/// A job that is asked for on the in-process tier.
+pub(super) fn wanted(name: &str, version: &str) -> Wanted {
+    let spec = spec(name, version);
+    let digest = Digest::of(&spec);
+    Wanted { tier: Tier::InProcess, digest, spec, file: "jobs.yaml".into(), document: 0 }
+}
+
 /// `job@tier=version`, or `job!` for a frozen job, `job-` for one that lingers, or `?` for a file that cannot be read, or `~` for
 /// a tree that is being written.
 fn desired(text: &str) -> Desired {
@@ -55,9 +62,7 @@ fn desired(text: &str) -> Desired {
         }
         let (name, rest) = word.split_once('@').unwrap();
         let (on, version) = rest.split_once('=').unwrap();
-        let spec = spec(name, version);
-        let wanted = Wanted { tier: tier(on), digest: Digest::of(&spec), spec };
-        desired.jobs.insert(job(name), wanted);
+        desired.jobs.insert(job(name), Wanted { tier: tier(on), ..wanted(name, version) });
     }
     desired
 }

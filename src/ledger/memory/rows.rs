@@ -1,13 +1,19 @@
 //! The rows of a ledger in memory.
 
-use std::collections::{BTreeMap, hash_map};
+use std::{
+    collections::{BTreeMap, hash_map},
+    ops::Range,
+};
 
 use foldhash::HashMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    ledger::record::{AttemptRow, Counted, NewDecision, RunRow, Verdict},
+    ledger::{
+        history::ROWS_MAX,
+        record::{AttemptRow, Counted, NewDecision, RunRow, Verdict},
+    },
     manifest::name::JobName,
     run::{Cause, Outcome, Reached, RunId},
 };
@@ -29,6 +35,10 @@ pub(super) struct Run {
     pub(super) end: Option<(Outcome, Timestamp)>,
 }
 
+/// Rows with numbers side by side that are looked at together when old ones are dropped: as many as
+/// one call drops, so that it looks at few others.
+const BLOCK: u64 = ROWS_MAX as u64;
+
 /// Decisions by their number, which counts up, and by their id.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
@@ -36,6 +46,9 @@ pub(super) struct Rows {
     next: u64,
     runs: BTreeMap<u64, Box<Run>>,
     numbers: HashMap<RunId, u64>,
+    /// Of each block that has rows, a time before which none of them was decided. A row that skips
+    /// are added to gets younger.
+    earliest: BTreeMap<u64, Timestamp>,
 }
 
 impl Rows {
@@ -45,6 +58,8 @@ impl Rows {
         let hash_map::Entry::Vacant(new) = self.numbers.entry(run.id) else { return None };
         new.insert(number);
         self.next += 1;
+        let earliest = self.earliest.entry(number / BLOCK).or_insert(run.decided_at);
+        *earliest = run.decided_at.min(*earliest);
         self.runs.insert(number, Box::new(run));
         Some(number)
     }
@@ -68,13 +83,52 @@ impl Rows {
     pub(super) fn remove(&mut self, number: u64) -> Option<Box<Run>> {
         let run = self.runs.remove(&number)?;
         self.numbers.remove(&run.id);
+        let block = number / BLOCK;
+        if self.runs.range(numbers(block)).next().is_none() {
+            self.earliest.remove(&block);
+        }
         Some(run)
+    }
+
+    /// Takes out rows that were decided before `oldest`, but for runs that go on, with their numbers:
+    /// the first `count_max` of them.
+    pub(super) fn take_before(&mut self, oldest: Timestamp, count_max: usize) -> Vec<(u64, Box<Run>)> {
+        let mut taken = Vec::new();
+        for block in self.blocks_before(oldest) {
+            let is_old = |run: &Run| run.decided_at < oldest && !run.is_open();
+            let rows = self.runs.range(numbers(block));
+            let old: Vec<u64> = rows
+                .filter(|(_, run)| is_old(run))
+                .map(|(number, _)| *number)
+                .take(count_max - taken.len())
+                .collect();
+            taken.extend(old.into_iter().filter_map(|number| Some((number, self.remove(number)?))));
+            let left = self.runs.range(numbers(block)).map(|(_, run)| run.decided_at).min();
+            if let (Some(left), Some(earliest)) = (left, self.earliest.get_mut(&block)) {
+                *earliest = left;
+            }
+            if taken.len() == count_max {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// The blocks in which there may be rows that were decided before `oldest`.
+    fn blocks_before(&self, oldest: Timestamp) -> Vec<u64> {
+        let old = self.earliest.iter().filter(|(_, earliest)| **earliest < oldest);
+        old.map(|(block, _)| *block).collect()
     }
 
     /// Oldest first, with their numbers.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Run)> {
         self.runs.iter().map(|(number, run)| (*number, &**run))
     }
+}
+
+/// The numbers of a block.
+fn numbers(block: u64) -> Range<u64> {
+    block * BLOCK..(block + 1) * BLOCK
 }
 
 impl Run {
@@ -145,5 +199,59 @@ impl Run {
             ended_at,
             attempts: self.attempts.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::RunKey;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_second(i64::try_from(second).unwrap()).unwrap()
+    }
+
+    /// Rows that were decided a second after each other, their runs over.
+    fn rows(count: u64) -> Rows {
+        let mut rows = Rows::default();
+        for second in 0..count {
+            let (job, fire_time) = (JobName::parse("a").unwrap(), at(second));
+            let id = RunKey { job: job.clone(), fire_time, cause: Cause::Schedule }.id();
+            let decision = NewDecision::run(id, job, fire_time, Cause::Schedule, fire_time);
+            let run = Run { end: Some((Outcome::Success, fire_time)), ..Run::new(&decision) };
+            assert_eq!(rows.push(run), Some(second));
+        }
+        rows
+    }
+
+    fn take(rows: &mut Rows, oldest: u64) -> Vec<u64> {
+        rows.take_before(at(oldest), ROWS_MAX).into_iter().map(|(number, _)| number).collect()
+    }
+
+    /// To look at every row would hold up the decisions that wait for the same lock.
+    #[test]
+    fn what_is_too_old_is_looked_for_only_where_it_is() {
+        let mut rows = rows(10 * BLOCK);
+        assert_eq!(rows.blocks_before(at(BLOCK + 1)), [0, 1]);
+        assert_eq!(take(&mut rows, BLOCK + 1), (0..BLOCK).collect::<Vec<_>>());
+        assert_eq!(take(&mut rows, BLOCK + 1), [BLOCK]);
+        assert_eq!(rows.blocks_before(at(BLOCK + 1)), [0; 0]);
+        assert_eq!(rows.earliest.len(), 9);
+    }
+
+    #[test]
+    fn old_rows_are_found_that_got_younger_that_go_on_or_that_a_clock_behind_decided() {
+        let mut rows = rows(3 * BLOCK);
+        let middle = BLOCK + 7;
+        rows.get_mut(0).unwrap().decided_at = at(2 * BLOCK);
+        rows.get_mut(1).unwrap().end = None;
+        rows.remove(middle);
+        let late = Run { decided_at: at(1), ..*self::rows(middle + 1).remove(middle).unwrap() };
+        assert_eq!(rows.push(late), Some(3 * BLOCK));
+        assert_eq!(take(&mut rows, 3), [2, 3 * BLOCK]);
+        rows.get_mut(1).unwrap().end = Some((Outcome::Success, at(9)));
+        assert_eq!(take(&mut rows, 3), [1]);
+        assert_eq!(rows.blocks_before(at(3)), [0; 0]);
+        assert_eq!(take(&mut rows, 4 * BLOCK).first(), Some(&0));
     }
 }

@@ -35,7 +35,10 @@ fn loader() -> Loader {
 }
 
 fn load_with(loader: &mut Loader, files: &[(&str, &str)]) -> Tree {
-    let mut files: Vec<Arc<ManifestFile>> = files.iter().map(|(path, text)| file(path, text)).collect();
+    load_files(loader, files.iter().map(|(path, text)| file(path, text)).collect())
+}
+
+fn load_files(loader: &mut Loader, mut files: Vec<Arc<ManifestFile>>) -> Tree {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let now = "2026-06-01T00:00:00Z".parse().unwrap();
     loader.load(&Input { files: &files, above: &[], unreadable: &[], prefix: "", now })

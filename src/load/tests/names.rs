@@ -1,7 +1,15 @@
 //! Names that are given twice.
 
-use super::{load, load_with, loader, told};
-use crate::{load::Tree, manifest::name::JobName};
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{file, load, load_files, load_with, loader, told};
+use crate::{
+    load::Tree,
+    manifest::{
+        file::{Content, ManifestFile},
+        name::JobName,
+    },
+};
 
 fn names<'a>(names: impl IntoIterator<Item = &'a JobName>) -> Vec<&'a str> {
     names.into_iter().map(JobName::as_str).collect()
@@ -60,6 +68,34 @@ fn a_live_job_whose_file_is_mistaken_keeps_its_name() {
         let both = load_with(&mut loader, &[("a.yaml", good), newcomer]);
         assert_eq!(names(&both.broken), ["a"], "{path}");
         assert_eq!(names(load_with(&mut loader, &[newcomer]).jobs.keys()), ["a"], "{path}");
+    }
+}
+
+/// F6, F26: a file that is cut to nothing, or cannot be read, keeps the names of its jobs too.
+#[test]
+fn a_live_job_whose_file_holds_nothing_keeps_its_name() {
+    let job = |name: &str| format!("name: {name}\nrun: {{command: [a]}}\n");
+    let two = format!("{}---\n{}", job("x"), job("y"));
+    for content in [
+        Content::Text("".into()),
+        Content::Text("# moved\n".into()),
+        Content::Unreadable { reason: "permission denied".to_owned() },
+        Content::NotText { offset: 0 },
+    ] {
+        for path in ["b.yaml", "0.yaml"] {
+            let mut loader = loader();
+            load_with(&mut loader, &[("a.yaml", &two)]);
+            let hash = *blake3::hash(format!("{content:?}").as_bytes()).as_bytes();
+            let nothing =
+                ManifestFile { path: "a.yaml".to_owned(), content_hash: hash, content: content.clone() };
+            let tree = load_files(&mut loader, vec![Arc::new(nothing), file(path, &job("y"))]);
+            assert_eq!((names(tree.jobs.keys()), names(&tree.broken)), (vec![], vec!["x", "y"]), "{path}");
+            let double = tree.problems.iter().find(|problem| problem.code.as_str() == "TIN020").unwrap();
+            let places = [&double.primary, &double.related[0]].map(|label| &*label.place.source.path);
+            assert_eq!(BTreeSet::from(places), BTreeSet::from(["a.yaml", path]));
+            // With the file gone, the newcomer is the only one.
+            assert_eq!(names(load_with(&mut loader, &[(path, &job("y"))]).jobs.keys()), ["y"], "{path}");
+        }
     }
 }
 

@@ -1,0 +1,131 @@
+//! Which commit the tree is at, asked of git one question at a time.
+//!
+//! Git may take a while in a large work tree. A question that comes meanwhile is asked once the answer
+//! is there, so that no older answer overwrites a newer one, and few processes run.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tracing::{debug, warn};
+
+use super::daemon::Daemon;
+use crate::source::commit::{self, Stamp};
+
+/// What an answer holds for: what git had written, and the tree in use.
+type Subject = (Stamp, Option<[u8; 32]>);
+
+/// Asks git for the commit, for one daemon.
+#[derive(Debug, Default)]
+pub(super) struct Question(Arc<Mutex<Turns>>);
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+struct Turns {
+    /// What was asked for last.
+    subject: Option<Subject>,
+    stage: Stage,
+    /// Whether it was said that git is slow.
+    was_slow: bool,
+}
+
+/// How far the question is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nobody asks.
+    #[default]
+    Answered,
+    /// Git is asked.
+    Asked,
+    /// Git is asked, and something has changed since: the answer may be out of date.
+    Outdated,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Ask,
+    Nothing,
+}
+
+impl Question {
+    /// Asks, when the answer may be another one than the last. Does not wait for it.
+    pub(super) fn ask(&self, daemon: &Arc<Daemon>, tree: Option<[u8; 32]>) {
+        let root = daemon.parts().root.clone();
+        let subject = (commit::stamp(&root), tree);
+        if self.turns(|turns| turns.want(subject)) == Next::Ask {
+            tokio::spawn(Self(Arc::clone(&self.0)).answer(Arc::clone(daemon), root));
+        }
+    }
+
+    async fn answer(self, daemon: Arc<Daemon>, root: PathBuf) {
+        loop {
+            let commit = commit::commit(&root).await.unwrap_or_else(|slow| {
+                if self.turns(|turns| std::mem::replace(&mut turns.was_slow, true)) {
+                    debug!("{slow}");
+                } else {
+                    warn!("{slow}; `tintal status` does not tell the commit");
+                }
+                None
+            });
+            daemon.update_tree(|state| state.commit = commit);
+            if self.turns(Turns::answered) == Next::Nothing {
+                return;
+            }
+        }
+    }
+
+    fn turns<T>(&self, change: impl FnOnce(&mut Turns) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Turns {
+    fn want(&mut self, subject: Subject) -> Next {
+        if self.subject.as_ref() == Some(&subject) {
+            return Next::Nothing;
+        }
+        self.subject = Some(subject);
+        let next = if self.stage == Stage::Answered { Next::Ask } else { Next::Nothing };
+        self.stage = if self.stage == Stage::Answered { Stage::Asked } else { Stage::Outdated };
+        next
+    }
+
+    fn answered(&mut self) -> Next {
+        let is_outdated = self.stage == Stage::Outdated;
+        self.stage = if is_outdated { Stage::Asked } else { Stage::Answered };
+        if is_outdated { Next::Ask } else { Next::Nothing }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A digit is a tree that somebody wants to know the commit of, `.` an answer of git. Shows `!` for
+    /// each that has git asked, and `-` for the others.
+    #[track_caller]
+    fn check(events: &str, expected: &str) {
+        let mut turns = Turns::default();
+        let shown = events.bytes().map(|event| {
+            let next = match event {
+                b'.' => turns.answered(),
+                tree => turns.want((Vec::new(), Some([tree; 32]))),
+            };
+            if next == Next::Ask { '!' } else { '-' }
+        });
+        assert_eq!(shown.collect::<String>(), expected, "{events}");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn git_is_asked_one_question_at_a_time_and_the_last_one_is_answered_last() {
+        check("1.",        "!-");
+        check("1.1",       "!--");
+        check("1.2.",      "!-!-");
+        check("12..",      "!-!-");
+        check("123..4.",   "!--!-!-");
+        check("11.2.",     "!--!-");
+    }
+}
