@@ -16,8 +16,10 @@ use crate::{
     backend::in_process::LiveJob,
     engine::{
         clock,
-        daemon::{Condition, Daemon, PassReply, TreeState},
+        daemon::{Condition, Daemon, PassReport, TreeState},
+        reconcile::Pass,
     },
+    execute::causes::with_causes,
     ledger::{AttemptRow, Counted, LastRun, LedgerError, RunRow},
     manifest::{characteristics::Tier, name::JobName},
     plan::diff::{Held, Live, Placement},
@@ -252,17 +254,21 @@ fn attempt(row: &AttemptRow) -> AttemptView {
 
 /// `POST /v1/reconcile`.
 #[must_use]
-pub fn pass(reply: &PassReply) -> PassView {
+pub fn pass(report: &PassReport) -> PassView {
+    let nothing = Pass::default();
+    let pass = report.pass.as_ref().unwrap_or(&nothing);
+    let failed = pass.failed.iter().map(|(step, error)| format!("{step}: {}", with_causes(error)));
+    let unseen = pass.unseen.iter().map(|error| with_causes(error));
     PassView {
         v: VERSION,
-        done: reply.done.clone(),
-        failed: reply.failed.clone(),
-        held_back: reply
+        done: pass.done.iter().map(ToString::to_string).collect(),
+        failed: failed.chain(unseen).collect(),
+        held_back: pass
             .held_back
             .iter()
             .map(|held| HeldBackView { job: held.job.to_string(), reason: held.reason.clone() })
             .collect(),
-        failure: reply.failure.clone(),
-        errors: reply.errors,
+        failure: report.failure.clone(),
+        errors: report.errors,
     }
 }

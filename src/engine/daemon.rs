@@ -21,11 +21,9 @@ use super::{
 };
 use crate::{
     backend::{Backend, in_process::InProcess, running::Running},
-    execute::causes::with_causes,
     ledger::Ledger,
     load::{Loaded, Origin},
     manifest::name::JobName,
-    plan::guard::HeldBack,
     source::commit::Commit,
 };
 
@@ -69,8 +67,8 @@ pub struct Parts {
 pub struct PassRequest {
     /// What it is to do.
     pub order: Order,
-    /// Where the report goes.
-    pub reply: oneshot::Sender<PassReply>,
+    /// Where the report goes; one pass may answer several.
+    pub reply: oneshot::Sender<Arc<PassReport>>,
 }
 
 /// What came of a pass.
@@ -146,42 +144,6 @@ impl Origins {
     pub fn names(&self) -> impl Iterator<Item = &JobName> {
         self.sound.keys().chain(self.broken.keys())
     }
-}
-
-impl PassReport {
-    /// What each asker gets of one pass.
-    #[must_use]
-    pub fn clone_for_reply(&self) -> PassReply {
-        let pass = self.pass.as_ref();
-        PassReply {
-            done: pass.map(|pass| pass.done.iter().map(ToString::to_string).collect()).unwrap_or_default(),
-            failed: pass
-                .map(|pass| {
-                    let failed =
-                        pass.failed.iter().map(|(step, error)| format!("{step}: {}", with_causes(error)));
-                    failed.chain(pass.unseen.iter().map(|error| with_causes(error))).collect()
-                })
-                .unwrap_or_default(),
-            held_back: pass.map(|pass| pass.held_back.clone()).unwrap_or_default(),
-            failure: self.failure.clone(),
-            errors: self.errors,
-        }
-    }
-}
-
-/// A pass in words, for those who asked for it.
-#[derive(Debug, Clone, Default)]
-pub struct PassReply {
-    /// Steps that were done.
-    pub done: Vec<String>,
-    /// Steps that failed, with the reason.
-    pub failed: Vec<String>,
-    /// Prunes that the guard held back.
-    pub held_back: Vec<HeldBack>,
-    /// Why there was no pass.
-    pub failure: Option<String>,
-    /// Errors of the tree.
-    pub errors: usize,
 }
 
 impl Daemon {
@@ -288,7 +250,7 @@ impl Daemon {
     }
 
     /// Asks for a pass and waits for its report; `None` when the daemon stops.
-    pub async fn reconcile(&self, order: Order) -> Option<PassReply> {
+    pub async fn reconcile(&self, order: Order) -> Option<Arc<PassReport>> {
         let (reply, report) = oneshot::channel();
         self.requests.send(PassRequest { order, reply }).await.ok()?;
         report.await.ok()

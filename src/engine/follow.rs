@@ -14,7 +14,7 @@ use tracing::{error, warn};
 
 use super::{
     clock,
-    daemon::{Daemon, PassReply, PassReport, PassRequest},
+    daemon::{Daemon, PassReport, PassRequest},
     look::{Blind, Extent, Look, Seen},
     question::Question,
     reconcile::{Order, pass, planned},
@@ -107,9 +107,9 @@ impl Follow {
             }
             let (order, replies) = batch(&mut asked);
             let asker = if replies.is_empty() { Asker::Nobody } else { Asker::Person };
-            let report = self.round(&order, asker, &mut stop).await;
+            let report = Arc::new(self.round(&order, asker, &mut stop).await);
             for reply in replies {
-                let _ = reply.send(report.clone_for_reply());
+                let _ = reply.send(Arc::clone(&report));
             }
             if !asked.is_empty() {
                 continue;
@@ -162,9 +162,9 @@ impl Follow {
     }
 
     /// One round, for a pass without a daemon.
-    pub async fn once(mut self, order: &Order) -> PassReply {
+    pub async fn once(mut self, order: &Order) -> PassReport {
         let (_go, mut never) = watch::channel(false);
-        self.round(order, Asker::Person, &mut never).await.clone_for_reply()
+        self.round(order, Asker::Person, &mut never).await
     }
 
     /// How long to wait for a nudge before the next round.
@@ -339,7 +339,7 @@ enum Woken {
 
 /// Takes the requests that one pass answers: a plan alone, or all that follow the manifests, with
 /// the widest of their allowances. Without a request, a pass that the guard watches over.
-fn batch(asked: &mut VecDeque<PassRequest>) -> (Order, Vec<oneshot::Sender<PassReply>>) {
+fn batch(asked: &mut VecDeque<PassRequest>) -> (Order, Vec<oneshot::Sender<Arc<PassReport>>>) {
     let mut allowance = Allowance::Guarded;
     let mut replies = Vec::new();
     while let Some(request) = asked.pop_front() {

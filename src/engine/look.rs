@@ -152,6 +152,11 @@ impl Look {
         self.whole_due = Instant::now() + rescan_after(begun.elapsed());
         let scan = scan.and_then(|scan| scan.refused(&self.root).map_or(Ok(scan), Err));
         self.watcher.follow(self.scanner.places());
-        Ok((scan.map_err(|error| error.to_string())?, Extent::Whole))
+        let mut scan = scan.map_err(|error| error.to_string())?;
+        // Where no events come from, the stamps may be those of another machine's clock.
+        if self.watcher.mode() != Mode::Events {
+            scan.still = None;
+        }
+        Ok((scan, Extent::Whole))
     }
 }

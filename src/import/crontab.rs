@@ -275,21 +275,16 @@ mod tests {
     }
 
     #[test]
-    fn a_user_crontab() {
-        let text = "\
-MAILTO=ops@example.com
-PATH=/usr/bin:/bin
+    fn a_line_keeps_its_comment_and_the_settings_above_it() {
+        check(
+            "PATH=/usr/bin:/bin
 HOME=/srv/app
 CRON_TZ=Europe/Berlin
 # nightly dump
 30 2 * * * /opt/backup.sh --all
 
 */5 * * * 1-5 curl -s http://localhost/ping > /dev/null
-@reboot /opt/warm-up
-0 0 1 * 1 mail -s report $MAILTO%first line%second \\% line
-";
-        check(
-            text,
+",
             Kind::User,
             expect![[r#"
             name: backup
@@ -315,6 +310,17 @@ CRON_TZ=Europe/Berlin
                 HOME: "/srv/app"
                 PATH: "/usr/bin:/bin"
             ---
+            3: `CRON_TZ` decides the schedule, as in cronie; Debian's cron takes no notice of it
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_start_of_the_machine_has_no_zone() {
+        check(
+            "HOME=/srv/app\nCRON_TZ=Europe/Berlin\n@reboot /opt/warm-up\n",
+            Kind::User,
+            expect![[r#"
             name: warm-up
             schedule:
               cron: "@reboot"
@@ -323,31 +329,39 @@ CRON_TZ=Europe/Berlin
               cwd: "/srv/app"
               env:
                 HOME: "/srv/app"
-                PATH: "/usr/bin:/bin"
             ---
-            name: mail
-            schedule:
-              cron: "0 0 1 * 1"
-              timezone: Europe/Berlin
-              day_match: any
-            run:
-              # The last word is what the command reads, as what follows `%` in the crontab.
-              command:
-                - /bin/sh
-                - -c
-                - "printf %s \"$2\" | \"$0\" -c \"$1\""
-                - "/bin/sh"
-                - "mail -s report $MAILTO"
-                - "first line\nsecond % line\n"
-              cwd: "/srv/app"
-              env:
-                HOME: "/srv/app"
-                MAILTO: "ops@example.com"
-                PATH: "/usr/bin:/bin"
-            ---
-            1!: MAILTO=ops@example.com: no mail is sent; `tintal logs` shows what a run printed
-            4: `CRON_TZ` decides the schedule, as in cronie; Debian's cron takes no notice of it
+            2: `CRON_TZ` decides the schedule, as in cronie; Debian's cron takes no notice of it
         "#]],
+        );
+    }
+
+    #[test]
+    fn what_follows_a_percent_sign_is_what_the_command_reads() {
+        check(
+            "HOME=/srv/app\nMAILTO=ops@example.com\n0 0 1 * 1 mail -s report $MAILTO%first line%second \\% line\n",
+            Kind::User,
+            expect![[r#"
+                name: mail
+                schedule:
+                  cron: "0 0 1 * 1"
+                  day_match: any
+                run:
+                  # The last word is what the command reads, as what follows `%` in the crontab.
+                  command:
+                    - /bin/sh
+                    - -c
+                    - "printf %s \"$2\" | \"$0\" -c \"$1\""
+                    - "/bin/sh"
+                    - "mail -s report $MAILTO"
+                    - "first line\nsecond % line\n"
+                  cwd: "/srv/app"
+                  env:
+                    HOME: "/srv/app"
+                    MAILTO: "ops@example.com"
+                ---
+                2!: MAILTO=ops@example.com: no mail is sent; `tintal logs` shows what a run printed
+                3: cron follows the machine's time zone; from here on the jobs say none, which is `UTC`: `--timezone ZONE` states it
+            "#]],
         );
     }
 

@@ -12,7 +12,7 @@ use super::{
     places::Places,
     reason,
     scan::{Behind, ScanError, Unreadable},
-    stat::{Identity, Stat},
+    stat::{Identity, Newest, Stat},
 };
 
 /// Deepest directory under the root: deeper than people nest, and less than what a stack bears.
@@ -32,7 +32,7 @@ pub(super) struct Limits {
 pub(super) const LIMITS: Limits = Limits { files: 200_000, entries: 1_000_000 };
 
 /// What is in the tree.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Listing {
     /// Everything with the name of a manifest, nearly in the order of paths.
     pub(super) entries: Vec<Entry>,
@@ -40,6 +40,8 @@ pub(super) struct Listing {
     pub(super) unreadable: Vec<Unreadable>,
     /// Every `.git` in the tree and above its root.
     pub(super) git: Vec<PathBuf>,
+    /// The newest change of a file or directory in it, the root among them.
+    pub(super) newest: Newest,
 }
 
 /// Something with the name of a manifest.
@@ -93,7 +95,7 @@ pub(super) fn list_within(root: &Path, places: &mut Places, limits: Limits) -> R
         root,
         limits,
         places,
-        listing: Listing { git, ..Listing::default() },
+        listing: Listing { entries: Vec::new(), unreadable: Vec::new(), git, newest: Newest::of(&metadata) },
         ancestors: Vec::new(),
         looked_at: 0,
     };
@@ -222,6 +224,7 @@ impl Walk<'_> {
                 Err(error) => return self.broken(path, real, reason::of_error(&error)),
             }
         };
+        self.listing.newest.note(&metadata);
         if is_manifest && metadata.is_file() {
             self.push(path, real, Found::File(Stat::of(&metadata)))
         } else if is_manifest {
@@ -237,6 +240,7 @@ impl Walk<'_> {
     /// directory full of them.
     fn broken(&mut self, path: String, real: PathBuf, reason: String) -> Result<(), ScanError> {
         if names::is_manifest(path.rsplit('/').next().unwrap_or_default()) {
+            self.listing.newest.note_unknown();
             return self.push(path, real, Found::Broken(reason));
         }
         self.unreadable(path, reason, Behind::Nothing);
@@ -284,6 +288,7 @@ impl Walk<'_> {
     }
 
     fn unreadable(&mut self, path: String, reason: String, behind: Behind) {
+        self.listing.newest.note_unknown();
         self.listing.unreadable.push(Unreadable { path, reason, behind });
     }
 }

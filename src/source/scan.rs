@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -45,6 +46,9 @@ pub struct Scan {
     pub read: usize,
     /// Whether git was writing to the work tree that holds the root, or to one in the tree.
     pub git_busy: bool,
+    /// For how long nothing in the tree had changed, as far as the stamps of its file system tell; none
+    /// when they do not, and when only a part of it was looked at.
+    pub still: Option<Duration>,
 }
 
 /// A directory that could not be listed.
@@ -177,7 +181,8 @@ impl Scanner {
         }
         self.known = known;
         let read = self.read(wanted, now);
-        Ok(self.found(Around { unreadable: listing.unreadable, git: listing.git }, read))
+        let around = Around { unreadable: listing.unreadable, git: listing.git };
+        Ok(Scan { still: listing.newest.before(now), ..self.found(around, read) })
     }
 
     /// Reads only what stands at `names`, and takes everything else to be what the last scan found.
@@ -261,7 +266,7 @@ impl Scanner {
         let git_busy = around.git.iter().any(|path| git::is_busy(path));
         let unreadable = around.unreadable.clone();
         self.around = Some(around);
-        Scan { files, unreadable, tree_hash, read, git_busy }
+        Scan { files, unreadable, tree_hash, read, git_busy, still: None }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What tells that a file is still the one that was read.
 
-use std::{fs::Metadata, os::unix::fs::MetadataExt};
+use std::{fs::Metadata, os::unix::fs::MetadataExt, time::Duration};
 
 use jiff::Timestamp;
 
@@ -31,6 +31,47 @@ pub(super) struct Stat {
     changed: (i64, i64),
 }
 
+/// When the newest change of all that was looked at was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Newest {
+    dev: u64,
+    /// Since 1970; none when nobody knows.
+    nanos: Option<i128>,
+}
+
+impl Newest {
+    /// That of the root.
+    pub(super) fn of(root: &Metadata) -> Self {
+        Self { dev: root.dev(), nanos: Some(changed(root)) }
+    }
+
+    /// Takes in what else was looked at. It is the change stamp that counts: `cp -a`, `rsync` and `tar`
+    /// set the others. Another file system may have another clock.
+    pub(super) fn note(&mut self, metadata: &Metadata) {
+        self.nanos =
+            self.nanos.filter(|_| self.dev == metadata.dev()).map(|nanos| nanos.max(changed(metadata)));
+    }
+
+    /// Takes in something that could not be looked at: it may be changing.
+    pub(super) fn note_unknown(&mut self) {
+        self.nanos = None;
+    }
+
+    /// How long before `now` that was; none when it lies behind it, so that the clocks do not agree.
+    pub(super) fn before(self, now: Timestamp) -> Option<Duration> {
+        let nanos = now.as_nanosecond() - self.nanos?;
+        u64::try_from(nanos).ok().map(Duration::from_nanos)
+    }
+}
+
+fn changed(metadata: &Metadata) -> i128 {
+    nanos((metadata.ctime(), metadata.ctime_nsec()))
+}
+
+fn nanos((secs, nanos): (i64, i64)) -> i128 {
+    i128::from(secs) * 1_000_000_000 + i128::from(nanos)
+}
+
 impl Stat {
     pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
@@ -45,8 +86,7 @@ impl Stat {
     /// Whether the file was last changed so long before `scanned` that any later change shows in
     /// its stamps. It is the change stamp that counts: nobody can set that one.
     pub(super) fn is_settled(&self, scanned: Timestamp) -> bool {
-        let changed = i128::from(self.changed.0) * 1_000_000_000 + i128::from(self.changed.1);
-        changed + RACY_NANOS < scanned.as_nanosecond()
+        nanos(self.changed) + RACY_NANOS < scanned.as_nanosecond()
     }
 
     pub(super) fn hash_into(&self, hasher: &mut blake3::Hasher) {

@@ -5,11 +5,12 @@ use std::{
     fs::{self, File},
     os::unix::{
         ffi::OsStrExt,
-        fs::{PermissionsExt, symlink},
+        fs::{MetadataExt, PermissionsExt, symlink},
     },
+    time::{Duration, SystemTime},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::tree::{Tree, later, run, shown};
@@ -324,6 +325,34 @@ fn a_file_without_permission_shows_what_opening_it_gives() {
         Err(_) => "a.yaml: permission denied: let the user that tintal runs as read it",
     };
     check(&tree, &[expected, "b.yaml=2"]);
+}
+
+/// F10, F12: `cp -a` and `rsync` keep the times of modification; what is being copied is not at rest.
+#[test]
+fn a_tree_is_still_since_its_newest_change_whatever_its_files_say_of_themselves() {
+    let tree = Tree::with(&[("a.yaml", "1"), ("deep/b.yaml", "2")]);
+    let copied = File::options().write(true).open(tree.path("a.yaml")).unwrap();
+    copied.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let changed = copied.metadata().unwrap();
+    let changed = Timestamp::new(changed.ctime(), i32::try_from(changed.ctime_nsec()).unwrap()).unwrap();
+
+    let mut scanner = Scanner::new(tree.root());
+    let mut still = |secs: i64| scanner.scan(changed + SignedDuration::from_secs(secs)).unwrap().still;
+    assert_eq!(still(0), Some(Duration::ZERO));
+    assert_eq!(still(7), Some(Duration::from_secs(7)));
+    assert_eq!(still(-1), None, "by a clock that was set back");
+}
+
+#[test]
+fn nobody_knows_whether_a_tree_is_still_that_cannot_be_looked_at_everywhere() {
+    let tree = Tree::with(&[("a.yaml", "1")]);
+    let mut scanner = Scanner::new(tree.root());
+    assert_ne!(scanner.scan(later()).unwrap().still, None);
+    symlink("nowhere", tree.path("b.yaml")).unwrap();
+    assert_eq!(scanner.scan(later()).unwrap().still, None);
+    fs::remove_file(tree.path("b.yaml")).unwrap();
+    symlink("/proc/version", tree.path("elsewhere")).unwrap();
+    assert_eq!(scanner.scan(later()).unwrap().still, None, "another file system has a clock of its own");
 }
 
 #[test]
