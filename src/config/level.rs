@@ -2,6 +2,8 @@
 //!
 //! `EnvFilter` takes a misspelt level for the name of a target, and then logs nothing at all.
 
+use crate::manifest::nearest::nearest;
+
 /// The levels, quietest first.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -40,16 +42,10 @@ fn wrong_level(level: &str) -> Option<Flaw> {
     if LEVELS.contains(&given.as_str()) {
         return None;
     }
-    let near = LEVELS
-        .iter()
-        .map(|known| {
-            let is_longer = !given.is_empty() && given.starts_with(known);
-            (if is_longer { 1 } else { strsim::damerau_levenshtein(known, &given) }, known)
-        })
-        .filter(|(distance, known)| *distance <= 2 && *distance < known.len())
-        .min();
-    let help = match near {
-        Some((_, known)) => format!("did you mean `{known}`?"),
+    // `warning` begins with the level; a slip of the keys is close to it.
+    let begun = LEVELS.into_iter().find(|known| given.starts_with(known));
+    let help = match begun.or_else(|| nearest(&given, LEVELS)) {
+        Some(known) => format!("did you mean `{known}`?"),
         None => format!("the levels are `{}`; a target stands before a `=`", LEVELS.join("`, `")),
     };
     Some(Flaw { message: format!("`{level}` is no level of the log"), help })

@@ -11,6 +11,7 @@ use crate::{
     ledger::{LedgerError, NewDecision},
     manifest::{
         name::JobName,
+        nearest::nearest,
         param::{self, ParamError},
     },
     run::{Cause, RunId, RunKey},
@@ -34,7 +35,7 @@ pub enum HandError {
         /// The name as given.
         job: JobName,
         /// The nearest name that is held.
-        near: Option<JobName>,
+        near: Option<String>,
     },
     /// The run does not go on.
     #[error("the run `{run}` does not go on")]
@@ -170,10 +171,8 @@ impl Daemon {
     fn held(&self, name: &JobName) -> Result<Arc<LiveJob>, HandError> {
         self.in_process().job(name).ok_or_else(|| {
             let jobs = self.in_process().jobs();
-            let distance =
-                |job: &Arc<LiveJob>| strsim::damerau_levenshtein(job.spec.name.as_str(), name.as_str());
-            let nearest = jobs.iter().min_by_key(|job| distance(job)).filter(|job| distance(job) <= 3);
-            HandError::NoSuchJob { job: name.clone(), near: nearest.map(|job| job.spec.name.clone()) }
+            let near = nearest(name.as_str(), jobs.iter().map(|job| job.spec.name.as_str()));
+            HandError::NoSuchJob { job: name.clone(), near: near.map(str::to_owned) }
         })
     }
 }

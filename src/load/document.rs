@@ -5,14 +5,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use jiff::Timestamp;
-
 use super::{
     directory::Directory,
     fault::{Fault, Written},
     fill::{Form, fill},
     meaning::{self, Given},
-    past,
+    past::{self, Past},
     placing::{self, Choices},
     rest,
     suppress::{self, Hits, Used},
@@ -23,7 +21,7 @@ use crate::{
     manifest::{
         code::Code,
         job::Manifest,
-        name::JobName,
+        name::{JobName, NAME_LEN_MAX, suggested},
         parse::{Document, Parsed, Shapes, parse},
         problem::{PROBLEMS_MAX, Place, Problem, Severity, SourceText, Span, keep_first},
         spec::Spec,
@@ -46,7 +44,7 @@ pub(super) struct Doc {
     /// Of a job that no tier can take, what was considered.
     pub(super) refused: Option<Arc<Refused>>,
     /// Warnings that hold once their time has passed.
-    pub(super) past: Vec<(Timestamp, Problem)>,
+    pub(super) past: Vec<Past>,
 }
 
 /// Where the name of a document comes from.
@@ -153,10 +151,13 @@ impl Reading<'_> {
             Err(document) => {
                 let name = document.name.clone().or_else(from_stem);
                 problems.extend(self.broken_defaults(name.as_ref(), start));
+                let mut doc = broken(name);
                 if let Some(rest) = document.rest.as_ref().filter(|_| self.directory.broken.is_empty()) {
-                    problems.extend(self.rest(rest, &parsed.node, name.as_ref()));
+                    let (told, past) = self.rest(rest, &parsed.node, doc.name.as_ref());
+                    problems.extend(told);
+                    doc.past = past;
                 }
-                return broken(name);
+                return doc;
             }
         };
         let written = Written { source: self.source, node: &parsed.node, layers: &self.directory.layers };
@@ -172,15 +173,14 @@ impl Reading<'_> {
         let mut faults = Vec::new();
         let (spec, judged) = self.judge(&name, manifest, &parsed.node, &[], &mut faults);
         let is_good = faults.iter().all(|fault| fault.code.severity() == Severity::Warning);
+        let past = past::told(&spec, &parsed.node, &faults).into_iter();
+        let past = past.map(|(time, fault)| (time, written.problem(fault, Some(&name)))).collect();
         for (count, fault) in faults.into_iter().enumerate() {
             problems.push(written.problem(placed_roughly(count, fault), Some(&name)));
         }
-        let mut doc = broken(Some(name));
+        let mut doc = Doc { past, ..broken(Some(name)) };
         match judged {
             Judged::Placed(traits, schedule, classified) if is_good => {
-                let warnings = past::warnings(&spec, form(&parsed.node)).into_iter();
-                doc.past =
-                    warnings.map(|(time, fault)| (time, written.problem(fault, Some(&spec.name)))).collect();
                 let (spec, digest) = (Arc::new(spec), OnceLock::new());
                 doc.job = Some(Arc::new(Loaded { spec, schedule, origin, traits, classified, digest }));
             }
@@ -247,13 +247,18 @@ impl Reading<'_> {
 
     fn no_name(&self) -> Fault {
         let (message, help) = match self.stem {
-            Some(stem) => (
-                format!("the job has no name, and the file's (`{stem}`) cannot be one"),
-                "add `name: ...`: lower-case letters, digits, `.`, `_` and `-`",
-            ),
+            Some(stem) => {
+                let like = suggested(stem).map_or_else(|| "...".to_owned(), |name| name.to_string());
+                (
+                    format!("the job has no name, and the file's (`{stem}`) cannot be one"),
+                    format!(
+                        "add `name: {like}`: lower-case letters, digits, `.`, `_` and `-`, at most {NAME_LEN_MAX}"
+                    ),
+                )
+            }
             _ => (
                 "the job has no name: in a file with several documents each names itself".to_owned(),
-                "add `name: ...` to the document",
+                "add `name: ...` to the document".to_owned(),
             ),
         };
         Fault::new(Code::NoName, "", message).label("no `name` in this document").help(help)
@@ -279,7 +284,7 @@ fn suppress(docs: &mut [Doc], problems: &mut Vec<Problem>, nodes: &[&Node], sour
 }
 
 /// Whether the schedule is written as one mapping or as a list.
-fn form(node: &Node) -> Form {
+pub(super) fn form(node: &Node) -> Form {
     match node.get("schedule").map(|schedule| &schedule.value) {
         Some(NodeValue::List(_)) => Form::List,
         _ => Form::Mapping,

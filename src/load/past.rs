@@ -5,11 +5,13 @@
 
 use jiff::Timestamp;
 
-use super::{fault::Fault, fill::Form};
+use super::{document::form, fault::Fault, fill::Form};
 use crate::{
     manifest::{
         code::Code,
+        problem::{Problem, Severity},
         spec::{ScheduleSpec, Spec, TriggerSpec},
+        yaml::Node,
     },
     schedule::Schedule,
 };
@@ -17,8 +19,19 @@ use crate::{
 /// Fields of an expression that names years.
 const FIELDS_WITH_YEAR: usize = 7;
 
+/// A problem that holds from a time on.
+pub(super) type Past = (Timestamp, Problem);
+
+/// The warnings of a job whose `schedule` has its meaning; none when something in it is mistaken, as
+/// `faults` say: something else stands in for it then.
+pub(super) fn told(spec: &Spec, node: &Node, faults: &[Fault]) -> Vec<(Timestamp, Fault)> {
+    let is_mistaken =
+        |fault: &Fault| fault.code.severity() == Severity::Error && fault.pointer.starts_with("/schedule");
+    if faults.iter().any(is_mistaken) { Vec::new() } else { warnings(spec, form(node)) }
+}
+
 /// A warning for each entry that has a last fire, with the time from which it holds.
-pub(super) fn warnings(spec: &Spec, form: Form) -> Vec<(Timestamp, Fault)> {
+fn warnings(spec: &Spec, form: Form) -> Vec<(Timestamp, Fault)> {
     let entries = spec.schedule.iter().enumerate();
     entries.filter_map(|(index, entry)| warning(spec, entry, &form.pointer(index))).collect()
 }

@@ -5,6 +5,7 @@
 use super::{
     document::{Reading, placed_roughly},
     fault::{Fault, Written},
+    past::{self, Past},
 };
 use crate::manifest::{
     code::Code,
@@ -15,10 +16,16 @@ use crate::manifest::{
 };
 
 impl Reading<'_> {
-    /// The problems of what is left; `whole` is the document with its mistakes.
-    pub(super) fn rest(&self, rest: &Rest, whole: &Node, name: Option<&JobName>) -> Vec<Problem> {
+    /// The problems of what is left, and those that hold once a time has passed; `whole` is the
+    /// document with its mistakes.
+    pub(super) fn rest(
+        &self,
+        rest: &Rest,
+        whole: &Node,
+        name: Option<&JobName>,
+    ) -> (Vec<Problem>, Vec<Past>) {
         let stand_in = JobName::parse("job");
-        let Some(name) = name.or(stand_in.as_ref().ok()) else { return Vec::new() };
+        let Some(name) = name.or(stand_in.as_ref().ok()) else { return (Vec::new(), Vec::new()) };
         let node = &rest.node;
         let mut removed = Vec::new();
         missing(whole, node, &mut String::new(), &mut removed);
@@ -26,19 +33,26 @@ impl Reading<'_> {
             removed.push("/run".to_owned());
         }
         let mut faults = Vec::new();
-        self.judge(name, &rest.manifest, node, &open(&removed), &mut faults);
+        let (spec, _) = self.judge(name, &rest.manifest, node, &open(&removed), &mut faults);
+        let past = past::told(&spec, node, &faults);
         let written = Written { source: self.source, node, layers: &self.directory.layers };
-        faults
-            .into_iter()
-            .filter(|fault| node.at(&fault.pointer).is_some())
-            .filter(|fault| !follows(fault, &original(&fault.pointer, node, whole), &removed))
-            .enumerate()
-            .map(|(count, fault)| {
-                let mut problem = written.problem(placed_roughly(count, fault), Some(name));
-                problem.pointer = original(&problem.pointer, node, whole);
-                problem
-            })
-            .collect()
+        let is_own = |fault: &Fault| {
+            node.at(&fault.pointer).is_some()
+                && !follows(fault, &original(&fault.pointer, node, whole), &removed)
+        };
+        let problem = |fault: Fault| {
+            let mut problem = written.problem(fault, Some(name));
+            problem.pointer = original(&problem.pointer, node, whole);
+            if problem.code == Code::NoTier {
+                // What the rules would choose may depend on what was taken out.
+                problem.help = Some("leave `tier` out, or configure that tier".to_owned());
+            }
+            problem
+        };
+        let own = faults.into_iter().filter(is_own).enumerate();
+        let told = own.map(|(count, fault)| problem(placed_roughly(count, fault))).collect();
+        let past = past.into_iter().filter(|(_, fault)| is_own(fault));
+        (told, past.map(|(time, fault)| (time, problem(fault))).collect())
     }
 }
 
@@ -102,6 +116,8 @@ pub(super) fn follows(fault: &Fault, pointer: &str, removed: &[String]) -> bool 
     let by_kind = match fault.code {
         Code::UnknownStep => any(&["/run/steps"]),
         Code::NeverFires | Code::EmptyWindow => any(&[pointer.trim_end_matches("/cron")]),
+        // Whatever the job is otherwise, a tier that is not there cannot take it.
+        Code::NoTier if pointer == "/tier" => false,
         Code::FrequencyClash | Code::ScheduleTest => any(&["/schedule"]),
         code if code >= Code::PinImpossible => {
             any(&["/schedule", "/characteristics", "/tier"])

@@ -23,6 +23,34 @@ pub struct JobName(Arc<str>);
 )]
 pub struct NotAName(pub String);
 
+/// A name that a text which is none may stand for; none when too little is left of it. Runs of what
+/// a name does not hold become one `-`, and what is past [`NAME_LEN_MAX`] is left out.
+#[must_use]
+pub fn suggested(text: &str) -> Option<JobName> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let lower = text.to_lowercase();
+    let mut name = String::new();
+    for part in lower.split_inclusive(|c| !is_plain(c)) {
+        let (word, mark) = match part.char_indices().next_back() {
+            Some((at, mark)) if !is_plain(mark) => (&part[..at], Some(mark)),
+            _ => (part, None),
+        };
+        name.push_str(word);
+        match mark {
+            Some(mark @ ('.' | '_' | '-')) if name.ends_with(is_plain) => name.push(mark),
+            Some(_) if name.ends_with(is_plain) => name.push('-'),
+            Some(_) if !name.is_empty() => {
+                name.pop();
+                name.push('-');
+            }
+            Some(_) | None => {}
+        }
+    }
+    // All of it is ASCII by now.
+    name.truncate(NAME_LEN_MAX);
+    JobName::parse(name.trim_end_matches(|c| !is_plain(c))).ok()
+}
+
 impl JobName {
     /// Reads a name.
     ///
@@ -111,5 +139,25 @@ mod tests {
         for bad in ["", "-a", "a-", "A", "a b", "ä", ".a", &"x".repeat(64)] {
             assert!(JobName::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn suggestions_table() {
+        let check = |text: &str, expected: &str| {
+            let name = suggested(text);
+            assert_eq!(name.as_ref().map_or("-", JobName::as_str), expected, "{text}");
+        };
+        check("My Report",    "my-report");
+        check("a/b/../c",     "a-b-c");
+        check("a-b-..-c",     "a-b-c");
+        check("a.b_c-d",      "a.b_c-d");
+        check("a__b",         "a-b");
+        check("_a.",          "a");
+        check("Übung 7",      "bung-7");
+        check("ä",            "-");
+        check("",             "-");
+        check(&"x".repeat(64), &"x".repeat(63));
+        check(&format!("{} y", "x".repeat(62)), &"x".repeat(62));
     }
 }

@@ -312,6 +312,23 @@ impl Problem {
         }
     }
 
+    /// Place, code and message in one line.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        let LineColumn { line, column } = self.start();
+        format!("{}:{line}:{column}: {}: {}", self.primary.place.source.path, self.code, self.message)
+    }
+
+    /// The same, with how many errors there are beside it.
+    #[must_use]
+    pub fn with_more(&self, errors: usize) -> String {
+        match errors {
+            0 => self.in_one_line(),
+            1 => format!("{} (and 1 more error)", self.in_one_line()),
+            more => format!("{} (and {more} more errors)", self.in_one_line()),
+        }
+    }
+
     /// Line and column of the first byte, counted from 1; columns in characters.
     #[must_use]
     pub fn start(&self) -> LineColumn {

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::field::{Field, Flaw, Unit};
-use crate::manifest::{name::JobName, schedule::DayMatch};
+use crate::manifest::{name::JobName, nearest::nearest, schedule::DayMatch};
 
 /// Expressions that have a name, and what they stand for.
 const NICKNAMES: [(&str, &str); 8] = [
@@ -144,13 +144,10 @@ fn nickname(text: &str) -> Result<&'static str, Flaw> {
             .help(format!("write `every: {interval}` instead of `cron`")));
     }
     let flaw = Flaw::new(None, format!("there is no expression with the name `{text}`"));
-    let near = NICKNAMES
-        .iter()
-        .map(|(name, _)| (strsim::osa_distance(&lower, name), *name))
-        .min()
-        .filter(|(distance, _)| *distance <= 2);
-    Err(match near {
-        Some((_, name)) => flaw.help(format!("did you mean `{name}`?")),
+    // What they all begin with says nothing of which is meant.
+    let words = NICKNAMES.iter().map(|(name, _)| name.trim_start_matches('@'));
+    Err(match nearest(lower.trim_start_matches('@'), words) {
+        Some(name) => flaw.help(format!("did you mean `@{name}`?")),
         None => {
             let names: Vec<String> = NICKNAMES.iter().map(|(name, _)| format!("`{name}`")).collect();
             flaw.help(format!("the names are {}", names.join(", ")))

@@ -1,6 +1,6 @@
 //! One part of a list in a field of a cron expression: `1-5/2`, `MON`, `L`, `H(0-29)`.
 
-use crate::manifest::name::JobName;
+use crate::manifest::{name::JobName, nearest::nearest};
 
 use super::{
     field::{Field, Flaw, Special, Unit},
@@ -309,13 +309,8 @@ impl Item<'_> {
             return format!("values are {first} to {last}");
         };
         // `monday` and `tues` begin with the name; a slip of the keys is close to it.
-        let near = names.iter().find(|name| lower.starts_with(*name)).or_else(|| {
-            names
-                .iter()
-                .max_by(|a, b| similarity(lower, a).total_cmp(&similarity(lower, b)))
-                .filter(|name| similarity(lower, name) > 0.7)
-        });
-        match near {
+        let begun = names.iter().copied().find(|name| lower.starts_with(name));
+        match begun.or_else(|| nearest(lower, names.iter().copied())) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("values are {first} to {last}, or `{from}` to `{to}`"),
         }
@@ -335,10 +330,6 @@ fn misplaced_special(lower: &str) -> Option<char> {
     word.and_then(|word| word.chars().next())
         .or_else(|| lower.contains('#').then_some('#'))
         .map(|letter| letter.to_ascii_uppercase())
-}
-
-fn similarity(a: &str, b: &str) -> f64 {
-    strsim::jaro_winkler(a, b)
 }
 
 /// The share of `0..width` that this job has in this field: the same on every machine, today and

@@ -13,9 +13,8 @@ use super::{
     field::Flaw,
     zone::{COPIES, LOCAL},
 };
+use crate::manifest::nearest::nearest;
 
-/// How much like a name a text must be to be suggested for it, 0 to 1.
-const SIMILAR_MIN: f64 = 0.85;
 /// Letters of a text without a `/` up to which it is like nothing but itself: `CST` is as much like
 /// `EST` as like what was meant.
 const ABBREVIATION_MAX: usize = 6;
@@ -38,7 +37,7 @@ pub(super) fn unknown_zone(name: &str) -> Flaw {
         );
         return flaw.help(help);
     }
-    match NEAREST.find_or_search(name.to_ascii_lowercase(), nearest) {
+    match NEAREST.find_or_search(name.to_ascii_lowercase(), nearest_zone) {
         Some(near) => flaw.help(format!("did you mean `{near}`?")),
         None => flaw.help("write a name of the IANA tz database, as in `Europe/Berlin` or `UTC`; an abbreviation can mean several zones"),
     }
@@ -83,9 +82,9 @@ fn etc_name(name: &str) -> Option<String> {
 
 /// The name that is most like a text in lower case, if one is like it: the whole name, or the
 /// city alone.
-fn nearest(lower: &str) -> Option<String> {
+fn nearest_zone(lower: &str) -> Option<String> {
     let spaced = lower.replace(' ', "_");
-    let names: Vec<String> = jiff::tz::db()
+    let mut names: Vec<String> = jiff::tz::db()
         .available()
         .map(|name| name.as_str().to_owned())
         .filter(|name| !LOCAL.contains(&name.as_str()) && !COPIES.iter().any(|copy| name.starts_with(copy)))
@@ -95,24 +94,22 @@ fn nearest(lower: &str) -> Option<String> {
         // None of its cities is more meant than another.
         return None;
     }
+    // Of names that are equally near the shortest one is meant.
+    names.sort_by_key(|name| Reverse((name.len(), name.clone())));
     let has_slash = spaced.contains('/');
+    let city = |name: &str| name.rsplit('/').next().map(str::to_ascii_lowercase);
+    let words = names.iter().flat_map(|name| {
+        let city = if has_slash { None } else { city(name) };
+        [Some(name.to_ascii_lowercase()), city].into_iter().flatten().map(move |word| (word, name))
+    });
+    let words: Vec<(String, &String)> = words.collect();
     let letters = spaced.bytes().filter(u8::is_ascii_alphabetic).count();
-    let likeness_min = if letters <= ABBREVIATION_MAX && !has_slash { 1.0 } else { SIMILAR_MIN };
-    let likeness = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        let whole = strsim::jaro_winkler(&spaced, &name);
-        let city = name.rsplit('/').next().unwrap_or(&name);
-        if has_slash { whole } else { whole.max(strsim::jaro_winkler(&spaced, city)) }
+    let near = if letters <= ABBREVIATION_MAX && !has_slash {
+        spaced.as_str()
+    } else {
+        nearest(&spaced, words.iter().map(|(word, _)| word.as_str()))?
     };
-    names
-        .into_iter()
-        .map(|name| (likeness(&name), name))
-        .filter(|(likeness, _)| *likeness >= likeness_min)
-        .max_by(|(a, x), (b, y)| {
-            let shorter = Reverse((x.len(), x)).cmp(&Reverse((y.len(), y)));
-            a.total_cmp(b).then(shorter)
-        })
-        .map(|(_, name)| name)
+    words.iter().rev().find(|(word, _)| word == near).map(|(_, name)| (*name).clone())
 }
 
 #[cfg(test)]

@@ -160,3 +160,30 @@ fn a_time_that_clocks_do_not_have_is_told_with_its_way_out() {
         assert_eq!((problem.message.as_str(), problem.help.as_deref()), (message, Some(help)));
     }
 }
+
+/// A pin to a tier that is not there, and a time that has passed, are told beside every other mistake.
+#[test]
+#[rustfmt::skip]
+fn one_mistake_does_not_hide_another() {
+    let run = "run: {command: [a]}\n";
+    let gone = "schedule: {at: \"2001-01-01T00:00:00Z\"}\n";
+    check(&format!("tier: queue\n{gone}{run}"),                    &["1 TIN067 /tier", "2 TIN035 /schedule/at"]);
+    check(&format!("tier: queue\nschedule: {{at: \"2001-01-01 10:00\"}}\n{run}"),
+          &["1 TIN067 /tier", "2 TIN015 /schedule/at"]);
+    check(&format!("labls: {{}}\n{gone}{run}"),                    &["1 TIN010 /labls", "2 TIN035 /schedule/at"]);
+    check(&format!("{gone}{run}policy: {{timeout: 99999w}}\n"),     &["1 TIN035 /schedule/at", "3 TIN033 /policy/timeout"]);
+    check(&format!("schedule: [{{at: \"2001-01-01T00:00:00Z\"}}, {{cron: \"* * * * 9\"}}]\n{run}"),
+          &["1 TIN030 /schedule/1/cron"]);
+}
+
+#[test]
+fn the_name_that_is_suggested_for_a_file_can_be_one() {
+    let long = format!("{}.yaml", "x".repeat(64));
+    for (path, name) in [("My Report.yaml", "my-report"), (long.as_str(), &"x".repeat(63)), ("Ü.yaml", "...")]
+    {
+        let tree = load(&[(path, "run: {shell: a}\n")]);
+        let [problem] = tree.problems.as_slice() else { panic!("{:?}", told(&tree)) };
+        let help = problem.help.clone().unwrap_or_default();
+        assert!(help.starts_with(&format!("add `name: {name}`: ")), "{path}: {help}");
+    }
+}

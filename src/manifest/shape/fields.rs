@@ -112,11 +112,21 @@ impl<'a> Fields<'a, '_> {
         let is_key = is_word(&entry.key) && !matches!(entry.value.value, NodeValue::Null);
         let is_told = self.spot.content == Content::Open || is_key;
         let key = short(&entry.key);
-        let help = match (near, elsewhere) {
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some(path)) => format!("`{key}` belongs elsewhere: `{path}`"),
-            (None, None) if names.len() <= LISTED_MAX => format!("the fields are {}", listed(&names, "and")),
-            (None, None) => "`tintal schema job` lists the fields".to_owned(),
+        // A value that stands for the whole part is no second mistake.
+        let meant = near.or(known).unwrap_or(&entry.key);
+        let is_guessed = is_told && (near.is_some() || elsewhere.is_some());
+        let part = leaf::whole_part(meant, &entry.value).filter(|_| is_guessed);
+        let help = match (near, elsewhere, &part) {
+            (Some(_), _, Some(part)) => format!("write `{part}`"),
+            (Some(near), ..) => format!("did you mean `{near}`?"),
+            (None, Some(path), Some(part)) => {
+                format!("`{key}` belongs elsewhere: `{path}`; write `{part}` there")
+            }
+            (None, Some(path), None) => format!("`{key}` belongs elsewhere: `{path}`"),
+            (None, None, _) if names.len() <= LISTED_MAX => {
+                format!("the fields are {}", listed(&names, "and"))
+            }
+            (None, None, _) => "`tintal schema job` lists the fields".to_owned(),
         };
         let message = match self.spot.key {
             Some(_) => format!("{} has no field `{key}`", self.spot.subject()),
@@ -132,7 +142,9 @@ impl<'a> Fields<'a, '_> {
         walk.push_at(self.spot, place, draft);
         if let Some(near) = near.filter(|near| !self.meant.contains(near)) {
             self.meant.push(near);
-            if let Some(schema) = self.property(near) {
+            if part.is_none()
+                && let Some(schema) = self.property(near)
+            {
                 walk.value(schema, inner);
             }
         }

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::manifest::{
     code::Code,
+    name::suggested,
     nearest::nearest,
-    text::parse_duration,
+    text::{TextError, parse_duration},
     yaml::{Node, NodeValue},
 };
 
@@ -37,8 +38,8 @@ fn type_help(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) ->
         (NodeValue::List(_), "object") if spot.key.is_none() => {
             "a document holds one job; several stand one after the other with `---` between them".to_owned()
         }
-        (NodeValue::Text(text), "object") if whole_part(key, text).is_some() => {
-            whole_part(key, text).unwrap_or_default()
+        (_, "object") if whole_part(key, spot.node).is_some() => {
+            whole_part(key, spot.node).map(|part| format!("write `{part}`")).unwrap_or_default()
         }
         (NodeValue::List(_), "object") if key == "run" => "write `run: {command: [...]}`".to_owned(),
         (NodeValue::Null, _) => match example(keywords) {
@@ -76,8 +77,16 @@ fn type_help(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) ->
     }
 }
 
-/// A text that stands where the part around it should, as part of it.
-fn whole_part(key: &str, text: &str) -> Option<String> {
+/// A value that stands where the part around it should, as part of it: `retry: {max_attempts: 3}` for
+/// `retry: 3`.
+pub(super) fn whole_part(key: &str, node: &Node) -> Option<String> {
+    let text = match &node.value {
+        NodeValue::Int(count) if key == "retry" && *count > 0 => {
+            return Some(format!("retry: {{max_attempts: {count}}}"));
+        }
+        NodeValue::Text(text) => text,
+        _ => return None,
+    };
     let shown = (text.len() <= SHOWN_MAX && !text.contains(['\n', '"', '\\'])).then_some(text);
     let field = match key {
         "run" => "shell",
@@ -86,8 +95,8 @@ fn whole_part(key: &str, text: &str) -> Option<String> {
         _ => return None,
     };
     Some(match shown {
-        Some(text) => format!("write `{key}: {{{field}: \"{text}\"}}`"),
-        None => format!("write `{key}: {{{field}: ...}}`"),
+        Some(text) => format!("{key}: {{{field}: \"{text}\"}}"),
+        None => format!("{key}: {{{field}: ...}}"),
     })
 }
 
@@ -148,7 +157,12 @@ fn text_fault(shape: &Shape, keywords: &Map<String, Value>, text: &str, spot: &S
     }
     if let Some(most) = limit("maxLength").filter(|most| length > *most) {
         let message = format!("{} has {length} characters; at most {most} may stand here", spot.subject());
-        return Some(Draft::new(Code::OutOfRange, message, "too long", format!("shorten it to {most}")));
+        let is_name = keyword(keywords, "pattern").and_then(Value::as_str) == Some(NAME_PATTERN);
+        let help = match suggested(text).filter(|_| is_name) {
+            Some(name) => format!("shorten it to {most}, as in `{name}`"),
+            None => format!("shorten it to {most}"),
+        };
+        return Some(Draft::new(Code::OutOfRange, message, "too long", help));
     }
     if let Some(pattern) = keyword(keywords, "pattern").and_then(Value::as_str)
         && !shape.matches(pattern, text)
@@ -168,6 +182,10 @@ fn text_fault(shape: &Shape, keywords: &Map<String, Value>, text: &str, spot: &S
 /// A text that does not have the form of its field.
 fn form(keywords: &Map<String, Value>, pattern: &str, text: &str) -> Draft {
     let shown = short(text);
+    if is_duration(keywords) && matches!(parse_duration(text), Err(TextError::TooLong(_))) {
+        let message = format!("`{shown}` is longer than ten years");
+        return Draft::new(Code::OutOfRange, message, "too long", "write ten years (`3660d`) or less");
+    }
     let (what, help) = if is_duration(keywords) {
         let help = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             format!("a duration has a unit, as in `{text}s` or `{text}m`")
@@ -193,14 +211,11 @@ fn form(keywords: &Map<String, Value>, pattern: &str, text: &str) -> Draft {
 const NAME_PATTERN: &str = "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$";
 
 fn name_help(text: &str) -> String {
-    let lower: String = text
-        .to_lowercase()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
-        .collect();
-    let trimmed = lower.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let rule = "lower-case letters, digits, `.`, `_` and `-`, beginning and ending with a letter or digit";
-    if trimmed.is_empty() { rule.to_owned() } else { format!("{rule}: `{trimmed}`") }
+    match suggested(text) {
+        Some(name) => format!("{rule}: `{name}`"),
+        None => rule.to_owned(),
+    }
 }
 
 fn range_fault(walk: &Walk<'_>, keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {

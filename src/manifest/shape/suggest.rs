@@ -14,6 +14,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("depends_on", "needs"),
     ("environment", "env"),
     ("interval", "every"),
+    ("retries", "retry"),
     ("script", "shell"),
     ("tz", "timezone"),
     ("when", "schedule"),

@@ -190,6 +190,59 @@ fn a_text_where_a_part_belongs_is_shown_as_that_part() {
 }
 
 #[test]
+fn a_value_for_a_whole_part_is_one_mistake_with_its_way_out() {
+    check(
+        &[
+            "run: {shell: a}\npolicy: {retry: 3}\n",
+            "run: {shell: a}\npolicy: {retries: 3}\n",
+            "run: {shell: a}\nretry: 3\n",
+            "run: {shell: a}\nschedul: 5m\n",
+        ],
+        expect![[r#"
+            run: {shell: a}
+            policy: {retry: 3}
+                2:17-18 TIN011 `retry` takes a mapping, not the number 3 | write `retry: {max_attempts: 3}`
+            run: {shell: a}
+            policy: {retries: 3}
+                2:10-17 TIN010 `policy` has no field `retries` | write `retry: {max_attempts: 3}`
+            run: {shell: a}
+            retry: 3
+                2:1-6 TIN010 there is no field `retry` | `retry` belongs elsewhere: `policy.retry`; write `retry: {max_attempts: 3}` there
+            run: {shell: a}
+            schedul: 5m
+                2:1-8 TIN010 there is no field `schedul` | write `schedule: {every: "5m"}`
+        "#]],
+    );
+}
+
+#[test]
+fn a_duration_that_is_too_long_is_told_as_one() {
+    check(
+        &["run: {shell: a}\nschedule: {every: 99999999999999w}\n", "run: {shell: a}\nschedule: {every: w}\n"],
+        expect![[r#"
+            run: {shell: a}
+            schedule: {every: 99999999999999w}
+                2:19-34 TIN016 `99999999999999w` is longer than ten years | write ten years (`3660d`) or less
+            run: {shell: a}
+            schedule: {every: w}
+                2:19-20 TIN015 `w` is not a duration | write numbers with units (`ms`, `s`, `m`, `h`, `d`, `w`), as in `30s` or `6h30m`
+        "#]],
+    );
+}
+
+#[test]
+fn a_name_that_is_suggested_is_one() {
+    check(
+        &["run: {shell: a}\nname: A/B/../C\n"],
+        expect![[r#"
+            run: {shell: a}
+            name: A/B/../C
+                2:7-15 TIN015 `A/B/../C` is not a name of a job | lower-case letters, digits, `.`, `_` and `-`, beginning and ending with a letter or digit: `a-b-c`
+        "#]],
+    );
+}
+
+#[test]
 fn numbers_are_shown_as_they_are_written() {
     check(
         &[

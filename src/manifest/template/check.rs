@@ -12,6 +12,7 @@ use super::{
     Kind, environment, is_template, plain,
     words::{Name, Word, WordKind, words},
 };
+use crate::manifest::nearest::nearest;
 
 /// Parts of a fire time.
 const FIRE_TIME: [&str; 9] = ["date", "time", "unix", "iso", "year", "month", "day", "hour", "minute"];
@@ -84,9 +85,6 @@ const TESTS: [&str; 19] = [
     "string",
     "undefined",
 ];
-
-/// How much like a name a text must be to be suggested for it, 0 to 1.
-const SIMILAR_MIN: f64 = 0.75;
 
 /// The names that a template may use.
 #[derive(Debug, Clone, Copy)]
@@ -369,16 +367,8 @@ fn choose(name: &str, known: &[&str], message: &str) -> Option<Missing> {
     if known.contains(&name) {
         return None;
     }
-    let nearest = known
-        .iter()
-        .map(|other| {
-            let swapped = strsim::damerau_levenshtein(name, other) <= 1;
-            (strsim::jaro_winkler(name, other) + if swapped { 1.0 } else { 0.0 }, *other)
-        })
-        .filter(|(likeness, _)| *likeness >= SIMILAR_MIN)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let help = match nearest {
-        Some((_, near)) => format!("did you mean `{near}`?"),
+    let help = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => "there are none in this manifest".to_owned(),
         None => format!("there is {}", listed(known)),
     };
