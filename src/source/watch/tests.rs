@@ -32,7 +32,9 @@ impl notify::Watcher for Refusing {
 }
 
 fn refusing(root: &Path, name: &'static str, with: fn() -> notify::Error) -> Watcher {
-    Watcher::start_with(root.to_owned(), move |_| Ok(Box::new(Refusing { name, with })))
+    let mut watcher = Watcher::start_with(root.to_owned(), move |_| Ok(Box::new(Refusing { name, with })));
+    watcher.remote = |_| None;
+    watcher
 }
 
 fn exhausted() -> notify::Error {
