@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -28,24 +29,42 @@ pub struct Given {
 }
 
 /// Reads `paths`: a file whatever its name, a directory with everything in it that has the name of
-/// a manifest. A path that comes up twice is read once.
+/// a manifest. What comes up twice, however it is spelled, is read once. What links lead to under
+/// several names in one directory has each of them, as for the daemon.
 #[must_use]
 pub fn read_paths(paths: &[PathBuf]) -> Given {
     let mut given = Given::default();
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::default();
     for path in paths {
         read_path(path, &mut given, &mut seen);
     }
     given
 }
 
-fn read_path(typed: &Path, given: &mut Given, seen: &mut BTreeSet<String>) {
+/// What was read before, by its place on the disk.
+#[derive(Debug, Default)]
+struct Seen {
+    read: BTreeSet<PathBuf>,
+    /// What could not be, by its spelling.
+    unreadable: BTreeSet<String>,
+}
+
+/// The entry at a path: links on the way to it followed, and itself not, since it gives its name.
+fn entry_at(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match (fs::canonicalize(parent.unwrap_or(Path::new("."))), path.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn read_path(typed: &Path, given: &mut Given, seen: &mut Seen) {
     let spelling = typed.to_string_lossy();
     let mut listing = match listing::list(typed, &mut Places::default()) {
         Ok(listing) => listing,
         Err(error) => {
             let path = spelling.into_owned();
-            if seen.insert(path.clone()) {
+            if seen.unreadable.insert(path.clone()) {
                 let is_missing = typed.symlink_metadata().is_err_and(|error| reason::is_gone(&error));
                 let missing = || "there is no such file or directory: check the path".to_owned();
                 let reason = if is_missing { missing() } else { error.reason };
@@ -63,11 +82,14 @@ fn read_path(typed: &Path, given: &mut Given, seen: &mut BTreeSet<String>) {
     };
 
     listing.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let mut here = Vec::new();
     for entry in listing.entries {
         let path = spelled(&entry.path);
-        if !seen.insert(path.clone()) {
+        let place = if is_file { entry_at(typed) } else { entry.real.clone() };
+        if seen.read.contains(&place) {
             continue;
         }
+        here.push(place);
         let reading = match entry.found {
             Found::Broken(reason) => content::refused(Content::Unreadable { reason }),
             Found::File(_) => content::read(&entry.real),
@@ -76,10 +98,11 @@ fn read_path(typed: &Path, given: &mut Given, seen: &mut BTreeSet<String>) {
             given.files.push(Arc::new(ManifestFile { path, content_hash: hash, content }));
         }
     }
+    seen.read.extend(here);
     listing.unreadable.sort_unstable();
     for unreadable in listing.unreadable {
         let path = spelled(&unreadable.path);
-        if seen.insert(path.clone()) {
+        if seen.unreadable.insert(path.clone()) {
             given.unreadable.push(Unreadable { path, ..unreadable });
         }
     }

@@ -202,33 +202,36 @@ impl Walk<'_> {
         let kind = match entry.file_type() {
             Ok(kind) => kind,
             Err(error) if reason::is_gone(&error) => return Ok(()),
-            Err(error) => return self.broken(path, real, reason::of_error(&error)),
+            Err(error) => return self.broken(path, real, reason::of_error(&error), reason::behind(&error)),
         };
         if !is_manifest && !kind.is_dir() && !kind.is_symlink() {
             return Ok(());
         }
         if name.to_str().is_none() {
-            return self.broken(path, real, "its name is not UTF-8: rename it".to_owned());
+            let reason = "its name is not UTF-8: rename it".to_owned();
+            return self.broken(path, real, reason, Behind::Nothing);
         }
 
         let metadata = if kind.is_symlink() {
             match self.follow(above_real, &real) {
                 Ok(metadata) => metadata,
                 Err(None) => return Ok(()),
-                Err(Some(reason)) => return self.broken(path, real, reason),
+                Err(Some((reason, behind))) => return self.broken(path, real, reason, behind),
             }
         } else {
             match entry.metadata() {
                 Ok(metadata) => metadata,
                 Err(error) if reason::is_gone(&error) => return Ok(()),
-                Err(error) => return self.broken(path, real, reason::of_error(&error)),
+                Err(error) => {
+                    return self.broken(path, real, reason::of_error(&error), reason::behind(&error));
+                }
             }
         };
         self.listing.newest.note(&metadata);
         if is_manifest && metadata.is_file() {
             self.push(path, real, Found::File(Stat::of(&metadata)))
         } else if is_manifest {
-            self.broken(path, real, reason::of_type(metadata.file_type()).to_owned())
+            self.broken(path, real, reason::of_type(metadata.file_type()).to_owned(), Behind::Nothing)
         } else if metadata.is_dir() {
             self.descend(path, &real, Identity::of(&metadata))
         } else {
@@ -238,12 +241,18 @@ impl Walk<'_> {
 
     /// Notes what can be named and not read. What has not the name of a manifest may have been a
     /// directory full of them.
-    fn broken(&mut self, path: String, real: PathBuf, reason: String) -> Result<(), ScanError> {
+    fn broken(
+        &mut self,
+        path: String,
+        real: PathBuf,
+        reason: String,
+        behind: Behind,
+    ) -> Result<(), ScanError> {
         if names::is_manifest(path.rsplit('/').next().unwrap_or_default()) {
             self.listing.newest.note_unknown();
             return self.push(path, real, Found::Broken(reason));
         }
-        self.unreadable(path, reason, Behind::Nothing);
+        self.unreadable(path, reason, behind);
         Ok(())
     }
 
@@ -269,13 +278,13 @@ impl Walk<'_> {
     }
 
     /// What a link leads to; `Err(None)` when the link itself is gone.
-    fn follow(&mut self, above: &Path, link: &Path) -> Result<Metadata, Option<String>> {
+    fn follow(&mut self, above: &Path, link: &Path) -> Result<Metadata, Option<(String, Behind)>> {
         if let Some(name) = link.file_name() {
             self.places.note_way(above, Path::new(name));
         }
         fs::metadata(link).map_err(|error: io::Error| {
             let target = fs::read_link(link).ok()?;
-            Some(reason::of_link(&error, &target.to_string_lossy()))
+            Some((reason::of_link(&error, &target.to_string_lossy()), reason::behind(&error)))
         })
     }
 

@@ -53,6 +53,13 @@ impl Places {
         self.entries.iter().filter_map(|entry| entry.parent()).collect()
     }
 
+    /// What the root was; none when it was not there, or is no directory.
+    #[must_use]
+    pub fn root(&self) -> Option<Identity> {
+        let root = self.directories.values().find(|directory| directory.path.as_deref() == Some(""));
+        root.map(|directory| directory.identity)
+    }
+
     /// Notes a directory of the tree that was found at `path`.
     pub(super) fn note_directory(&mut self, real: &Path, identity: Identity, path: &str) {
         let first = !self.directories.contains_key(real);

@@ -4,9 +4,18 @@ use std::{fs::FileType, io, os::unix::fs::FileTypeExt};
 
 use rustix::io::Errno;
 
+use super::scan::Behind;
+
 /// Whether the path was there a moment ago and is not any more.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// What is behind something that could not be looked at: a link that the system refuses to follow may
+/// lead to a directory full of manifests.
+pub(super) fn behind(error: &io::Error) -> Behind {
+    let is_round = error.raw_os_error() == Some(Errno::LOOP.raw_os_error());
+    if is_round || is_gone(error) { Behind::Nothing } else { Behind::Unknown }
 }
 
 /// Why a file or directory could not be read.
@@ -61,6 +70,18 @@ mod tests {
         assert_eq!(says(Errno::IO), "Input/output error (os error 5)");
         assert!(says(Errno::MFILE).starts_with("too many open files: raise the limit"));
         assert_eq!(of_error(&io::Error::other("odd")), "odd");
+    }
+
+    /// F12: unknown is not empty.
+    #[test]
+    fn only_what_leads_nowhere_is_known_to_hide_nothing() {
+        let behind = |code: Errno| behind(&io::Error::from(code));
+        for code in [Errno::NOENT, Errno::NOTDIR, Errno::LOOP] {
+            assert_eq!(behind(code), Behind::Nothing, "{code}");
+        }
+        for code in [Errno::ACCESS, Errno::PERM, Errno::IO, Errno::NAMETOOLONG, Errno::STALE] {
+            assert_eq!(behind(code), Behind::Unknown, "{code}");
+        }
     }
 
     #[test]

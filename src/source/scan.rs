@@ -65,7 +65,8 @@ pub struct Unreadable {
 /// What is known of a directory that could not be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Behind {
-    /// It is there, and the system refuses to list it: what is in it may be anything.
+    /// It is there, and the system refuses to list it, or to follow the link to it: what is in it may be
+    /// anything.
     Unknown,
     /// A link that leads nowhere, or a directory that is nested too deep to be looked at.
     Nothing,

@@ -78,6 +78,10 @@ pub struct Watcher {
     root: PathBuf,
     shared: Arc<Shared>,
     how: How,
+    /// The root whose file system was asked for last.
+    asked: Option<Identity>,
+    /// What says so.
+    remote: fn(&Path) -> Option<&'static str>,
 }
 
 enum How {
@@ -113,9 +117,7 @@ impl Watcher {
     pub fn start(root: PathBuf, wanted: Wanted) -> Self {
         match (wanted, remote(&root)) {
             (Wanted::Poll, _) => Self::polling(root, "asked for".to_owned()),
-            (Wanted::Auto, Some(kind)) => {
-                Self::polling(root, format!("the manifests are on {kind}, which does not send all events"))
-            }
+            (Wanted::Auto, Some(kind)) => Self::polling(root, without_events(kind)),
             (Wanted::Auto, None) => Self::start_with(root, |shared| {
                 Ok(Box::new(notify::recommended_watcher(move |event| shared.receive(event))?))
             }),
@@ -135,6 +137,14 @@ impl Watcher {
     /// with the same places it does nothing. Blocks for a moment.
     pub fn follow(&mut self, places: &Places) {
         let How::Events(watches) = &mut self.how else { return };
+        // What is mounted over it, or made anew elsewhere, may be on a network.
+        let root = places.root();
+        if std::mem::replace(&mut self.asked, root) != root
+            && let Some(kind) = (self.remote)(&self.root)
+        {
+            self.how = poll(&self.root, &self.shared, without_events(kind));
+            return;
+        }
         let mut failure = lock(&self.shared.failure).take();
         if failure.is_none() {
             let unseated = self.shared.unseated.swap(false, Ordering::SeqCst);
@@ -173,7 +183,7 @@ impl Watcher {
     fn polling(root: PathBuf, reason: String) -> Self {
         let shared = Arc::new(Shared::default());
         let how = poll(&root, &shared, reason);
-        Self { root, shared, how }
+        Self { root, shared, how, asked: None, remote }
     }
 
     fn start_with(
@@ -190,7 +200,7 @@ impl Watcher {
         if let Ok(absolute) = std::path::absolute(&root) {
             places.note_way(Path::new("/"), &absolute);
         }
-        let mut started = Self { root, shared, how: How::Events(watches) };
+        let mut started = Self { root, shared, how: How::Events(watches), asked: None, remote };
         started.follow(&places);
         started
     }
@@ -305,6 +315,11 @@ fn refusal(error: &notify::Error) -> String {
     } else {
         format!("the system refuses to watch: {error}")
     }
+}
+
+/// Why a tree on a file system of this kind is polled.
+fn without_events(kind: &str) -> String {
+    format!("the manifests are on {kind}, which does not send all events")
 }
 
 /// The kind of the file system at `path`, when it is one on which others write without an event.

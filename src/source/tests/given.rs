@@ -9,14 +9,9 @@ use crate::source::given::read_paths;
 fn paths_keep_the_spelling_of_the_person() {
     let tree = Tree::with(&[("b.yaml", "2"), ("a/c.yml", "1"), ("notes.txt", "3"), ("../x.json", "4")]);
     let root = tree.root().display().to_string();
-    let typed = [format!("{root}//"), format!("{root}/../x.json"), format!("{root}/./b.yaml")];
+    let typed = [format!("{root}/./b.yaml"), format!("{root}//"), format!("{root}/../x.json")];
     let given = read_paths(&typed.clone().map(PathBuf::from));
-    let expected = [
-        format!("{root}/a/c.yml=1"),
-        format!("{root}/b.yaml=2"),
-        format!("{root}/../x.json=4"),
-        format!("{root}/./b.yaml=2"),
-    ];
+    let expected = [format!("{root}/./b.yaml=2"), format!("{root}/a/c.yml=1"), format!("{root}/../x.json=4")];
     assert_eq!(shown(&given.files), expected);
     assert_eq!(given.unreadable, []);
 }
@@ -26,6 +21,25 @@ fn a_path_that_comes_up_twice_is_read_once() {
     let tree = Tree::with(&[("a.yaml", "1")]);
     let given = read_paths(&[tree.root(), tree.path("a.yaml"), tree.root()]);
     assert_eq!(shown(&given.files), [format!("{}=1", tree.path("a.yaml").display())]);
+}
+
+#[test]
+fn a_file_that_is_spelled_in_two_ways_is_read_once() {
+    let tree = Tree::with(&[("team/a.yaml", "1"), ("b.yaml", "2")]);
+    tree.link("jobs.d/team", "../same");
+    for (first, second) in [
+        ("team/a.yaml", "./team/../team/a.yaml"),
+        ("team/a.yaml", "team"),
+        ("team", "../same/a.yaml"),
+        ("team", "./team/"),
+    ] {
+        let given = read_paths(&[tree.path(first), tree.root().join(second)]);
+        assert_eq!(given.files.len(), 1, "{first} {second}");
+    }
+    // A file has the name of its link, as a job has the name of its file.
+    tree.link("b.yaml", "c.yaml");
+    assert_eq!(read_paths(&[tree.path("b.yaml"), tree.path("c.yaml")]).files.len(), 2);
+    assert_eq!(read_paths(&[tree.root()]).files.len(), 3);
 }
 
 #[test]

@@ -163,6 +163,11 @@ fn a_directory_that_cannot_be_listed_is_told() {
             "[team] it is a symbolic link to `../gone`, which does not exist",
         ],
     );
+    assert_eq!(tree.scan().unwrap().refused(&tree.root()), None);
+    // The owner of the machine may follow every link but one that is too long for the system.
+    tree.link("d".repeat(300), "long");
+    let refused = tree.scan().unwrap().refused(&tree.root()).unwrap();
+    assert_eq!(refused.reason, "`long` in it cannot be listed: its path is too long for this system");
 }
 
 #[test]

@@ -32,7 +32,9 @@ impl notify::Watcher for Refusing {
 }
 
 fn refusing(root: &Path, name: &'static str, with: fn() -> notify::Error) -> Watcher {
-    Watcher::start_with(root.to_owned(), move |_| Ok(Box::new(Refusing { name, with })))
+    let mut watcher = Watcher::start_with(root.to_owned(), move |_| Ok(Box::new(Refusing { name, with })));
+    watcher.remote = |_| None;
+    watcher
 }
 
 fn exhausted() -> notify::Error {
@@ -139,6 +141,25 @@ async fn a_directory_that_was_replaced_is_watched_anew_and_looked_at_again() {
     assert!(has_nudge(&watcher).await, "by the new watch, before which anything may have happened");
     watcher.follow(&places_of(&root));
     assert!(!has_nudge(&watcher).await);
+}
+
+/// F9: a network disk that is mounted after the start.
+#[tokio::test]
+async fn a_root_that_is_made_anew_on_a_network_is_polled_and_said() {
+    let tree = tempfile::tempdir().unwrap();
+    let root = tree.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let mut watcher = refusing(&root, "nothing", denied);
+    watcher.follow(&places_of(&root));
+    watcher.remote = |_| Some("NFS");
+    watcher.follow(&places_of(&root));
+    assert_eq!(watcher.mode(), Mode::Events, "it is asked once for each root");
+    fs::rename(&root, tree.path().join("old")).unwrap();
+    fs::create_dir(&root).unwrap();
+    watcher.follow(&places_of(&root));
+    let expected = "polling: the manifests are on NFS, which does not send all events";
+    assert_eq!(watcher.mode().to_string(), expected);
+    assert!(is_nudged(&watcher).await);
 }
 
 /// What was passed over because it did not count yet may have changed since the scan.
