@@ -14,11 +14,9 @@ use super::{
     reconcile::Pass,
 };
 use crate::{
+    execute::causes::with_causes,
     load::{Origin, Tree},
-    manifest::{
-        name::JobName,
-        problem::{Problem, Severity},
-    },
+    manifest::{name::JobName, problem::Severity},
     source::scan::Scan,
 };
 
@@ -41,6 +39,9 @@ impl Told {
     /// Says what is new about a tree that was loaded from `scan`, and keeps it for those who ask.
     pub(super) fn of_tree(&mut self, daemon: &Daemon, scan: &Scan, tree: Tree) {
         let before = daemon.tree();
+        if before.failure.is_some() {
+            info!("the manifests can be read again");
+        }
         self.log(&tree);
         let degraded = Arc::new(self.degraded(&tree, &before));
         let errors = tree.errors();
@@ -74,14 +75,18 @@ impl Told {
     fn log(&mut self, tree: &Tree) {
         let mut now = BTreeSet::new();
         for problem in tree.problems.iter().take(LOGGED_MAX) {
-            let line = one_line(problem);
+            let line = problem.in_one_line();
             if !self.logged.contains(&line) {
+                let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
                 match problem.severity {
-                    Severity::Error => error!(code = %problem.code, "{line}"),
-                    Severity::Warning => warn!(code = %problem.code, "{line}"),
+                    Severity::Error => error!(code = %problem.code, "{line}{help}"),
+                    Severity::Warning => warn!(code = %problem.code, "{line}{help}"),
                 }
             }
             now.insert(line);
+        }
+        if !now.is_subset(&self.logged) {
+            info!("`tintal validate` shows each problem at its place");
         }
         for mended in self.logged.difference(&now) {
             info!("mended: {mended}");
@@ -95,14 +100,15 @@ impl Told {
             .iter()
             .map(|name| {
                 let file = tree.suspects.get(name).map(|path| format!("{}{path}", self.prefix));
-                let mut errors = tree.problems.iter().filter(|problem| problem.severity == Severity::Error);
-                let problem = errors.find(|problem| match &file {
+                let errors = tree.problems.iter().filter(|problem| problem.severity == Severity::Error);
+                let mut own = errors.filter(|problem| match &file {
                     Some(file) => problem.primary.place.source.path == *file,
                     None => problem.concerns(name),
                 });
+                let problem = own.next();
                 let message = problem.map_or_else(
                     || "its file, or the defaults above it, cannot be used".to_owned(),
-                    one_line,
+                    |problem| problem.with_more(own.count()),
                 );
                 let reason =
                     problem.map_or_else(|| "Unusable".to_owned(), |problem| problem.code.to_string());
@@ -123,8 +129,14 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
     for reason in &pass.unseen {
         error!(error = reason as &dyn std::error::Error, "a tier cannot be seen; nothing is changed there");
     }
-    let before = daemon.tree().held;
+    let TreeState { held: before, failed: failed_before, .. } = daemon.tree();
     let now = clock::now();
+    let failed = pass.failed.iter().map(|(step, reason)| {
+        let job = &step.placement.job;
+        let message = format!("could not {step}: {}; it is tried again", with_causes(reason));
+        (job.clone(), since(failed_before.get(job), "StepFailed".to_owned(), message, now))
+    });
+    let failed = Arc::new(failed.collect::<BTreeMap<_, _>>());
     let held = pass
         .held_back
         .iter()
@@ -149,6 +161,7 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
     }
     daemon.update_tree(|state| {
         state.held = Arc::new(held);
+        state.failed = failed;
         if !pass.done.is_empty() {
             state.generation += 1;
         }
@@ -159,11 +172,4 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
 fn since(before: Option<&Condition>, reason: String, message: String, now: Timestamp) -> Condition {
     let since = before.filter(|before| before.reason == reason).map_or(now, |before| before.since);
     Condition { reason, message, since }
-}
-
-/// A problem in one line: place, code, message.
-fn one_line(problem: &Problem) -> String {
-    let start = problem.start();
-    let path = &problem.primary.place.source.path;
-    format!("{path}:{}:{}: {}: {}", start.line, start.column, problem.code, problem.message)
 }
