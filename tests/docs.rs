@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::Tree;
+use common::{Tree, wait_for};
 
 /// A fenced block: its tag and its text.
 struct Block {
@@ -193,4 +193,70 @@ fn every_link_to_a_file_leads_somewhere() {
             assert!(path.parent().unwrap().join(file).exists(), "{}: {target}", path.display());
         }
     }
+}
+
+/// What is said where a reader meets the message that heads a part of `docs/troubleshooting.md`.
+fn said(message: &str) -> Option<String> {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "run: {shell: a}\n")]);
+    let everything = |arguments: &[&str]| {
+        let ran = tree.run(arguments);
+        format!("{}{}", ran.stdout, ran.stderr)
+    };
+    Some(match message {
+        "starting, and nothing fires yet" => {
+            tree.write("jobs.d/.git/index.lock", "");
+            let _daemon = tree.start(&[]);
+            wait_for("it answers", || {
+                Some(everything(&["status"])).filter(|text| !text.contains("none is running"))
+            })
+        }
+        "… more problems of the file are not shown" => {
+            let keys: String = (0..300).map(|number| format!("x{number}: 1\n")).collect();
+            tree.write("jobs.d/a.yaml", &keys);
+            everything(&["validate", "--format", "concise"])
+        }
+        "… in it cannot be listed" => {
+            let deep = "d".repeat(250);
+            let mut above = fs::File::open(tree.path("jobs.d")).unwrap();
+            for _ in 0..18 {
+                use rustix::fs::{Mode, OFlags, mkdirat, openat};
+                mkdirat(&above, &deep, Mode::RWXU).unwrap();
+                let flags = OFlags::DIRECTORY | OFlags::RDONLY;
+                above = fs::File::from(openat(&above, &deep, flags, Mode::empty()).unwrap());
+            }
+            everything(&["plan"])
+        }
+        "the state directory … is in use by the process …" => {
+            let _daemon = tree.serve(&[]);
+            everything(&["serve"])
+        }
+        "there is no setting `TINTAL_…`" => {
+            let output = tree.command(&["config"]).env("TINTAL_THING", "x").output().unwrap();
+            String::from_utf8(output.stderr).unwrap()
+        }
+        "the ledger … is damaged" => {
+            tree.write(".tintal/ledger.db", "this is no database, and never was one");
+            everything(&["serve"])
+        }
+        _ => return None,
+    })
+}
+
+/// A reader looks for the words that were seen.
+#[test]
+fn a_heading_that_is_a_message_is_said_as_it_stands() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md"));
+    let mut count = 0;
+    for heading in text.unwrap().lines().filter_map(|line| line.strip_prefix("## `")) {
+        // Two backticks stand around a message that has some itself.
+        let Some(message) = heading.strip_suffix('`') else { continue };
+        let message = message
+            .strip_prefix('`')
+            .map_or(message, |inner| inner.trim_start().strip_suffix(" `").unwrap_or(inner));
+        let output = said(message).unwrap_or_else(|| panic!("nothing provokes `{message}`"));
+        let one_line = output.replace('\n', " ");
+        assert!(is_line(&one_line, &format!("…{message}…")), "{message}: {output}");
+        count += 1;
+    }
+    assert!(count > 4, "{count}");
 }

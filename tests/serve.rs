@@ -72,6 +72,9 @@ fn a_broken_edit_keeps_the_job_and_is_named() {
     tree.wait_for_runs("tick", 1);
     tree.write("jobs.d/tick.yaml", "schedule: {every: 1s\n");
     wait_for("the problem is logged", || daemon.log().contains("TIN001").then_some(()));
+    wait_for("the way on is named", || {
+        daemon.log().contains("`tintal validate` shows each problem at its place").then_some(())
+    });
     let before = tree.runs("tick").len();
     tree.wait_for_runs("tick", before + 2);
     let status = tree.run(&["status"]);
@@ -531,4 +534,115 @@ fn a_daemon_without_its_directory_says_so() {
     let log = daemon.log();
     let ready = log.lines().find(|line| line.contains("ready")).unwrap();
     assert!(ready.contains("WARN") && ready.contains("ready without the manifests"), "{log}");
+    assert!(log.contains("`tintal init` makes one, `--jobs` names another"), "{log}");
+    tree.write("jobs.d/a.yaml", &by_hand("a"));
+    wait_for("it is told", || daemon.log().contains("the manifests can be read again").then_some(()));
+}
+
+/// What a job runs on is told of one whose manifest cannot be used, and that another one never ran.
+#[test]
+fn a_job_on_its_last_good_version_can_be_explained() {
+    let tree = Tree::with(&[
+        ("jobs.d/tick.yaml", "schedule: {every: 61m}\nrun: {command: [echo, good]}\n"),
+        ("jobs.d/bad.yaml", "run: {comand: [x]}\n"),
+    ]);
+    let daemon = tree.serve(&[]);
+    tree.write("jobs.d/tick.yaml", "schedule: {evry: 5s}\nrun: {comand: [x]}\n");
+    let status = wait_for("it is degraded", || {
+        let status = tree.run(&["status"]).stdout;
+        status.contains("tick: Degraded").then_some(status)
+    });
+    let line = |start: &str| status.lines().find(|line| line.trim_start().starts_with(start)).unwrap();
+    let tick = line("tick: Degraded: jobs.d/tick.yaml:1:");
+    assert!(tick.ends_with("(and 1 more error); its last good version runs on"), "{tick}");
+    assert!(line("bad: Degraded: ").ends_with("; it is not live"), "{status}");
+    let list = tree.ok(&["list"]);
+    assert!(
+        list.lines().any(|line| line.starts_with("bad ") && line.contains("degraded, not live")),
+        "{list}"
+    );
+    assert!(!list.lines().any(|line| line.starts_with("tick ") && line.contains("not live")), "{list}");
+    let look = || {
+        let ran = tree.run(&["explain", "tick"]);
+        assert_eq!(ran.code, Some(1));
+        assert!(
+            ran.stdout.contains("# The last good version") && ran.stdout.contains("every: \"1h1m\""),
+            "{}",
+            ran.stdout
+        );
+        let json = tree.json(&["explain", "tick", "--json"]);
+        assert_eq!(json["last_good"]["spec"]["run"]["command"][1], "good");
+        let ran = tree.run(&["next", "tick"]);
+        assert_eq!((ran.code, ran.stdout.lines().count()), (Some(1), 10), "{}", ran.shown());
+        assert!(ran.stderr.contains("last good version"), "{}", ran.stderr);
+        let ran = tree.run(&["explain", "bad"]);
+        assert!(
+            ran.code == Some(1) && ran.stdout.contains("live      no: it was never applied"),
+            "{}",
+            ran.shown()
+        );
+        assert_eq!(tree.run(&["next", "bad"]).code, Some(2));
+    };
+    look();
+    assert_eq!(daemon.stop(), Some(0));
+    look();
+}
+
+#[test]
+fn a_run_that_waits_for_its_next_attempt_says_so() {
+    let tree = Tree::with(&[(
+        "jobs.d/a.yaml",
+        "run: {shell: exit 1}\npolicy: {retry: {max_attempts: 3, initial: 1h, max: 1h}}\n",
+    )]);
+    let _daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "a"]);
+    wait_for("it waits", || tree.ok(&["runs"]).contains("waits for attempt 2 of 3, at 2").then_some(()));
+    let run = &tree.runs("a")[0];
+    assert_eq!((&run["waits"]["attempt"], &run["waits"]["max_attempts"]), (&2.into(), &3.into()));
+}
+
+/// What is known is shown without a daemon too, and that nothing goes on.
+#[test]
+fn what_the_ledger_keeps_is_shown_without_a_daemon() {
+    let tree = Tree::with(&[
+        ("jobs.d/hourly.yaml", "schedule: {every: 1h}\nrun: {command: [echo, a]}\n"),
+        ("jobs.d/fails.yaml", "run: {shell: exit 3}\n"),
+        ("jobs.d/slow.yaml", "run: {shell: sleep 5}\n"),
+        ("jobs.d/x.yaml", "name: twice\nrun: {command: [echo, a]}\n"),
+        ("jobs.d/y.yaml", "name: twice\nrun: {comand: [echo, a]}\n"),
+    ]);
+    let daemon = tree.serve(&[]);
+    tree.ok(&["pause", "hourly"]);
+    tree.run(&["trigger", "fails", "--follow"]);
+    tree.ok(&["trigger", "slow"]);
+    daemon.kill();
+    let list = tree.run(&["list"]);
+    let line = |name: &str| list.stdout.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(line("hourly").contains("paused"), "{}", list.stdout);
+    assert!(line("fails").contains("exit-nonzero"), "{}", list.stdout);
+    assert!(line("slow").contains("open"), "{}", list.stdout);
+    assert!(line("twice").contains("y.yaml"), "{}", list.stdout);
+    assert_eq!(list.stderr, "no daemon is running; this is what the ledger in `.tintal` keeps\n");
+    let runs = tree.run(&["runs", "slow"]);
+    assert!(runs.stdout.contains("open") && !runs.stdout.contains("running"), "{}", runs.stdout);
+    assert!(runs.stderr.ends_with("keeps; the next daemon sees to what is `open`\n"), "{}", runs.stderr);
+    let status = tree.run(&["status"]).stdout;
+    assert!(status.contains("3 enabled, 1 paused"), "{status}");
+    assert!(status.contains("  twice: Degraded: jobs.d/") && status.contains(": TIN"), "{status}");
+    assert!(status.contains("more error"), "{status}");
+    assert!(status.contains("failed    the last run of 1 job\n  fails: exit-nonzero, of 2"), "{status}");
+}
+
+#[test]
+fn a_state_directory_that_is_not_there_is_told() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "run: {command: [echo, a]}\n")]);
+    let missing = "no daemon is running, and there is no state directory `typo`";
+    for arguments in [&["list"][..], &["runs"], &["runs", "a"]] {
+        let ran = tree.run(&[arguments, &["--state", "typo"]].concat());
+        assert!(ran.code == Some(0) && ran.stderr.starts_with(missing), "{arguments:?}: {}", ran.shown());
+    }
+    let ran = tree.run(&["logs", "a", "--state", "typo"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains(missing), "{}", ran.shown());
+    let status = tree.run(&["status", "--state", "typo"]).stdout;
+    assert!(status.contains("there is no directory `typo`"), "{status}");
 }

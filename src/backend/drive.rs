@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::sleep};
 use tracing::{Instrument as _, Span, info, info_span, warn};
 
-use super::{Submission, running::Running};
+use super::{
+    Submission,
+    running::{Running, Wait},
+};
 use crate::{
     execute::{self, Executor, OutputSize, Report},
     ledger::{AttemptEnd, AttemptStart, Ledger, LedgerError, Passed, RETRY, Then},
@@ -169,7 +172,11 @@ impl Shared {
         // What is to begin at once begins, though the daemon stops: it was decided before.
         let mut pause = Some(submission.wait).filter(|wait| !wait.is_zero());
         loop {
+            if let Some(wait) = pause {
+                self.running.set_wait(id, Some(self.awaited(attempt, wait, &submission)));
+            }
             match self.pause(pause, &mut stop).await {
+                Waited::Over if pause.is_some() => self.running.set_wait(id, None),
                 Waited::Over => {}
                 Waited::Stopped => return self.cancelled(id).await,
                 Waited::Closed => return,
@@ -184,6 +191,13 @@ impl Shared {
             attempt += 1;
             pause = Some(wait);
         }
+    }
+
+    /// The attempt that begins after a wait.
+    fn awaited(&self, attempt: u32, wait: Duration, submission: &Submission) -> Wait {
+        let now = (self.now)();
+        let max_attempts = submission.spec.policy.retry.max_attempts;
+        Wait { attempt, max_attempts, at: now.checked_add(wait).unwrap_or(now) }
     }
 
     fn gathered(&self) -> MutexGuard<'_, Vec<Pass>> {

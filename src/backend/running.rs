@@ -7,6 +7,7 @@ use std::{
 };
 
 use foldhash::HashMap;
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use crate::{manifest::name::JobName, run::RunId};
@@ -50,7 +51,20 @@ enum Stage {
         stop: watch::Sender<bool>,
         /// How long it may take to end then.
         kill_grace: Duration,
+        /// The attempt that it waits for, while it does.
+        wait: Option<Wait>,
     },
+}
+
+/// An attempt that a run waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// Which one it is, counted from 1.
+    pub attempt: u32,
+    /// How many there may be.
+    pub max_attempts: u32,
+    /// When it begins.
+    pub at: Timestamp,
 }
 
 /// The answer to a run that asks for its place.
@@ -140,8 +154,24 @@ impl Running {
         let entry = state.runs.get_mut(&id).filter(|entry| entry.is_waiting())?;
         let stop = watch::Sender::new(entry.is_stopped);
         let told = stop.subscribe();
-        entry.stage = Stage::Begun { stop, kill_grace };
+        entry.stage = Stage::Begun { stop, kill_grace, wait: None };
         Some(told)
+    }
+
+    /// Takes note that a run waits for an attempt, or no longer does. One that was not begun is no error.
+    pub fn set_wait(&self, id: RunId, attempt: Option<Wait>) {
+        if let Some(Entry { stage: Stage::Begun { wait, .. }, .. }) = self.lock().runs.get_mut(&id) {
+            *wait = attempt;
+        }
+    }
+
+    /// The attempt that a run waits for, while it does.
+    #[must_use]
+    pub fn wait_of(&self, id: RunId) -> Option<Wait> {
+        match self.lock().runs.get(&id)?.stage {
+            Stage::Begun { wait, .. } => wait,
+            Stage::Entered | Stage::Held | Stage::Brief => None,
+        }
     }
 
     /// Begins runs that are over at once, so that nothing needs to tell them to stop; says of each
@@ -292,8 +322,6 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::run::{Cause, RunKey};
 
@@ -345,6 +373,21 @@ mod tests {
         running.hold(held, &a);
         running.close();
         assert!(running.holds(held), "it has begun");
+    }
+
+    #[test]
+    fn a_run_that_was_begun_tells_what_it_waits_for() {
+        let running = Running::default();
+        let (run, a) = id("a", 1);
+        let wait = Wait { attempt: 2, max_attempts: 3, at: Timestamp::from_second(9).unwrap() };
+        assert_eq!(running.enter(run, &a, 1), Place::Taken);
+        running.set_wait(run, Some(wait));
+        assert_eq!(running.wait_of(run), None, "it was not begun");
+        let _stop = running.begin(run, GRACE);
+        running.set_wait(run, Some(wait));
+        assert_eq!(running.wait_of(run), Some(wait));
+        running.set_wait(run, None);
+        assert_eq!((running.wait_of(run), running.wait_of(id("b", 1).0)), (None, None));
     }
 
     #[test]

@@ -81,7 +81,12 @@ pub(super) const ALL: &[ExitCodes] = &[
         "the tree or the state directory cannot be read",
     ),
     codes("list", "the jobs are shown", None, "the tree or the state directory cannot be read"),
-    codes("next", "the fire times are shown", None, "no such job, or it cannot be used"),
+    codes(
+        "next",
+        "the fire times are shown",
+        Some("those of the last good version are, as the manifest cannot be used"),
+        "no such job, or it cannot be used and was never live",
+    ),
     codes("runs", "the runs are shown", None, "no such job, or the ledger cannot be read"),
     codes(
         "logs",

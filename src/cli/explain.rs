@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use self::broken::Broken;
 use super::{
     Exit, Failure, console,
+    last_good::last_good,
     next::{compiled, told, zone},
     tree::{self, View},
 };
@@ -18,7 +19,7 @@ use crate::{
     config::Settings,
     engine::clock,
     load::{Loaded, effective::effective, provenance::Provenance},
-    manifest::{code::Code, file::ManifestFile, name::JobName, pages, yaml::node::escaped},
+    manifest::{code::Code, file::ManifestFile, name::JobName, pages, spec::Spec, yaml::node::escaped},
     tier::Considered,
 };
 
@@ -50,10 +51,11 @@ impl Explain {
         if let (Err(_), Some(no_code)) = (&name, code::missing(&self.subject)) {
             return Err(no_code.into());
         }
-        let view = tree::load(&settings()?)?;
+        let settings = settings()?;
+        let view = tree::load(&settings)?;
         let name = name?;
         if view.tree.broken.contains(&name) {
-            let broken = Broken::of(&view, &name);
+            let broken = Broken::of(&view, &name, last_good(&settings, &name)?)?;
             self.print(&broken.document(), || broken.text())?;
             return Ok(Exit::Found);
         }
@@ -65,11 +67,7 @@ impl Explain {
         let job = view.job(&self.subject)?;
         let spec = effective(&job.spec, &job.traits);
         let provenance = provenance(&view, job, &spec);
-        let schedule = compiled(&job.spec)?;
-        let (_, zone) = zone(&job.spec);
-        let times: Vec<String> =
-            schedule.fires_after(clock::now()).take(FIRES).map(|fire| told(fire.time, &zone)).collect();
-        let next = Next { times, at_boot: schedule.has_reboot() };
+        let next = Next::of(&job.spec)?;
         let document = document(&view, job, &spec, &provenance, &next);
         self.print(&document, || text(&view, job, &spec, &provenance, &next))?;
         Ok(Exit::Clean)
@@ -150,7 +148,7 @@ fn text(
         let _ = writeln!(out, "warning   {} ({}): {}", warning.id, warning.code, warning.message);
     }
     let _ = writeln!(out, "digest    {}", job.digest());
-    next.text(job, &mut out);
+    next.text(&job.spec, &mut out);
     out
 }
 
@@ -162,16 +160,24 @@ struct Next {
 }
 
 impl Next {
-    fn text(&self, job: &Loaded, out: &mut String) {
+    fn of(spec: &Spec) -> Result<Self, Failure> {
+        let schedule = compiled(spec)?;
+        let (_, zone) = zone(spec);
+        let fires = schedule.fires_after(clock::now()).take(FIRES);
+        let times = fires.map(|fire| told(fire.time, &zone)).collect();
+        Ok(Self { times, at_boot: schedule.has_reboot() })
+    }
+
+    fn text(&self, spec: &Spec, out: &mut String) {
         let mut lines: Vec<String> = self.times.clone();
         if self.at_boot {
             lines.insert(0, "once per start of the machine".to_owned());
         }
-        if !job.spec.enabled {
+        if !spec.enabled {
             let would = if lines.is_empty() { "" } else { "; enabled it would fire:" };
             lines.insert(0, format!("never: the job is disabled{would}"));
-        } else if job.spec.schedule.is_empty() {
-            lines.push(format!("by hand only: `tintal trigger {}`", job.spec.name));
+        } else if spec.schedule.is_empty() {
+            lines.push(format!("by hand only: `tintal trigger {}`", spec.name));
         } else if lines.is_empty() {
             lines.push("no fire".to_owned());
         }
@@ -223,7 +229,7 @@ fn yaml(
             leaf => {
                 let line = format!("{pad}{key}: {}", scalar(leaf));
                 let from = provenance.get(&pointer).map(|from| format!("  # {from}")).unwrap_or_default();
-                let _ = writeln!(out, "{line:<COLUMN$}{from}");
+                let _ = writeln!(out, "{}", format!("{line:<COLUMN$}{from}").trim_end());
             }
         }
     }

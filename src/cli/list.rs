@@ -1,6 +1,9 @@
 //! `tintal status` and `tintal list`.
 
-use std::{collections::BTreeMap, io::Write as _};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -9,21 +12,25 @@ use super::{
     Exit, Failure,
     console::{self, block_on},
     format::plural,
-    table, tree,
+    offline, table,
 };
 use crate::{
     config::Settings,
     control::{
-        client, render,
-        view::{ConditionView, JobView, SourceView, StatusView, VERSION},
+        client,
+        view::{ConditionView, JobView, LastRunView, StatusView},
     },
-    engine::clock,
-    load::FirstProblems,
-    manifest::problem::Severity,
+    run::Outcome,
 };
 
 /// The condition of a job that is live as its manifest says.
 const READY: &str = "Ready";
+
+/// The condition of a job whose manifest cannot be used.
+const DEGRADED: &str = "Degraded";
+
+/// Jobs whose last run failed that `status` names; `list` has all.
+const FAILED_MAX: usize = 20;
 
 /// Show the daemon, its tiers and what needs attention
 #[derive(Debug, Args)]
@@ -73,71 +80,17 @@ pub(super) fn ask(settings: &Settings) -> Result<Option<StatusView>, Failure> {
     Ok(block_on(client::ask(&settings.state, "/v1/status"))??)
 }
 
-/// What the manifests say, without a daemon.
-fn from_manifests(settings: &Settings) -> Result<StatusView, Failure> {
-    let view = tree::load(settings)?;
-    let now = clock::now();
-    let jobs = view.tree.jobs.values().map(|job| {
-        let next = super::next::compiled(&job.spec).ok().and_then(|schedule| schedule.next_after(now));
-        JobView {
-            job: job.spec.name.to_string(),
-            labels: job.spec.labels.clone(),
-            tier: Some(job.classified.tier.to_string()),
-            enabled: job.spec.enabled,
-            paused: false,
-            conditions: Vec::new(),
-            last_run: None,
-            next_fire: next.map(|fire| fire.time).filter(|_| job.spec.enabled),
-            file: Some(job.origin.path.to_string()),
-            line: Some(job.origin.line),
-        }
-    });
-    let first = FirstProblems::among(&view.tree.problems);
-    let broken = view.tree.broken.iter().map(|name| {
-        let problem = first.of_job(name);
-        let condition = ConditionView {
-            kind: "Degraded".to_owned(),
-            status: true,
-            reason: problem.map_or_else(|| "Unusable".to_owned(), |problem| problem.code.to_string()),
-            message: problem.map_or_else(String::new, |problem| problem.message.clone()),
-            since: now,
-        };
-        JobView {
-            job: name.to_string(),
-            labels: BTreeMap::new(),
-            tier: None,
-            enabled: false,
-            paused: false,
-            conditions: vec![condition],
-            last_run: None,
-            next_fire: None,
-            file: None,
-            line: None,
-        }
-    });
-    let mut jobs: Vec<JobView> = jobs.chain(broken).collect();
-    jobs.sort_by(|a, b| a.job.cmp(&b.job));
-    let errors = view.tree.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    let source = SourceView {
-        directory: settings.jobs.display().to_string(),
-        errors,
-        warnings: view.tree.problems.len() - errors,
-        ..SourceView::default()
-    };
-    Ok(StatusView { v: VERSION, daemon: None, jobs, tiers: render::tiers(), source })
-}
-
 impl Status {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let answer = ask(settings)?;
         let view = match answer {
             Some(view) => view,
-            None => from_manifests(settings)?,
+            None => offline::status(settings)?,
         };
         if self.json {
             console::json(&view)?;
         } else {
-            say(&view)?;
+            say(&view, settings)?;
         }
         let attention = view.jobs.iter().any(|job| bad(job).next().is_some());
         let can_fire =
@@ -162,8 +115,66 @@ fn named(condition: &ConditionView) -> &str {
     if condition.kind == READY { "Not ready" } else { &condition.kind }
 }
 
-fn say(view: &StatusView) -> Result<(), Failure> {
+/// Whether a job runs all the same, for a condition that does not say it.
+fn runs_on(view: &StatusView, job: &JobView, condition: &ConditionView) -> &'static str {
+    match (view.daemon.is_some() && condition.kind == DEGRADED, &job.tier) {
+        (true, Some(_)) => "; its last good version runs on",
+        (true, None) => "; it is not live",
+        (false, _) => "",
+    }
+}
+
+fn say(view: &StatusView, settings: &Settings) -> Result<(), Failure> {
     let mut out = console::out();
+    say_daemon(view, settings, &mut out)?;
+    let source = &view.source;
+    let age = source.age_seconds.map(|age| format!(", looked at {age} s ago")).unwrap_or_default();
+    let watch = source.watch.as_ref().map(|watch| format!(", by {watch}")).unwrap_or_default();
+    writeln!(out, "source    {}{age}{watch}", source.directory)?;
+    if let Some(failure) = &source.failure {
+        writeln!(out, "          {failure}")?;
+    }
+    writeln!(out, "problems  {}, {}", plural(source.errors, "error"), plural(source.warnings, "warning"))?;
+    for tier in &view.tiers {
+        writeln!(out, "tier      {}: {}", tier.tier, tier.state)?;
+    }
+    let enabled = view.jobs.iter().filter(|job| job.enabled).count();
+    let paused = view.jobs.iter().filter(|job| job.paused).count();
+    writeln!(out, "jobs      {}: {enabled} enabled, {paused} paused", view.jobs.len())?;
+    for job in &view.jobs {
+        for condition in bad(job) {
+            let (name, message) = (named(condition), &condition.message);
+            writeln!(out, "  {}: {name}: {message}{}", job.job, runs_on(view, job, condition))?;
+        }
+    }
+    say_failed(&view.jobs, &mut out)
+}
+
+/// How the last run of a job failed; none when it did not, goes on, or was stopped by a person.
+fn failed(job: &JobView) -> Option<(&LastRunView, &str)> {
+    let run = job.last_run.as_ref()?;
+    let outcome = run.outcome.as_deref()?;
+    let is_failure = outcome != Outcome::Success.as_str() && outcome != Outcome::Cancelled.as_str();
+    is_failure.then_some((run, outcome))
+}
+
+/// The jobs whose last run failed, so many at most.
+fn say_failed(jobs: &[JobView], out: &mut dyn io::Write) -> Result<(), Failure> {
+    let all: Vec<_> = jobs.iter().filter_map(|job| failed(job).map(|failed| (job, failed))).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "failed    the last run of {}", plural(all.len(), "job"))?;
+    for (job, (run, outcome)) in all.iter().take(FAILED_MAX) {
+        writeln!(out, "  {}: {outcome}, of {}; `tintal logs {0}`", job.job, run.fire_time)?;
+    }
+    if all.len() > FAILED_MAX {
+        writeln!(out, "  and {} more; `tintal list` shows them", all.len() - FAILED_MAX)?;
+    }
+    Ok(())
+}
+
+fn say_daemon(view: &StatusView, settings: &Settings, out: &mut dyn io::Write) -> Result<(), Failure> {
     match &view.daemon {
         Some(daemon) => {
             let state = match (daemon.draining, daemon.ready) {
@@ -184,25 +195,12 @@ fn say(view: &StatusView) -> Result<(), Failure> {
                 writeln!(out, "clock     jumped by {} s at {}", jump.seconds, jump.at)?;
             }
         }
-        None => writeln!(out, "daemon    none is running; start one with `tintal serve`")?,
-    }
-    let source = &view.source;
-    let age = source.age_seconds.map(|age| format!(", looked at {age} s ago")).unwrap_or_default();
-    let watch = source.watch.as_ref().map(|watch| format!(", by {watch}")).unwrap_or_default();
-    writeln!(out, "source    {}{age}{watch}", source.directory)?;
-    if let Some(failure) = &source.failure {
-        writeln!(out, "          {failure}")?;
-    }
-    writeln!(out, "problems  {}, {}", plural(source.errors, "error"), plural(source.warnings, "warning"))?;
-    for tier in &view.tiers {
-        writeln!(out, "tier      {}: {}", tier.tier, tier.state)?;
-    }
-    let enabled = view.jobs.iter().filter(|job| job.enabled).count();
-    let paused = view.jobs.iter().filter(|job| job.paused).count();
-    writeln!(out, "jobs      {}: {enabled} enabled, {paused} paused", view.jobs.len())?;
-    for job in &view.jobs {
-        for condition in bad(job) {
-            writeln!(out, "  {}: {}: {}", job.job, named(condition), condition.message)?;
+        None => {
+            writeln!(out, "daemon    none is running; start one with `tintal serve`")?;
+            if !settings.state.exists() {
+                let state = settings.state.display();
+                writeln!(out, "state     there is no directory `{state}`: nothing has run with it yet")?;
+            }
         }
     }
     Ok(())
@@ -212,22 +210,30 @@ impl List {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let mut view = match ask(settings)? {
             Some(view) => view,
-            None => from_manifests(settings)?,
+            None => offline::status(settings)?,
         };
+        if view.daemon.is_none() {
+            writeln!(io::stderr(), "{}", offline::note(settings))?;
+        }
+        let going = if view.daemon.is_some() { "running" } else { offline::OPEN };
         view.jobs.retain(|job| self.labels.iter().all(|wanted| wanted.is_on(&job.labels)));
         if self.json {
             console::json(&view)?;
             return Ok(Exit::Clean);
         }
+        let is_not_live = |job: &JobView| view.daemon.is_some() && job.tier.is_none();
         let rows = view.jobs.iter().map(|job| {
             let state = match (job.enabled, job.paused, bad(job).next()) {
+                (_, _, Some(condition)) if condition.kind == DEGRADED && is_not_live(job) => {
+                    "degraded, not live".to_owned()
+                }
                 (_, _, Some(condition)) => named(condition).to_lowercase(),
                 (_, true, _) => "paused".to_owned(),
                 (false, ..) => "disabled".to_owned(),
                 _ => "ready".to_owned(),
             };
             let last =
-                job.last_run.as_ref().map(|run| run.outcome.clone().unwrap_or_else(|| "running".to_owned()));
+                job.last_run.as_ref().map(|run| run.outcome.clone().unwrap_or_else(|| going.to_owned()));
             [
                 job.job.clone(),
                 job.tier.clone().unwrap_or_else(|| "-".to_owned()),
@@ -284,6 +290,42 @@ mod tests {
         check("- !Ready",                   &["Not ready"]);
         check("- paused !Ready",            &[]);
         check("-",                          &[]);
+    }
+
+    /// A last run is `outcome`, `-` while it goes on, or nothing.
+    #[test]
+    fn jobs_whose_last_run_failed_are_named_and_not_too_many_of_them() {
+        let job = |name: &str, outcome: &str| JobView {
+            job: name.to_owned(),
+            labels: BTreeMap::new(),
+            tier: Some("in-process".to_owned()),
+            enabled: true,
+            paused: false,
+            conditions: Vec::new(),
+            last_run: (!outcome.is_empty()).then(|| LastRunView {
+                run_id: String::new(),
+                fire_time: Timestamp::UNIX_EPOCH,
+                outcome: (outcome != "-").then(|| outcome.to_owned()),
+            }),
+            next_fire: None,
+            file: None,
+            line: None,
+        };
+        let said = |jobs: &[JobView]| {
+            let mut out = Vec::new();
+            say_failed(jobs, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let well = ["success", "cancelled", "-", ""].map(|outcome| job("well", outcome));
+        assert_eq!(said(&well), "");
+        assert_eq!(
+            said(&[job("a", "success"), job("b", "timeout")]),
+            "failed    the last run of 1 job\n  b: timeout, of 1970-01-01T00:00:00Z; `tintal logs b`\n"
+        );
+        let many: Vec<JobView> = (0..FAILED_MAX + 3).map(|_| job("c", "exit-nonzero")).collect();
+        let text = said(&many);
+        assert_eq!(text.lines().count(), FAILED_MAX + 2);
+        assert!(text.ends_with("  and 3 more; `tintal list` shows them\n"), "{text}");
     }
 
     /// Wanted labels, then those of a job.

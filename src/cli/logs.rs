@@ -14,18 +14,17 @@ use super::{
     Exit, Failure,
     console::{self, block_on},
     hand::run_of,
-    runs::{ledger_file, look, must_exist},
+    offline,
+    runs::{look, must_exist},
 };
 use crate::{
     backend::drive::output_file,
     config::Settings,
     control::{
         client::{self, Client},
-        render,
         view::{AttemptView, RunView, RunsView, VERSION},
     },
     engine::start::OUTPUT_DIRECTORY,
-    ledger::Ledger,
     manifest::name::JobName,
     run::RunId,
 };
@@ -115,25 +114,26 @@ fn print_json(run: &RunView, n: u32, file: Option<File>) -> Result<(), Failure> 
 
 /// The newest run of a job that is no skip.
 fn newest(settings: &Settings, job: &JobName) -> Result<String, Failure> {
-    let runs = look(settings, Some(job), LOOK_BACK)?.runs;
-    if let Some(id) = runs.into_iter().find_map(|run| run.run_id) {
+    let (view, _) = look(settings, Some(job), LOOK_BACK)?;
+    if let Some(id) = view.runs.into_iter().find_map(|run| run.run_id) {
         return Ok(id);
     }
     must_exist(settings, job)?;
-    Err(format!("`{job}` has not run yet").into())
+    let why = offline::missing_state(settings).map(|why| format!(": {why}")).unwrap_or_default();
+    Err(format!("`{job}` has not run yet{why}").into())
 }
 
 /// A run, from the daemon, or from the ledger when there is no daemon.
 fn find(settings: &Settings, id: RunId) -> Result<RunView, Failure> {
     let asked: Option<RunsView> = block_on(client::ask(&settings.state, &format!("/v1/runs/{id}")))??;
-    let runs = match asked {
-        Some(view) => view.runs,
-        None => match ledger_file(settings)? {
-            Some(file) => render::runs(Ledger::peek_run(&file, id)?.as_slice()).runs,
-            None => Vec::new(),
-        },
+    let run = match asked {
+        Some(view) => view.runs.into_iter().next(),
+        None => offline::run(settings, id)?,
     };
-    runs.into_iter().next().ok_or_else(|| Failure::from(format!("there is no run `{id}`")))
+    run.ok_or_else(|| {
+        let why = offline::missing_state(settings).map(|why| format!(": {why}")).unwrap_or_default();
+        Failure::from(format!("there is no run `{id}`{why}"))
+    })
 }
 
 fn last(run: &RunView) -> u32 {

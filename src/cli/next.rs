@@ -1,16 +1,24 @@
 //! `tintal next`: the coming fires of a job.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use clap::{Args, value_parser};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 
-use super::{Exit, Failure, console, tree};
+use super::{
+    Exit, Failure, console,
+    last_good::{LastGood, last_good},
+    tree,
+};
 use crate::{
     config::Settings,
     engine::clock,
-    manifest::{spec::Spec, spec::TriggerSpec, text::format_duration},
+    manifest::{
+        name::JobName,
+        spec::{Spec, TriggerSpec},
+        text::format_duration,
+    },
     schedule::{DstNote, Fire, Schedule},
 };
 
@@ -69,7 +77,22 @@ pub(super) fn compiled(spec: &Spec) -> Result<Schedule, Failure> {
 impl Next {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let view = tree::load(settings)?;
-        let spec = &view.job(&self.job)?.spec;
+        let name = JobName::parse(&self.job)?;
+        let stands_in = if view.tree.broken.contains(&name) { last_good(settings, &name)? } else { None };
+        let Some(LastGood { spec, .. }) = stands_in else {
+            self.print(&view.job(&self.job)?.spec)?;
+            return Ok(Exit::Clean);
+        };
+        writeln!(
+            io::stderr(),
+            "the manifest of `{name}` cannot be used (`tintal validate` says why); these are the fires of its \
+             last good version"
+        )?;
+        self.print(&spec)?;
+        Ok(Exit::Found)
+    }
+
+    fn print(&self, spec: &Spec) -> Result<(), Failure> {
         let schedule = compiled(spec)?;
         let after = self.after.unwrap_or_else(clock::now);
         let fires: Vec<Fire> =
@@ -90,7 +113,7 @@ impl Next {
                 "v": 1, "job": spec.name, "timezone": name, "fires": fires,
                 "enabled": spec.enabled, "reboot": schedule.has_reboot(),
             }))?;
-            return Ok(Exit::Clean);
+            return Ok(());
         }
         let mut out = console::out();
         for fire in &fires {
@@ -104,7 +127,7 @@ impl Next {
                 if delay.is_zero() { String::new() } else { format!("  +{} jitter", format_duration(delay)) };
             writeln!(out, "{}{start}{note}", told(fire.time, &zone))?;
         }
-        let mut err = std::io::stderr();
+        let mut err = io::stderr();
         if schedule.is_empty() {
             writeln!(err, "`{}` has no schedule: it runs by hand only (`tintal trigger {0}`)", spec.name)?;
         } else if schedule.has_reboot() {
@@ -115,6 +138,6 @@ impl Next {
         if !spec.enabled && !schedule.is_empty() {
             writeln!(err, "`{}` is disabled: it does not fire", spec.name)?;
         }
-        Ok(Exit::Clean)
+        Ok(())
     }
 }

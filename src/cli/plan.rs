@@ -94,7 +94,7 @@ impl PlanCommand {
 
 /// What tiers hold: as the daemon says; without a daemon, as the ledger says. No ledger: nothing
 /// was applied yet.
-fn live(settings: &Settings) -> Result<Live, Failure> {
+pub(super) fn live(settings: &Settings) -> Result<Live, Failure> {
     let asked: Option<PlacementsView> = block_on(client::ask(&settings.state, "/v1/placements"))??;
     if let Some(view) = asked {
         return Ok(render::live(view));

@@ -1,9 +1,6 @@
 //! `tintal runs`: what was decided, and what came of it.
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::io::{self, Write as _};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -12,19 +9,17 @@ use super::{
     Exit, Failure,
     console::{self, block_on},
     list::ask,
-    table, tree,
+    offline, table, tree,
 };
 use crate::{
     config::Settings,
     control::{
-        client, render,
+        client,
         server::RUNS_MAX,
-        view::{RunView, RunsView},
+        view::{RunView, RunsView, WaitView},
     },
-    engine::start::LEDGER_FILE,
-    ledger::{Ledger, RunQuery},
+    ledger::RunQuery,
     manifest::name::JobName,
-    tier::LedgerKind,
 };
 
 /// List runs and skipped occurrences, newest first
@@ -49,32 +44,28 @@ pub(super) struct Runs {
     json: bool,
 }
 
+/// Who said which runs there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Teller {
+    /// The daemon.
+    Daemon,
+    /// The ledger, as there is no daemon.
+    Ledger,
+}
+
 /// Runs, from the daemon, or from the ledger when there is no daemon.
-pub(super) fn look(settings: &Settings, job: Option<&JobName>, limit: usize) -> Result<RunsView, Failure> {
+pub(super) fn look(
+    settings: &Settings,
+    job: Option<&JobName>,
+    limit: usize,
+) -> Result<(RunsView, Teller), Failure> {
     let of_job = job.map(|job| format!("&job={job}")).unwrap_or_default();
     let path = format!("/v1/runs?limit={limit}{of_job}");
     if let Some(view) = block_on(client::ask(&settings.state, &path))?? {
-        return Ok(view);
+        return Ok((view, Teller::Daemon));
     }
     let query = RunQuery { job: job.cloned(), before: None, limit };
-    let rows = match ledger_file(settings)? {
-        Some(file) => Ledger::peek_runs(&file, &query)?,
-        None => Vec::new(),
-    };
-    Ok(render::runs(&rows))
-}
-
-/// The file of the ledger, to read without a daemon. None when the ledger is kept in memory: a file that
-/// is there all the same is of another time.
-pub(super) fn ledger_file(settings: &Settings) -> io::Result<Option<PathBuf>> {
-    if settings.ledger == LedgerKind::File {
-        return Ok(Some(settings.state.join(LEDGER_FILE)));
-    }
-    writeln!(
-        io::stderr(),
-        "nothing is known of runs: no daemon is running, and the ledger is kept in memory (`ledger: memory`)"
-    )?;
-    Ok(None)
+    Ok((offline::runs(settings, &query)?, Teller::Ledger))
 }
 
 /// Says that there is no such job, when neither the daemon nor the tree has it. A job that is gone
@@ -91,9 +82,16 @@ pub(super) fn must_exist(settings: &Settings, job: &JobName) -> Result<(), Failu
 impl Runs {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let job = self.job.as_deref().map(JobName::parse).transpose()?;
-        let view = look(settings, job.as_ref(), self.count as usize)?;
+        let (view, teller) = look(settings, job.as_ref(), self.count as usize)?;
         if let (Some(job), true) = (&job, view.runs.is_empty()) {
             must_exist(settings, job)?;
+        }
+        if teller == Teller::Ledger {
+            let mut note = offline::note(settings);
+            if view.runs.iter().any(|run| run.detail.as_deref() == Some(offline::OPEN)) {
+                note.push_str("; the next daemon sees to what is `open`");
+            }
+            writeln!(io::stderr(), "{note}")?;
         }
         if self.json {
             console::json(&view)?;
@@ -115,7 +113,12 @@ fn row(run: &RunView) -> [String; 7] {
         (_, true) if run.count == 0 => "decided anew from here".to_owned(),
         (_, true) => "skipped".to_owned(),
         (Some(detail), false) => detail.clone(),
-        (None, false) => "running".to_owned(),
+        (None, false) => match &run.waits {
+            Some(WaitView { attempt, max_attempts, at }) => {
+                format!("waits for attempt {attempt} of {max_attempts}, at {at}")
+            }
+            None => "running".to_owned(),
+        },
     };
     let started: Option<Timestamp> = run.attempts.first().map(|attempt| attempt.started_at);
     let ended = run.attempts.last().and_then(|attempt| attempt.ended_at);

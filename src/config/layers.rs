@@ -20,6 +20,7 @@ use super::{
 };
 use crate::manifest::{
     code::Code,
+    nearest::nearest,
     problem::{Place, Problem, Severity, SourceText, Span},
     schema,
     shape::Shape,
@@ -253,16 +254,29 @@ fn resolved<'a>(schema: &'a Value, part: &'a Value) -> &'a Value {
     reference.unwrap_or(part)
 }
 
-/// The way out for a variable that is no setting and nearly one: lower case, or one underscore
-/// where a level begins. One rule for the name, so that no two variables give one setting.
+/// The way out for a variable that is no setting, nor a part of some: lower case, or one underscore
+/// where a level begins, or another slip. One rule for the name, so that no two variables give one
+/// setting.
 fn other_variable(name: &str, key: &[String]) -> Option<String> {
     let wanted = variables::variable(&key.join("."));
+    let known: Vec<String> = KEYS.iter().map(|key| variables::variable(key)).collect();
+    if known.iter().any(|known| known == name || known.starts_with(&format!("{name}__"))) {
+        return None;
+    }
     let flat = |name: &str| name.replace("__", "_");
-    let meant = KEYS
-        .iter()
-        .map(|key| variables::variable(key))
-        .find(|known| *known == wanted || flat(known) == flat(&wanted))?;
-    (meant != name).then(|| format!("did you mean `{meant}`?"))
+    let bare = |name: &str| name.trim_start_matches(variables::PREFIX).to_owned();
+    let is_meant = |known: &&String| **known == wanted || flat(known) == flat(&wanted);
+    let near = || {
+        let words: Vec<String> = known.iter().map(|known| bare(known)).collect();
+        nearest(&bare(name), words.iter().map(String::as_str))
+            .map(|word| format!("{}{word}", variables::PREFIX))
+    };
+    Some(match known.iter().find(is_meant).cloned().or_else(near) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!(
+            "`tintal config` lists the settings; a variable of another program is left out with `env -u {name}`"
+        ),
+    })
 }
 
 /// A level of the log that would silence it.

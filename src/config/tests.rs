@@ -81,6 +81,15 @@ fn variables_that_are_nearly_settings_are_told_the_right_name() {
     );
     check(
         "",
+        &[("TINTAL_STAET", "a"), ("TINTAL_THING", "b")],
+        &[],
+        &[
+            "TINTAL_STAET:1:1 there is no setting `TINTAL_STAET` (did you mean `TINTAL_STATE`?)",
+            "TINTAL_THING:1:1 there is no setting `TINTAL_THING` (`tintal config` lists the settings; a variable of another program is left out with `env -u TINTAL_THING`)",
+        ],
+    );
+    check(
+        "",
         &[("TINTAL_CONFIG", "")],
         &[],
         &[

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What variables of ours begin with.
-const PREFIX: &str = "TINTAL_";
+pub(super) const PREFIX: &str = "TINTAL_";
 
 /// The variable that names the file of settings.
 pub(super) const CONFIG: &str = "TINTAL_CONFIG";

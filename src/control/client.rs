@@ -31,6 +31,12 @@ pub enum ClientError {
     /// The daemon read the request and said no.
     #[error("{0}")]
     Refused(String),
+    /// The daemon ended, or was ended, before it had answered.
+    #[error("the daemon on `{}` ended before it had answered: whether it did what was asked is not known; `tintal status` tells whether one runs", .state.display())]
+    Gone {
+        /// The state directory.
+        state: PathBuf,
+    },
     /// The connection broke, or the answer made no sense.
     #[error("the daemon on `{}` did not answer", .state.display())]
     Broken {
@@ -112,7 +118,7 @@ impl Client {
     /// As [`ClientError`] says.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let response = self.send(self.http.get(url(path))).await?;
-        response.json().await.map_err(|error| broken(&self.state, error))
+        response.json().await.map_err(|error| cut(&self.state, error))
     }
 
     /// Sends a document and reads the answer.
@@ -126,7 +132,7 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
         let response = self.send(self.http.post(url(path)).json(body)).await?;
-        response.json().await.map_err(|error| broken(&self.state, error))
+        response.json().await.map_err(|error| cut(&self.state, error))
     }
 
     /// Copies the bytes of an answer as they come.
@@ -136,7 +142,7 @@ impl Client {
     /// As [`ClientError`] says; an error of `out` counts as a broken connection.
     pub async fn copy(&self, path: &str, out: &mut dyn io::Write) -> Result<(), ClientError> {
         let mut response = self.send(self.http.get(url(path))).await?;
-        while let Some(chunk) = response.chunk().await.map_err(|error| broken(&self.state, error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| cut(&self.state, error))? {
             out.write_all(&chunk).and_then(|()| out.flush()).map_err(|error| broken(&self.state, error))?;
         }
         Ok(())
@@ -148,7 +154,7 @@ impl Client {
             Err(error) if error.is_connect() => {
                 return Err(no_way(&self.state, io_error(&error).unwrap_or(io::ErrorKind::NotFound.into())));
             }
-            Err(error) => return Err(broken(&self.state, error)),
+            Err(error) => return Err(cut(&self.state, error)),
         };
         if response.status().is_success() {
             return Ok(response);
@@ -167,6 +173,20 @@ fn broken(state: &Path, source: impl Into<Box<dyn std::error::Error + Send + Syn
     ClientError::Broken { state: state.to_owned(), source: source.into() }
 }
 
+/// Why an answer did not come, or not all of it: whoever was to give it has gone. One that came as a
+/// whole and is no JSON is another matter.
+fn cut(state: &Path, error: reqwest::Error) -> ClientError {
+    let is_answer = causes(&error).any(|cause| cause.is::<serde_json::Error>());
+    if is_answer || !(error.is_request() || error.is_body() || error.is_decode()) {
+        return broken(state, error);
+    }
+    ClientError::Gone { state: state.to_owned() }
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+}
+
 /// Why there is no way to the daemon: nobody is there when there is no socket, or nobody listens on it.
 fn no_way(state: &Path, source: io::Error) -> ClientError {
     let state = state.to_owned();
@@ -178,18 +198,17 @@ fn no_way(state: &Path, source: io::Error) -> ClientError {
 
 /// The error of the system under another one.
 fn io_error(error: &reqwest::Error) -> Option<io::Error> {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if let Some(cause) = cause.downcast_ref::<io::Error>() {
-            return Some(cause.raw_os_error().map_or(cause.kind().into(), io::Error::from_raw_os_error));
-        }
-        source = cause.source();
-    }
-    None
+    let cause = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>())?;
+    Some(cause.raw_os_error().map_or(cause.kind().into(), io::Error::from_raw_os_error))
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::UnixListener,
+    };
+
     use super::*;
 
     #[test]
@@ -206,5 +225,35 @@ mod tests {
             };
             assert_eq!(told, is_running, "{kind}");
         }
+    }
+    /// A socket that takes a request, answers with `answer`, and is closed.
+    #[track_caller]
+    fn asked(answer: &'static str) -> ClientError {
+        let state = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = UnixListener::bind(Address::of(state.path()).unwrap().path()).unwrap();
+            let client = Client::new(state.path()).unwrap();
+            let serve = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 1024]).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            };
+            let (answer, ()) = tokio::join!(client.get::<serde_json::Value>("/v1/status"), serve);
+            answer.unwrap_err()
+        })
+    }
+
+    #[test]
+    fn a_daemon_that_ends_before_it_has_answered_is_told_in_words() {
+        let begun = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{\"v\"";
+        for answer in ["", "HTTP/1.1 200 OK\r\n", begun] {
+            let error = asked(answer);
+            assert!(matches!(error, ClientError::Gone { .. }), "{answer}: {error:?}");
+            let said = crate::execute::causes::with_causes(&error);
+            assert!(said.ends_with("`tintal status` tells whether one runs"), "{said}");
+        }
+        let error = asked("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{no}");
+        assert!(matches!(error, ClientError::Broken { .. }), "{error:?}");
     }
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::view::{
     AttemptView, ClockJumpView, ConditionView, DaemonView, HealthView, HeldBackView, JobView, LastRunView,
     PassView, PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView, TierView, VERSION,
+    WaitView,
 };
 use crate::{
     backend::in_process::LiveJob,
@@ -37,16 +38,21 @@ pub fn health(daemon: &Daemon) -> HealthView {
         conditions.keys().map(ToString::to_string).collect::<Vec<_>>()
     };
     let ledger_failure = daemon.ledger().trouble();
-    let is_live = tree.failure.is_none() && tree.errors == 0 && tree.held.is_empty();
     HealthView {
         v: VERSION,
-        healthy: daemon.is_ready() && is_live && ledger_failure.is_none(),
+        healthy: daemon.is_ready() && is_live(&tree) && ledger_failure.is_none(),
         ready: daemon.is_ready(),
         degraded: names(&tree.degraded),
         held: names(&tree.held),
+        failed: names(&tree.failed),
         failure: tree.failure,
         ledger_failure,
     }
+}
+
+/// Whether every job is live as its manifest says, and no other is.
+fn is_live(tree: &TreeState) -> bool {
+    tree.failure.is_none() && tree.errors == 0 && tree.held.is_empty() && tree.failed.is_empty()
 }
 
 /// `GET /v1/status`.
@@ -66,11 +72,13 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
         .map(|name| {
             let origin = tree.origins.get(name);
             let paused = daemon.pauses().of(name);
+            let wanted = || tree.origins.sound.get(name).map(|job| &job.spec);
+            let spec = live.get(name).map(|job| &job.spec).or_else(wanted);
             JobView {
                 job: name.to_string(),
-                labels: live.get(name).map(|job| job.spec.labels.clone()).unwrap_or_default(),
+                labels: spec.map(|spec| spec.labels.clone()).unwrap_or_default(),
                 tier: live.contains_key(name).then(|| Tier::InProcess.to_string()),
-                enabled: live.get(name).is_some_and(|job| job.spec.enabled),
+                enabled: spec.is_some_and(|spec| spec.enabled),
                 paused: paused.is_some(),
                 conditions: conditions(name, &tree, live.get(name), daemon.started_at()),
                 last_run: last_runs.get(name).map(last_run),
@@ -119,6 +127,9 @@ fn conditions(
     if let Some(condition) = tree.held.get(name) {
         out.push(view("Held", true, condition));
     }
+    if let Some(condition) = tree.failed.get(name) {
+        out.push(view("Reconciling", true, condition));
+    }
     let since_bad = out.iter().map(|condition| condition.since).min();
     let (status, reason, message, since) = match (live, since_bad) {
         (Some(job), None) => (true, "Applied", "live as its manifest says", job.applied_at),
@@ -130,7 +141,9 @@ fn conditions(
     out
 }
 
-fn last_run(run: &LastRun) -> LastRunView {
+/// The newest run of a job.
+#[must_use]
+pub fn last_run(run: &LastRun) -> LastRunView {
     LastRunView {
         run_id: run.id.to_string(),
         fire_time: run.fire_time,
@@ -210,6 +223,20 @@ pub fn runs(rows: &[RunRow]) -> RunsView {
     RunsView { v: VERSION, runs: rows.iter().map(run).collect() }
 }
 
+/// The same with what the daemon knows of runs that wait for their next attempt.
+#[must_use]
+pub fn runs_of(daemon: &Daemon, rows: &[RunRow]) -> RunsView {
+    let mut view = runs(rows);
+    for (row, run) in rows.iter().zip(&mut view.runs) {
+        run.waits = daemon.running().wait_of(row.id).map(|wait| WaitView {
+            attempt: wait.attempt,
+            max_attempts: wait.max_attempts,
+            at: wait.at,
+        });
+    }
+    view
+}
+
 fn run(row: &RunRow) -> RunView {
     let is_skip = row.skipped.is_some();
     let cause = match row.cause {
@@ -230,6 +257,7 @@ fn run(row: &RunRow) -> RunView {
         at_least: row.counted == Counted::AtLeast,
         outcome: row.outcome.as_ref().map(|outcome| outcome.as_str().to_owned()),
         detail: row.outcome.as_ref().map(ToString::to_string),
+        waits: None,
         attempts: row.attempts.iter().map(attempt).collect(),
     }
 }
@@ -270,5 +298,25 @@ pub fn pass(report: &PassReport) -> PassView {
             .collect(),
         failure: report.failure.clone(),
         errors: report.errors,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// F22: what could not be made as the manifest says is neither well nor silent.
+    #[test]
+    fn a_step_that_failed_is_told_of_its_job_and_of_the_whole() {
+        let name = JobName::parse("a").unwrap();
+        let since = Timestamp::from_second(5).unwrap();
+        let failed = Condition { reason: "StepFailed".to_owned(), message: "could not".to_owned(), since };
+        let mut tree = TreeState::default();
+        assert!(is_live(&tree));
+        tree.failed = Arc::new(BTreeMap::from([(name.clone(), failed)]));
+        assert!(!is_live(&tree));
+        let told = conditions(&name, &tree, None, Timestamp::UNIX_EPOCH);
+        let told: Vec<_> = told.iter().map(|one| (one.kind.as_str(), one.status, one.since)).collect();
+        assert_eq!(told, [("Ready", false, since), ("Reconciling", true, since)]);
     }
 }

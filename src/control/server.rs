@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /livez` | 200 while the process answers |
 //! | `GET /readyz` | 200 once the first pass is done, until the daemon stops |
-//! | `GET /healthz` | `HealthView`: 200 when the daemon is ready, its ledger can be written, the manifests can be read and have no errors, and no removal is held back; else 503 |
+//! | `GET /healthz` | `HealthView`: 200 when the daemon is ready, its ledger can be written, the manifests can be read and have no errors, no step failed and no removal is held back; else 503 |
 //! | `GET /v1/status` | `StatusView` |
 //! | `GET /v1/source` | `SourceView`: of the status, what there is to know of the manifests |
 //! | `GET /v1/placements` | `PlacementsView`: what the tiers hold |
@@ -186,7 +186,7 @@ async fn runs(State(daemon): State<Arc<Daemon>>, Query(request): Query<RunsReque
     }
     let query = RunQuery { job, before: request.before, limit };
     match daemon.ledger().runs(query).await {
-        Ok(rows) => Json(render::runs(&rows)).into_response(),
+        Ok(rows) => Json(render::runs_of(&daemon, &rows)).into_response(),
         Err(error) => broken(&error),
     }
 }
@@ -197,7 +197,7 @@ async fn run(State(daemon): State<Arc<Daemon>>, Path(run): Path<String>) -> Resp
         Err(response) => return *response,
     };
     match daemon.ledger().run(id).await {
-        Ok(Some(row)) => Json::<RunsView>(render::runs(&[row])).into_response(),
+        Ok(Some(row)) => Json::<RunsView>(render::runs_of(&daemon, &[row])).into_response(),
         Ok(None) => refuse(StatusCode::NOT_FOUND, format!("there is no run `{run}`")),
         Err(error) => broken(&error),
     }

@@ -187,10 +187,24 @@ pub struct RunView {
     pub at_least: bool,
     /// How it ended; absent while it goes on.
     pub outcome: Option<String>,
-    /// One line about the end.
+    /// One line about the end; of a run that has none while no daemon runs, `open`.
     pub detail: Option<String>,
+    /// The attempt that it waits for, while it does.
+    #[serde(default)]
+    pub waits: Option<WaitView>,
     /// In order.
     pub attempts: Vec<AttemptView>,
+}
+
+/// An attempt that a run waits for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WaitView {
+    /// Which one it is, counted from 1.
+    pub attempt: u32,
+    /// How many there may be.
+    pub max_attempts: u32,
+    /// When it begins.
+    pub at: Timestamp,
 }
 
 /// One try of a run.
@@ -327,6 +341,9 @@ pub struct HealthView {
     pub degraded: Vec<String>,
     /// Jobs whose removal is held back.
     pub held: Vec<String>,
+    /// Jobs that could not be made as their manifest says, or removed; it is tried again.
+    #[serde(default)]
+    pub failed: Vec<String>,
     /// Why the tree cannot be read at all.
     pub failure: Option<String>,
     /// Why the ledger cannot be written: nothing fires then.

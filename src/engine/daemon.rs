@@ -112,6 +112,8 @@ pub struct TreeState {
     pub degraded: Arc<BTreeMap<JobName, Condition>>,
     /// Jobs whose removal is held back.
     pub held: Arc<BTreeMap<JobName, Condition>>,
+    /// Jobs whose step failed in the last pass, and is tried again.
+    pub failed: Arc<BTreeMap<JobName, Condition>>,
     /// Where each job's manifest is.
     pub origins: Arc<Origins>,
     /// Raised by every pass that changed something.

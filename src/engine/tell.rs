@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     backend::BackendError,
+    execute::causes::with_causes,
     load::{FirstProblems, Origin, Tree},
     manifest::{
         name::JobName,
@@ -42,6 +43,9 @@ impl Told {
     /// Says what is new about a tree that was loaded from `scan`, and keeps it for those who ask.
     pub(super) fn of_tree(&mut self, daemon: &Daemon, scan: &Scan, tree: Tree) {
         let before = daemon.tree();
+        if before.failure.is_some() {
+            info!("the manifests can be read again");
+        }
         self.log(&tree);
         let degraded = Arc::new(self.degraded(&tree, &before));
         let errors = tree.errors();
@@ -78,14 +82,18 @@ impl Told {
     fn log(&mut self, tree: &Tree) {
         let mut now = BTreeSet::new();
         for problem in tree.problems.iter().take(LOGGED_MAX) {
-            let line = one_line(problem);
+            let line = problem.in_one_line();
             if !self.logged.contains(&line) {
+                let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
                 match problem.severity {
-                    Severity::Error => error!(code = %problem.code, "{line}"),
-                    Severity::Warning => warn!(code = %problem.code, "{line}"),
+                    Severity::Error => error!(code = %problem.code, "{line}{help}"),
+                    Severity::Warning => warn!(code = %problem.code, "{line}{help}"),
                 }
             }
             now.insert(line);
+        }
+        if !now.is_subset(&self.logged) {
+            info!("`tintal validate` shows each problem at its place");
         }
         for mended in self.logged.difference(&now) {
             info!("mended: {mended}");
@@ -100,16 +108,15 @@ impl Told {
         tree.broken
             .iter()
             .map(|name| {
-                let problem = match tree.suspects.get(name) {
+                let own = match tree.suspects.get(name) {
                     Some(path) => first.of_file(&format!("{}{path}", self.prefix)),
                     None => first.of_job(name),
                 };
-                let message = problem.map_or_else(
+                let message = own.map_or_else(
                     || "its file, or the defaults above it, cannot be used".to_owned(),
-                    one_line,
+                    |own| own.in_one_line(),
                 );
-                let reason =
-                    problem.map_or_else(|| "Unusable".to_owned(), |problem| problem.code.to_string());
+                let reason = own.map_or_else(|| "Unusable".to_owned(), |own| own.problem.code.to_string());
                 (name.clone(), since(before.degraded.get(name), reason, message, now))
             })
             .collect()
@@ -130,8 +137,14 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
     for reason in &pass.unseen {
         error!(error = reason as &dyn std::error::Error, "a tier cannot be seen; nothing is changed there");
     }
-    let before = daemon.tree().held;
+    let TreeState { held: before, failed: failed_before, .. } = daemon.tree();
     let now = clock::now();
+    let failed = pass.failed.iter().map(|(step, reason)| {
+        let job = &step.placement.job;
+        let message = format!("could not {step}: {}; it is tried again", with_causes(reason));
+        (job.clone(), since(failed_before.get(job), "StepFailed".to_owned(), message, now))
+    });
+    let failed = Arc::new(failed.collect::<BTreeMap<_, _>>());
     let held = pass
         .held_back
         .iter()
@@ -156,6 +169,7 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
     }
     daemon.update_tree(|state| {
         state.held = Arc::new(held);
+        state.failed = failed;
         if !pass.done.is_empty() {
             state.generation += 1;
         }
@@ -166,11 +180,4 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
 fn since(before: Option<&Condition>, reason: String, message: String, now: Timestamp) -> Condition {
     let since = before.filter(|before| before.reason == reason).map_or(now, |before| before.since);
     Condition { reason, message, since }
-}
-
-/// A problem in one line: place, code, message.
-fn one_line(problem: &Problem) -> String {
-    let start = problem.start();
-    let path = &problem.primary.place.source.path;
-    format!("{path}:{}:{}: {}: {}", start.line, start.column, problem.code, problem.message)
 }

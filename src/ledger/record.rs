@@ -23,6 +23,14 @@ pub enum LedgerError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The file is no ledger, or is damaged. Asking again cannot help.
+    #[error("the ledger `{}` is damaged ({said}); move it away together with the files beside it whose names begin alike, and start again: pauses, the history and where each job stood are lost, and nothing that was missed is made up for; `ledger: memory` starts without it", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What `SQLite` said.
+        said: String,
+    },
     /// A later version of the program wrote it.
     #[error("the ledger `{}` has format {found}, and this version of tintal reads up to {known}; use the newer version", .path.display())]
     TooNew {
@@ -47,6 +55,11 @@ pub enum LedgerError {
     /// The writer has ended with the daemon.
     #[error("the ledger is closed")]
     Closed,
+}
+
+/// What `SQLite` says of a failure. Its own cause says the same in other words, and is left out.
+pub(super) fn unavailable(error: &rusqlite::Error) -> LedgerError {
+    LedgerError::Unavailable(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(error.to_string())))
 }
 
 /// Time between two tries of what the ledger did not take: [`LedgerError::Unavailable`] can pass.

@@ -11,14 +11,14 @@ use std::{
 
 use futures_util::future::Either;
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
     history::Pruned,
     memory::Memory,
     record::{
         Applied, AttemptEnd, AttemptStart, Cut, Decided, LastRun, LedgerError, NewDecision, OpenRun, Passed,
-        PauseRow, PlacementRow, Range, RunQuery, RunRow,
+        PauseRow, PlacementRow, Range, RunQuery, RunRow, unavailable,
     },
     records::{Read, Write},
     schema,
@@ -58,7 +58,7 @@ pub struct Ledger {
 
 #[derive(Clone)]
 enum Store {
-    File { writer: Writer, reader: Arc<Mutex<Connection>> },
+    File { writer: Writer, reader: Arc<Mutex<Connection>>, path: Arc<Path> },
     Memory(Arc<Mutex<Memory>>),
 }
 
@@ -83,10 +83,10 @@ impl Ledger {
                     | OpenFlags::SQLITE_OPEN_CREATE
                     | OpenFlags::SQLITE_OPEN_NO_MUTEX;
                 let connection = Connection::open_with_flags(file(path), flags)
-                    .map_err(|error| cannot_open(path, error))?;
+                    .map_err(|error| no_ledger(path, &error))?;
                 let writer = start(connection, path)?;
                 let reader = Arc::new(Mutex::new(open_reader(path)?));
-                Ok(Self { store: Store::File { writer, reader } })
+                Ok(Self { store: Store::File { writer, reader, path: path.as_path().into() } })
             }
         }
     }
@@ -108,6 +108,24 @@ impl Ledger {
     /// As [`Ledger::peek_placements`].
     pub fn peek_runs(path: &Path, query: &RunQuery) -> Result<Vec<RunRow>, LedgerError> {
         peek(path, Vec::new(), |records| records.runs(query))
+    }
+
+    /// Reads the jobs that a person paused from a ledger that another process may be writing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::peek_placements`].
+    pub fn peek_paused(path: &Path) -> Result<Vec<PauseRow>, LedgerError> {
+        peek(path, Vec::new(), Read::paused)
+    }
+
+    /// Reads the newest run of each job from a ledger that another process may be writing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::peek_placements`].
+    pub fn peek_last_runs(path: &Path) -> Result<BTreeMap<JobName, LastRun>, LedgerError> {
+        peek(path, BTreeMap::new(), Read::last_runs)
     }
 
     /// One run of a ledger that no daemon has open.
@@ -378,7 +396,9 @@ impl Ledger {
     {
         match &self.store {
             Store::File { writer, .. } => Either::Left(writer.submit(records, move |session| work(session))),
-            Store::Memory(memory) => Either::Right(ready(work(&mut *lock(memory)).map_err(unavailable))),
+            Store::Memory(memory) => {
+                Either::Right(ready(work(&mut *lock(memory)).map_err(|error| unavailable(&error))))
+            }
         }
     }
 
@@ -388,11 +408,11 @@ impl Ledger {
         F: FnMut(&dyn Read) -> rusqlite::Result<T> + Send + 'static,
     {
         match &self.store {
-            Store::Memory(memory) => work(&*lock(memory)).map_err(unavailable),
-            Store::File { reader, .. } => {
+            Store::Memory(memory) => work(&*lock(memory)).map_err(|error| unavailable(&error)),
+            Store::File { reader, path, .. } => {
                 let reader = Arc::clone(reader);
                 let read = tokio::task::spawn_blocking(move || work(&*lock(&reader)));
-                read.await.map_err(|_| LedgerError::Closed)?.map_err(unavailable)
+                read.await.map_err(|_| LedgerError::Closed)?.map_err(|error| unusable(path, &error))
             }
         }
     }
@@ -402,8 +422,16 @@ fn lock<T>(store: &Mutex<T>) -> MutexGuard<'_, T> {
     store.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn unavailable(error: rusqlite::Error) -> LedgerError {
-    LedgerError::Unavailable(Arc::new(error))
+/// The same of a file, which may be no ledger.
+fn unusable(path: &Path, error: &rusqlite::Error) -> LedgerError {
+    damaged(path, error).unwrap_or_else(|| unavailable(error))
+}
+
+/// That a file is no ledger, or is damaged, when that is what `SQLite` says.
+fn damaged(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
+    let is_damaged =
+        matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt));
+    is_damaged.then(|| LedgerError::Damaged { path: path.to_owned(), said: error.to_string() })
 }
 
 fn start(mut connection: Connection, path: &Path) -> Result<Writer, LedgerError> {
@@ -416,18 +444,18 @@ fn start(mut connection: Connection, path: &Path) -> Result<Writer, LedgerError>
     match prepared {
         Ok(Ok(())) => Writer::start(Session::new(connection)).map_err(|error| cannot_open(path, error)),
         Ok(Err(found)) => Err(too_new(path, found)),
-        Err(error) => Err(cannot_open(path, error)),
+        Err(error) => Err(no_ledger(path, &error)),
     }
 }
 
 fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
-        Connection::open_with_flags(file(path), flags).map_err(|error| cannot_open(path, error))?;
+        Connection::open_with_flags(file(path), flags).map_err(|error| no_ledger(path, &error))?;
     connection
         .busy_timeout(BUSY_TIMEOUT)
         .and_then(|()| connection.pragma_update(None, "query_only", true))
-        .map_err(|error| cannot_open(path, error))?;
+        .map_err(|error| no_ledger(path, &error))?;
     Ok(connection)
 }
 
@@ -447,17 +475,22 @@ fn peek<T>(
         return Ok(empty);
     }
     let connection = open_reader(path)?;
-    let found: i64 =
-        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(unavailable)?;
+    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    let found: i64 = found.map_err(|error| unusable(path, &error))?;
     match found {
         0 => Ok(empty),
         found if found > schema::FORMAT => Err(too_new(path, found)),
-        _ => work(&connection).map_err(unavailable),
+        _ => work(&connection).map_err(|error| unusable(path, &error)),
     }
 }
 
 fn too_new(path: &Path, found: i64) -> LedgerError {
     LedgerError::TooNew { path: path.to_owned(), found, known: schema::FORMAT }
+}
+
+/// Why a file cannot be opened as a ledger.
+fn no_ledger(path: &Path, error: &rusqlite::Error) -> LedgerError {
+    damaged(path, error).unwrap_or_else(|| cannot_open(path, error.to_string()))
 }
 
 fn cannot_open(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LedgerError {

@@ -13,7 +13,10 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use super::{history::Lengths, record::LedgerError};
+use super::{
+    history::Lengths,
+    record::{LedgerError, unavailable},
+};
 use crate::manifest::name::JobName;
 
 /// Records in one transaction after which no more work is taken into it: past this the commit costs
@@ -225,7 +228,7 @@ impl Thread {
             Ok(()) if self.session.connection.total_changes() > before => self.succeeded(),
             Ok(()) => {}
         }
-        result.map_err(|error| LedgerError::Unavailable(Arc::new(error)))
+        result.map_err(|error| unavailable(&error))
     }
 
     fn failed(&mut self, error: &rusqlite::Error) {

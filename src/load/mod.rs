@@ -31,7 +31,7 @@ pub mod effective;
 pub mod provenance;
 
 pub use loader::{Input, Loader};
-pub use tree::{FirstProblems, Loaded, Origin, Refused, Tree};
+pub use tree::{First, FirstProblems, Loaded, Origin, Refused, Tree};
 
 #[cfg(test)]
 mod tests;

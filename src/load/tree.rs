@@ -87,11 +87,28 @@ pub struct Origin {
     pub name: Span,
 }
 
-/// The first problem of each job, and of each file.
+/// What is wrong with each job, and with each file: the first problem, and how many more there are.
 #[derive(Debug)]
 pub struct FirstProblems<'a> {
-    of_job: BTreeMap<&'a JobName, &'a Problem>,
-    of_file: BTreeMap<&'a str, &'a Problem>,
+    of_job: BTreeMap<&'a JobName, First<'a>>,
+    of_file: BTreeMap<&'a str, First<'a>>,
+}
+
+/// The first problem of several.
+#[derive(Debug, Clone, Copy)]
+pub struct First<'a> {
+    /// The first one.
+    pub problem: &'a Problem,
+    /// How many others there are.
+    pub more: usize,
+}
+
+impl First<'_> {
+    /// Place, code and message of the first, and how many there are beside it.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        self.problem.with_more(self.more)
+    }
 }
 
 impl<'a> FirstProblems<'a> {
@@ -100,9 +117,9 @@ impl<'a> FirstProblems<'a> {
     pub fn among(problems: impl IntoIterator<Item = &'a Problem>) -> Self {
         let mut first = Self { of_job: BTreeMap::new(), of_file: BTreeMap::new() };
         for problem in problems {
-            first.of_file.entry(&problem.primary.place.source.path).or_insert(problem);
+            add(&mut first.of_file, &*problem.primary.place.source.path, problem);
             for job in problem.jobs() {
-                first.of_job.entry(job).or_insert(problem);
+                add(&mut first.of_job, job, problem);
             }
         }
         first
@@ -110,15 +127,19 @@ impl<'a> FirstProblems<'a> {
 
     /// The first that concerns a job.
     #[must_use]
-    pub fn of_job(&self, name: &JobName) -> Option<&'a Problem> {
+    pub fn of_job(&self, name: &JobName) -> Option<First<'a>> {
         self.of_job.get(name).copied()
     }
 
     /// The first that stands in a file, whose path is as people see it.
     #[must_use]
-    pub fn of_file(&self, path: &str) -> Option<&'a Problem> {
+    pub fn of_file(&self, path: &str) -> Option<First<'a>> {
         self.of_file.get(path).copied()
     }
+}
+
+fn add<'a, K: Ord>(of: &mut BTreeMap<K, First<'a>>, key: K, problem: &'a Problem) {
+    of.entry(key).and_modify(|first| first.more += 1).or_insert(First { problem, more: 0 });
 }
 
 impl Tree {
@@ -147,14 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn of_each_job_and_each_file_the_first_problem_is_found() {
+    fn of_each_job_and_each_file_the_first_problem_is_found_and_the_others_are_counted() {
         let problems =
             [problem("d", "1", &["a", "b"]), problem("d", "2", &["b", "c"]), problem("e", "3", &["a"])];
         let first = FirstProblems::among(&problems);
-        let of_job = |name: &str| first.of_job(&JobName::parse(name).unwrap()).map(|one| &*one.message);
-        assert_eq!(["a", "b", "c", "e"].map(of_job), [Some("1"), Some("1"), Some("2"), None]);
-        let of_file = |path: &str| first.of_file(path).map(|one| &*one.message);
-        assert_eq!(["d", "e", "a"].map(of_file), [Some("1"), Some("3"), None]);
+        let show = |first: First<'_>| format!("{} +{}", first.problem.message, first.more);
+        let of_job = |name: &str| first.of_job(&JobName::parse(name).unwrap()).map(show).unwrap_or_default();
+        assert_eq!(["a", "b", "c", "e"].map(of_job), ["1 +1", "1 +1", "2 +0", ""]);
+        let of_file = |path: &str| first.of_file(path).map(show).unwrap_or_default();
+        assert_eq!(["d", "e", "a"].map(of_file), ["1 +1", "3 +0", ""]);
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl ScanError {
         let reason = if error.kind() == io::ErrorKind::NotFound && root.is_symlink() {
             "it is a symbolic link to something that does not exist; point it to a directory".to_owned()
         } else if reason::is_gone(error) {
-            "there is no such directory; make it, or name another".to_owned()
+            "there is no such directory; `tintal init` makes one, `--jobs` names another".to_owned()
         } else {
             reason::of_error(error)
         };

@@ -114,7 +114,14 @@ async fn a_ledger_of_a_later_version_is_refused_and_left_alone() {
 async fn a_file_that_is_no_ledger_is_refused() {
     let files = Files::new();
     std::fs::write(files.path(), "this is no database, and never was one").unwrap();
-    assert!(matches!(Ledger::open(&Location::File(files.path())), Err(LedgerError::Open { .. })));
+    let refused = Ledger::open(&Location::File(files.path())).unwrap_err();
+    assert!(matches!(refused, LedgerError::Damaged { .. }), "{refused}");
+    let looked_at = Ledger::peek_paused(&files.path()).unwrap_err();
+    for error in [refused, looked_at] {
+        let said = crate::execute::causes::with_causes(&error);
+        assert_eq!(said.matches("not a database").count(), 1, "{said}");
+        assert!(said.contains("move it away") && said.contains("`ledger: memory`"), "{said}");
+    }
     assert_eq!(std::fs::read_to_string(files.path()).unwrap(), "this is no database, and never was one");
 }
 

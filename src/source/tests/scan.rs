@@ -200,8 +200,16 @@ fn a_root_that_cannot_be_read_is_an_error_with_the_way_out() {
     fifo(&tree, "fifo");
     tree.link("gone", "dangling");
     tree.link("round", "round");
-    check_error(&tree, "../gone", "there is no such directory; make it, or name another");
-    check_error(&tree, "a.yaml/x", "there is no such directory; make it, or name another");
+    check_error(
+        &tree,
+        "../gone",
+        "there is no such directory; `tintal init` makes one, `--jobs` names another",
+    );
+    check_error(
+        &tree,
+        "a.yaml/x",
+        "there is no such directory; `tintal init` makes one, `--jobs` names another",
+    );
     check_error(&tree, "fifo", "it is a FIFO, not a file");
     check_error(&tree, "round", "its symbolic links lead round in a circle");
     check_error(

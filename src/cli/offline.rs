@@ -1,0 +1,157 @@
+//! What there is to say while no daemon runs: what the manifests ask for, and what the ledger keeps.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use super::{Failure, next::compiled, tree};
+use crate::{
+    config::Settings,
+    control::{
+        render,
+        view::{ConditionView, JobView, RunView, RunsView, SourceView, StatusView, VERSION},
+    },
+    engine::{clock, start::LEDGER_FILE},
+    ledger::{LastRun, Ledger, RunQuery},
+    load::{First, FirstProblems, Loaded},
+    manifest::{name::JobName, problem::Severity},
+    run::RunId,
+    tier::LedgerKind,
+};
+
+/// How a run stands that was decided and has no end, while nobody is there to end it.
+pub(super) const OPEN: &str = "open";
+
+/// What the ledger keeps of the jobs.
+#[derive(Debug, Default)]
+struct Kept {
+    paused: BTreeSet<JobName>,
+    last_runs: BTreeMap<JobName, LastRun>,
+}
+
+/// One line that says that no daemon runs, and where what is known comes from.
+pub(super) fn note(settings: &Settings) -> String {
+    if settings.ledger == LedgerKind::Memory {
+        return "nothing is known of runs: no daemon is running, and the ledger is kept in memory \
+                (`ledger: memory`)"
+            .to_owned();
+    }
+    missing_state(settings).unwrap_or_else(|| {
+        format!("no daemon is running; this is what the ledger in `{}` keeps", settings.state.display())
+    })
+}
+
+/// One line that says that there is no state directory, when there is none.
+pub(super) fn missing_state(settings: &Settings) -> Option<String> {
+    let state = &settings.state;
+    // One that may not be looked at is told by who asks for the daemon.
+    (!state.try_exists().unwrap_or(true)).then(|| {
+        format!(
+            "no daemon is running, and there is no state directory `{}`: nothing has run with it yet, or \
+             `--state` is to name another",
+            state.display()
+        )
+    })
+}
+
+/// The file of the ledger, to read without a daemon. None when the ledger is kept in memory: a file that
+/// is there all the same is of another time.
+fn ledger_file(settings: &Settings) -> Option<PathBuf> {
+    (settings.ledger == LedgerKind::File).then(|| settings.state.join(LEDGER_FILE))
+}
+
+/// Runs as the ledger keeps them, newest first.
+pub(super) fn runs(settings: &Settings, query: &RunQuery) -> Result<RunsView, Failure> {
+    let rows = match ledger_file(settings) {
+        Some(file) => Ledger::peek_runs(&file, query)?,
+        None => Vec::new(),
+    };
+    Ok(stopped(render::runs(&rows)))
+}
+
+/// One run as the ledger keeps it.
+pub(super) fn run(settings: &Settings, id: RunId) -> Result<Option<RunView>, Failure> {
+    let row = match ledger_file(settings) {
+        Some(file) => Ledger::peek_run(&file, id)?,
+        None => None,
+    };
+    Ok(stopped(render::runs(row.as_slice())).runs.into_iter().next())
+}
+
+/// Says of runs without an end that they do not go on.
+fn stopped(mut view: RunsView) -> RunsView {
+    let is_open = |run: &&mut RunView| run.outcome.is_none() && run.run_id.is_some();
+    for run in view.runs.iter_mut().filter(is_open) {
+        run.detail = Some(OPEN.to_owned());
+    }
+    view
+}
+
+fn kept(settings: &Settings) -> Result<Kept, Failure> {
+    let Some(file) = ledger_file(settings) else { return Ok(Kept::default()) };
+    Ok(Kept {
+        paused: Ledger::peek_paused(&file)?.into_iter().map(|row| row.job).collect(),
+        last_runs: Ledger::peek_last_runs(&file)?,
+    })
+}
+
+/// What the manifests ask for, and what the ledger keeps of it.
+pub(super) fn status(settings: &Settings) -> Result<StatusView, Failure> {
+    let view = tree::load(settings)?;
+    let kept = kept(settings)?;
+    let sound = view.tree.jobs.values().map(|job| sound(job, &kept));
+    let first = FirstProblems::among(view.tree.problems.iter().filter(|one| one.severity == Severity::Error));
+    let broken = view.tree.broken.iter().map(|name| broken(name, first.of_job(name), &view.prefix, &kept));
+    let mut jobs: Vec<JobView> = sound.chain(broken).collect();
+    jobs.sort_by(|a, b| a.job.cmp(&b.job));
+    let errors = view.tree.errors();
+    let source = SourceView {
+        directory: settings.jobs.display().to_string(),
+        errors,
+        warnings: view.tree.problems.len() - errors,
+        ..SourceView::default()
+    };
+    Ok(StatusView { v: VERSION, daemon: None, jobs, tiers: render::tiers(), source })
+}
+
+fn sound(job: &Loaded, kept: &Kept) -> JobView {
+    let spec = &job.spec;
+    let paused = kept.paused.contains(&spec.name);
+    let next = compiled(spec).ok().and_then(|schedule| schedule.next_after(clock::now()));
+    JobView {
+        job: spec.name.to_string(),
+        labels: spec.labels.clone(),
+        tier: Some(job.classified.tier.to_string()),
+        enabled: spec.enabled,
+        paused,
+        conditions: Vec::new(),
+        last_run: kept.last_runs.get(&spec.name).map(render::last_run),
+        next_fire: next.map(|fire| fire.time).filter(|_| spec.enabled && !paused),
+        file: Some(job.origin.path.to_string()),
+        line: Some(job.origin.line),
+    }
+}
+
+fn broken(name: &JobName, first: Option<First<'_>>, prefix: &str, kept: &Kept) -> JobView {
+    let condition = ConditionView {
+        kind: "Degraded".to_owned(),
+        status: true,
+        reason: first.map_or_else(|| "Unusable".to_owned(), |first| first.problem.code.to_string()),
+        message: first.map_or_else(String::new, |first| first.in_one_line()),
+        since: clock::now(),
+    };
+    let file = first.map(|first| first.problem.primary.place.source.path.as_str());
+    JobView {
+        job: name.to_string(),
+        labels: BTreeMap::new(),
+        tier: None,
+        enabled: false,
+        paused: kept.paused.contains(name),
+        conditions: vec![condition],
+        last_run: kept.last_runs.get(name).map(render::last_run),
+        next_fire: None,
+        file: file.map(|path| path.strip_prefix(prefix).unwrap_or(path).to_owned()),
+        line: first.map(|first| u32::try_from(first.problem.start().line).unwrap_or(u32::MAX)),
+    }
+}
