@@ -91,7 +91,7 @@ pub(super) fn load_with(
     });
     let scan = scan?;
     let (tree_hash, refused) = (scan.tree_hash, scan.refused(root));
-    let mut files = scan.files;
+    let mut files = Arc::unwrap_or_clone(scan.files);
     if let Some(file) = replaced {
         files.retain(|other| other.path != file.path);
         files.push(Arc::new(file));
