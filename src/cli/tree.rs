@@ -136,7 +136,7 @@ pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<M
             concerns(&problem.primary.place.source.path)
                 || problem.related.iter().any(|label| concerns(&label.place.source.path))
         }));
-        all.jobs.extend(tree.jobs);
+        all.jobs.extend(tree.jobs.iter().map(|(name, job)| (name.clone(), Arc::clone(job))));
         all.broken.extend(tree.broken);
         all.files += tree.files;
     }

@@ -25,7 +25,7 @@ use crate::{
     execute::causes::with_causes,
     ledger::Ledger,
     load::{Loaded, Origin},
-    manifest::name::JobName,
+    manifest::{name::JobName, roster::Roster},
     plan::guard::HeldBack,
     source::commit::Commit,
 };
@@ -131,7 +131,7 @@ pub struct TreeState {
 #[derive(Debug, Default)]
 pub struct Origins {
     /// Jobs whose manifest can be used.
-    pub sound: BTreeMap<JobName, Arc<Loaded>>,
+    pub sound: Roster<Arc<Loaded>>,
     /// The others: where it was, or what is wrong.
     pub broken: BTreeMap<JobName, Origin>,
 }
