@@ -91,7 +91,7 @@ fn daemons(loader: &mut Loader, jobs: &Path, prefix: &str) -> (Tree, Vec<Arc<Man
     let now = clock::now();
     let scan = Scanner::new(jobs.to_owned()).scan(now).unwrap();
     let input = Input { files: &scan.files, above: &[], unreadable: &[], prefix, now };
-    (loader.load(&input), scan.files)
+    (loader.load(&input), Arc::unwrap_or_clone(scan.files))
 }
 
 fn loader() -> Loader {

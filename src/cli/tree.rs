@@ -91,7 +91,7 @@ pub(super) fn load_with(
     });
     let scan = scan?;
     let (tree_hash, refused) = (scan.tree_hash, scan.refused(root));
-    let mut files = scan.files;
+    let mut files = Arc::unwrap_or_clone(scan.files);
     if let Some(file) = replaced {
         files.retain(|other| other.path != file.path);
         files.push(Arc::new(file));
@@ -136,7 +136,7 @@ pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<M
             concerns(&problem.primary.place.source.path)
                 || problem.related.iter().any(|label| concerns(&label.place.source.path))
         }));
-        all.jobs.extend(tree.jobs);
+        all.jobs.extend(tree.jobs.iter().map(|(name, job)| (name.clone(), Arc::clone(job))));
         all.broken.extend(tree.broken);
         all.files += tree.files;
     }

@@ -23,7 +23,7 @@ use crate::{
     backend::{Backend, in_process::InProcess, running::Running},
     ledger::Ledger,
     load::{Loaded, Origin},
-    manifest::name::JobName,
+    manifest::{name::JobName, roster::Roster},
     source::commit::Commit,
 };
 
@@ -130,7 +130,7 @@ pub struct TreeState {
 #[derive(Debug, Default)]
 pub struct Origins {
     /// Jobs whose manifest can be used.
-    pub sound: BTreeMap<JobName, Arc<Loaded>>,
+    pub sound: Roster<Arc<Loaded>>,
     /// The others: where it was, or what is wrong.
     pub broken: BTreeMap<JobName, Origin>,
 }

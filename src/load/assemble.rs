@@ -6,10 +6,12 @@ use std::{
 };
 
 use super::{
+    claims::Claims,
     document::{Doc, FileDocs, Naming},
+    known::{Known, at},
     loader::{Input, reason_and_way_out, source, text_of},
     memory::Memory,
-    tree::Tree,
+    tree::{Origin, Tree},
 };
 use crate::manifest::{
     code::Code,
@@ -18,13 +20,46 @@ use crate::manifest::{
     problem::{Place, Problem, SourceText, Span, keep_first},
 };
 
-/// A document with its file, under the name of its job.
+/// What a tree is put together of.
+pub(super) struct Parts<'a> {
+    /// The files, in the order of paths.
+    pub(super) files: &'a [Known],
+    /// Those of them that there is something to say of.
+    pub(super) heard: &'a [(&'a ManifestFile, &'a FileDocs)],
+    /// The jobs in all of them.
+    pub(super) claims: &'a Claims,
+}
+
+/// A document with its file, under a name.
 struct Named<'a> {
     name: &'a JobName,
     file: &'a ManifestFile,
     /// None of a file in which there is no document any more.
-    doc: Option<&'a Doc>,
+    origin: Option<&'a Origin>,
+    what: What<'a>,
     by: By,
+}
+
+impl Named<'_> {
+    /// What they are sorted by: the name, and where it is given.
+    fn place(&self) -> (&JobName, &str, u32) {
+        (self.name, &self.file.path, self.origin.map_or(0, |origin| origin.document))
+    }
+
+    fn span(&self) -> Span {
+        self.origin.map(|origin| origin.name).unwrap_or_default()
+    }
+}
+
+/// What a document makes of its name.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    /// A job.
+    Job,
+    /// None: it cannot be used.
+    Broken(&'a Doc),
+    /// None: the document is gone, and its file is mistaken.
+    Gone,
 }
 
 /// How it is known that a document has a name.
@@ -36,18 +71,15 @@ enum By {
     Remembered,
 }
 
-/// Puts the files together: names are unique in the whole tree. The files are sorted by path.
-pub(super) fn assemble(
-    files: &[(&ManifestFile, &FileDocs)],
-    memory: &mut Memory,
-    input: &Input<'_>,
-    tree: &mut Tree,
-) {
-    let mut named = gather(files, memory, input, tree);
+/// Puts the files together: names are unique in the whole tree.
+pub(super) fn assemble(parts: &Parts<'_>, memory: &mut Memory, input: &Input<'_>, tree: &mut Tree) {
+    let mut named = gather(parts.heard, memory, input, tree);
+    named.extend(rivals(parts, &named));
     // Of one name they stay in the order of their files.
-    named.sort_by_key(|one| one.name);
+    named.sort_by(|a, b| a.place().cmp(&b.place()));
+    tree.jobs = parts.claims.single().clone();
     unique(&named, input.prefix, tree);
-    for (file, docs) in files.iter().filter(|(_, docs)| docs.is_mistaken()) {
+    for (file, docs) in parts.heard.iter().filter(|(_, docs)| docs.is_mistaken()) {
         memory.learn(&file.path, docs, tree);
     }
     unreadable(input, tree);
@@ -55,14 +87,15 @@ pub(super) fn assemble(
     sort(&mut tree.problems);
 }
 
-/// The documents that have a name, in the order of the files.
+/// What there is to say of files; gives the documents that have a name and are no job, in the order of
+/// the files.
 fn gather<'a>(
     files: &[(&'a ManifestFile, &'a FileDocs)],
     memory: &'a Memory,
     input: &Input<'_>,
     tree: &mut Tree,
 ) -> Vec<Named<'a>> {
-    let mut named = Vec::with_capacity(files.len());
+    let mut named = Vec::new();
     for (file, docs) in files {
         tree.problems.extend(docs.problems.iter().cloned());
         let is_mistaken = docs.is_mistaken();
@@ -74,23 +107,41 @@ fn gather<'a>(
         for doc in &docs.docs {
             let passed = doc.past.iter().filter(|(time, _)| *time <= input.now);
             tree.problems.extend(passed.map(|(_, problem)| problem.clone()));
+            if doc.job.is_some() {
+                continue;
+            }
+            let broken =
+                |name, by| Named { name, file, origin: Some(&doc.origin), what: What::Broken(doc), by };
             let told = doc.name.as_ref();
-            if doc.job.is_none() && doc.naming == Naming::File && stands_for.is_some() {
+            if doc.naming == Naming::File && stands_for.is_some() {
                 // Its own name is what may be mistaken: it stands for what it was.
                 named.extend(std::mem::take(&mut held).into_iter().map(|name| {
                     let by = if told == Some(name) { By::Told } else { By::Remembered };
-                    Named { name, file, doc: Some(doc), by }
+                    broken(name, by)
                 }));
                 continue;
             }
-            named.extend(told.map(|name| Named { name, file, doc: Some(doc), by: By::Told }));
+            named.extend(told.map(|name| broken(name, By::Told)));
         }
         if docs.docs.is_empty() {
             // Cut to nothing, or unreadable: what it held is not free for another file.
-            named.extend(held.into_iter().map(|name| Named { name, file, doc: None, by: By::Remembered }));
+            let gone = |name| Named { name, file, origin: None, what: What::Gone, by: By::Remembered };
+            named.extend(held.into_iter().map(gone));
         }
     }
     named
+}
+
+/// The jobs whose names are given more than once, by another job or by one of `named`.
+fn rivals<'a>(parts: &Parts<'a>, named: &[Named<'_>]) -> Vec<Named<'a>> {
+    let names: BTreeSet<&JobName> =
+        named.iter().map(|one| one.name).chain(parts.claims.contested()).collect();
+    let jobs = names.into_iter().flat_map(|name| parts.claims.of(name));
+    jobs.filter_map(|job| {
+        let file = &*at(parts.files, &job.origin.path)?.file;
+        Some(Named { name: &job.spec.name, file, origin: Some(&job.origin), what: What::Job, by: By::Told })
+    })
+    .collect()
 }
 
 /// The names among those a file stands for that no document in it gives itself.
@@ -101,35 +152,31 @@ fn unclaimed<'a>(names: &'a BTreeSet<JobName>, docs: &FileDocs) -> Vec<&'a JobNa
     names.iter().filter(|name| !claimed(name)).collect()
 }
 
-/// Sorts the documents into jobs and what is broken. `named` is sorted by name.
+/// Sorts out what is broken, and takes it out of the jobs. `named` is sorted by name.
 fn unique(named: &[Named<'_>], prefix: &str, tree: &mut Tree) {
     let mut sources = Sources { prefix, known: BTreeMap::new() };
     let mut doubles: BTreeMap<&str, Vec<Problem>> = BTreeMap::new();
-    let mut jobs = Vec::with_capacity(named.len());
     for docs in named.chunk_by(|a, b| a.name == b.name) {
         match docs {
-            [Named { name, doc: Some(Doc { job: Some(job), .. }), .. }] => {
-                jobs.push((JobName::clone(name), Arc::clone(job)));
-            }
-            [Named { name, file, doc, by }] => {
+            [Named { what: What::Job, .. }] | [] => {}
+            [Named { name, file, what, by, .. }] => {
                 tree.broken.insert(JobName::clone(name));
                 if *by == By::Remembered {
                     tree.suspects.insert(JobName::clone(name), file.path.clone());
-                } else if let Some(refused) = doc.and_then(|doc| doc.refused.as_ref()) {
+                } else if let What::Broken(Doc { refused: Some(refused), .. }) = what {
                     tree.refused.insert(JobName::clone(name), Arc::clone(refused));
                 }
             }
             [first, others @ ..] => {
+                tree.jobs.remove(first.name);
                 tree.broken.insert(first.name.clone());
                 for other in others {
                     let of_file = doubles.entry(&other.file.path).or_default();
                     of_file.push(duplicate(first, other, &mut sources));
                 }
             }
-            [] => {}
         }
     }
-    tree.jobs = jobs.into_iter().collect();
     for mut of_file in doubles.into_values() {
         keep_first(&mut of_file);
         tree.problems.append(&mut of_file);
@@ -190,18 +237,17 @@ impl<'a> Sources<'a> {
 
 fn duplicate<'a>(first: &Named<'a>, other: &Named<'a>, sources: &mut Sources<'a>) -> Problem {
     let (here, there) = (sources.of(other.file), sources.of(first.file));
-    let span = |named: &Named<'_>| named.doc.map(|doc| doc.origin.name).unwrap_or_default();
     let words = |named: &Named<'_>, told: &'static str| match named.by {
         By::Told => told,
         By::Remembered => "this file held it before the mistake in it",
     };
     let mut problem = Problem::new(
         Code::DuplicateName,
-        Place { source: here, span: span(other) },
+        Place { source: here, span: other.span() },
         format!("there is already a job `{}`", other.name),
     )
     .label(words(other, "given again"))
-    .related(Place { source: there, span: span(first) }, words(first, "first given here"))
+    .related(Place { source: there, span: first.span() }, words(first, "first given here"))
     .help("give one of them another name; until then neither is changed");
     problem.job = Some(other.name.clone());
     problem

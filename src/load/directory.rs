@@ -74,6 +74,17 @@ impl<'a> Directories<'a> {
         Self { above: Arc::new(above), own, known: HashMap::new() }
     }
 
+    /// Over all defaults there are, and where: equal ones hold the same in every directory.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.above.hash);
+        for (path, own) in self.own {
+            let hash = own.as_ref().map_or_else(|flawed| &flawed.hash, |layer| &layer.hash);
+            hasher.update(&(path.len() as u64).to_le_bytes()).update(path.as_bytes()).update(hash);
+        }
+        *hasher.finalize().as_bytes()
+    }
+
     /// What holds in a directory.
     pub(super) fn at(&mut self, path: &str) -> Arc<Directory> {
         if let Some(known) = self.known.get(path) {

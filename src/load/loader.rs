@@ -11,9 +11,11 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    assemble::assemble,
+    assemble::{Parts, assemble},
+    claims::Claims,
     directory::{Directories, Directory, Flawed, Layer, Own, parent},
     document::{FileDocs, read},
+    known::{Known, Match, Matches, Read, Voice, compare},
     memory::Memory,
     own,
     placing::Choices,
@@ -23,7 +25,7 @@ use super::{
 use crate::{
     manifest::{
         code::Code,
-        defaults::{DEFAULTS_FILE, is_defaults},
+        defaults::DEFAULTS_FILE,
         file::{Content, ManifestFile},
         parse::{Document, Parsed, Shapes, parse},
         problem::{Place, Problem, Severity, SourceText, Span, keep_first},
@@ -60,19 +62,14 @@ pub struct Loader {
     shapes: Shapes,
     choices: Choices,
     threads: usize,
-    /// Boxed, so that what the table leaves free is small.
-    files: HashMap<Arc<str>, Box<Known>>,
+    /// What is known of the files of manifests, in the order of paths.
+    files: Vec<Known>,
+    claims: Claims,
     memory: Memory,
+    /// Over all defaults that held at the last load, and where.
+    layers: [u8; 32],
     /// By the path that people see: those of the tree and those above it have different roots.
     defaults: HashMap<String, KnownDefaults>,
-}
-
-#[derive(Debug)]
-struct Known {
-    /// The hash of the text; none when there was no text.
-    content: Option<[u8; 32]>,
-    directory: [u8; 32],
-    docs: FileDocs,
 }
 
 #[derive(Debug)]
@@ -91,8 +88,10 @@ impl Loader {
             shapes: Shapes::new(),
             choices: Choices::new(tiers),
             threads: threads.max(1),
-            files: HashMap::new(),
+            files: Vec::new(),
+            claims: Claims::default(),
             memory: Memory::default(),
+            layers: [0; 32],
             defaults: HashMap::new(),
         }
     }
@@ -111,46 +110,75 @@ impl Loader {
     /// Loads a tree. The same files give the same tree, whatever was loaded before, but for one thing:
     /// a file that is mistaken also stands for the jobs that it held when it was last good, so that
     /// they are broken and not gone.
+    ///
+    /// Files that are the very ones of the last load, and silent, cost next to nothing.
     #[must_use]
     pub fn load(&mut self, input: &Input<'_>) -> Tree {
         let mut tree = Tree { files: input.files.len(), ..Tree::default() };
-        let (defaults, manifests): (Vec<_>, Vec<_>) =
-            input.files.iter().partition(|file| is_defaults(&file.path));
+        let Matches { manifests, defaults, gone } = compare(input.files, std::mem::take(&mut self.files));
         let above: Vec<&Arc<ManifestFile>> = input.above.iter().collect();
         let above: Vec<Own> =
             self.load_defaults(&above, "", &mut tree).into_iter().map(|(_, own)| own).collect();
         let own: BTreeMap<String, Own> =
             self.load_defaults(&defaults, input.prefix, &mut tree).into_iter().collect();
-        let mut directories = Directories::new(&own, &above);
-        let wanted: Vec<(&Arc<ManifestFile>, Arc<Directory>)> = manifests
-            .iter()
-            .map(|file| (*file, directories.at(parent(&file.path))))
-            .filter(|(file, directory)| !self.knows(file, directory))
-            .collect();
-        tree.parsed += wanted.len();
-        for (path, known) in self.read_all(&wanted, input.prefix) {
-            let before = self.files.get(&path).map(|before| &before.docs);
-            self.memory.turn(&path, before, &known.docs);
-            self.files.insert(path, known);
+        self.forget_defaults(&defaults, input);
+        let read = self.read_anew(&manifests, Directories::new(&own, &above), input.prefix);
+        tree.parsed += read.len();
+        self.take_in(manifests, read);
+        for gone in gone {
+            self.claims.remove(&gone.read.docs);
+            self.memory.forget(&gone.file.path);
         }
-        self.forget(input);
-        let docs = manifests
+        let heard: Vec<(&ManifestFile, &FileDocs)> = self
+            .files
             .iter()
-            .filter_map(|file| Some((&***file, &self.files.get(file.path.as_str())?.docs)))
-            .collect::<Vec<_>>();
+            .filter(|known| known.voice == Voice::Heard)
+            .map(|known| (&*known.file, &known.read.docs))
+            .collect();
         // What a file above the tree suppresses may be found in a part of it that is not loaded.
         let layers = own.values().filter_map(|own| own.as_ref().ok());
-        tree.problems.extend(unused_ignores(layers, &docs));
-        assemble(&docs, &mut self.memory, input, &mut tree);
+        tree.problems.extend(unused_ignores(layers, &heard));
+        let parts = Parts { files: &self.files, heard: &heard, claims: &self.claims };
+        assemble(&parts, &mut self.memory, input, &mut tree);
         tree
     }
 
-    fn knows(&self, file: &ManifestFile, directory: &Directory) -> bool {
-        self.files.get(file.path.as_str()).is_some_and(|known| {
-            matches!(file.content, Content::Text(_))
-                && known.content == Some(file.content_hash)
-                && known.directory == directory.hash
-        })
+    /// Reads the files that are new or have changed, or whose defaults have; in their order.
+    fn read_anew(
+        &mut self,
+        manifests: &[Match<'_>],
+        mut directories: Directories<'_>,
+        prefix: &str,
+    ) -> Vec<(Arc<ManifestFile>, Box<Read>)> {
+        let layers = directories.hash();
+        let same_layers = std::mem::replace(&mut self.layers, layers) == layers;
+        let wanted: Vec<(&Arc<ManifestFile>, Arc<Directory>)> = manifests
+            .iter()
+            .filter(|one| !(same_layers && one.is_untouched()))
+            .map(|one| (one, directories.at(parent(&one.file.path))))
+            .filter(|(one, directory)| !one.holds_in(directory))
+            .map(|(one, directory)| (one.file, directory))
+            .collect();
+        self.read_all(&wanted, prefix)
+    }
+
+    /// Takes in what was read anew, and keeps what is known of the other files.
+    fn take_in(&mut self, manifests: Vec<Match<'_>>, read: Vec<(Arc<ManifestFile>, Box<Read>)>) {
+        let mut read = read.into_iter().peekable();
+        self.files.reserve_exact(manifests.len());
+        for Match { file, before } in manifests {
+            match (read.next_if(|(other, _)| Arc::ptr_eq(other, file)), before) {
+                (Some((file, read)), before) => {
+                    let before = before.as_ref().map(|before| &before.read.docs);
+                    self.memory.turn(&file.path, before, &read.docs);
+                    before.into_iter().for_each(|docs| self.claims.remove(docs));
+                    self.claims.add(&read.docs);
+                    self.files.push(Known::new(file, read));
+                }
+                (None, Some(before)) => self.files.push(Known { file: Arc::clone(file), ..before }),
+                (None, None) => unreachable!("what is not known is read"),
+            }
+        }
     }
 
     /// Reads files, on several threads when there are many; in their order.
@@ -158,7 +186,7 @@ impl Loader {
         &self,
         wanted: &[(&Arc<ManifestFile>, Arc<Directory>)],
         prefix: &str,
-    ) -> Vec<(Arc<str>, Box<Known>)> {
+    ) -> Vec<(Arc<ManifestFile>, Box<Read>)> {
         let threads = self.threads.min(wanted.len() / FILES_PER_THREAD_MIN).max(1);
         let next = AtomicUsize::new(0);
         // Each takes what comes next, so that one that is slowed down does not hold up the others.
@@ -187,7 +215,12 @@ impl Loader {
         batches.into_iter().flat_map(|(_, read)| read).collect()
     }
 
-    fn read(&self, file: &ManifestFile, directory: &Directory, prefix: &str) -> (Arc<str>, Box<Known>) {
+    fn read(
+        &self,
+        file: &Arc<ManifestFile>,
+        directory: &Directory,
+        prefix: &str,
+    ) -> (Arc<ManifestFile>, Box<Read>) {
         let path: Arc<str> = file.path.as_str().into();
         let docs = match &file.content {
             Content::Text(text) => {
@@ -199,8 +232,7 @@ impl Loader {
                 ..FileDocs::default()
             },
         };
-        let content = matches!(file.content, Content::Text(_)).then_some(file.content_hash);
-        (path, Box::new(Known { content, directory: directory.hash, docs }))
+        (Arc::clone(file), Box::new(Read { directory: directory.hash, docs }))
     }
 
     /// The defaults in a file, parsed anew if need be.
@@ -246,17 +278,13 @@ impl Loader {
         all
     }
 
-    /// Drops what is known of files that are gone.
-    fn forget(&mut self, input: &Input<'_>) {
-        if self.files.len() + self.defaults.len() > input.files.len() + input.above.len() {
-            let there: HashSet<&str> = input.files.iter().map(|file| file.path.as_str()).collect();
-            self.memory.retain(&there);
-            self.files.retain(|path, _| there.contains(&**path));
-            let above: HashSet<&str> = input.above.iter().map(|file| file.path.as_str()).collect();
-            self.defaults.retain(|path, _| {
-                let own = path.strip_prefix(input.prefix);
-                above.contains(path.as_str()) || own.is_some_and(|path| there.contains(path))
-            });
+    /// Drops what is known of files of defaults that are gone.
+    fn forget_defaults(&mut self, defaults: &[&Arc<ManifestFile>], input: &Input<'_>) {
+        if self.defaults.len() > defaults.len() + input.above.len() {
+            let own = defaults.iter().map(|file| format!("{}{}", input.prefix, file.path));
+            let there: HashSet<String> =
+                own.chain(input.above.iter().map(|file| file.path.clone())).collect();
+            self.defaults.retain(|path, _| there.contains(path));
         }
     }
 }

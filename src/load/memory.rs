@@ -3,7 +3,7 @@
 //! A mistake may stand on the very line that names the job, and a file that is cut to nothing names
 //! none. Which jobs such a file stands for is only known from before (`FAILURE_MODES` F6, F12).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{document::FileDocs, tree::Tree};
 use crate::manifest::name::JobName;
@@ -63,9 +63,9 @@ impl Memory {
         self.0.get(path)
     }
 
-    /// Forgets files that are gone.
-    pub(super) fn retain(&mut self, there: &HashSet<&str>) {
-        self.0.retain(|path, _| there.contains(path.as_str()));
+    /// Forgets a file that is gone.
+    pub(super) fn forget(&mut self, path: &str) {
+        self.0.remove(path);
     }
 }
 

@@ -9,12 +9,14 @@ pub mod tree;
 
 mod action;
 mod assemble;
+mod claims;
 mod directory;
 mod document;
 mod effect;
 mod entries;
 mod fault;
 mod fill;
+mod known;
 mod meaning;
 mod memory;
 mod own;

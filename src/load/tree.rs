@@ -11,6 +11,7 @@ use crate::{
         digest::Digest,
         name::JobName,
         problem::{Problem, Severity, Span},
+        roster::Roster,
         spec::Spec,
     },
     schedule::Schedule,
@@ -21,7 +22,7 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
     /// Every job whose manifest can be used.
-    pub jobs: BTreeMap<JobName, Arc<Loaded>>,
+    pub jobs: Roster<Arc<Loaded>>,
     /// Jobs whose manifest is there and cannot be used.
     pub broken: BTreeSet<JobName>,
     /// Of the broken ones, those that their file no longer names, each with the file that it came

@@ -20,6 +20,7 @@ pub mod parse;
 pub mod policy;
 pub mod problem;
 pub mod reference;
+pub mod roster;
 pub mod schedule;
 pub mod schema;
 pub mod shape;

@@ -10,6 +10,7 @@ mod content;
 mod git;
 pub mod given;
 mod interest;
+mod kept;
 mod listing;
 pub mod names;
 pub mod places;

@@ -19,10 +19,10 @@ use thiserror::Error;
 use super::{
     content::{self, Reading},
     git,
+    kept::{Kept, Mark},
     listing::{self, Entry, Found, LIMITS, Named},
     places::Places,
     reason,
-    stat::Stat,
 };
 use crate::manifest::file::{Content, ManifestFile};
 
@@ -35,8 +35,9 @@ const THREADS_MAX: usize = 8;
 /// The tree, as it was found.
 #[derive(Debug, Clone)]
 pub struct Scan {
-    /// Everything with the name of a manifest, readable or not, in the order of paths.
-    pub files: Vec<Arc<ManifestFile>>,
+    /// Everything with the name of a manifest, readable or not, in the order of paths. Shared with
+    /// the next scan that finds the same.
+    pub files: Arc<Vec<Arc<ManifestFile>>>,
     /// Directories under the root that could not be listed, in the order of paths. While there is
     /// one, nobody knows what is in the tree, and nothing may be concluded from an absence.
     pub unreadable: Vec<Unreadable>,
@@ -120,22 +121,13 @@ impl ScanError {
 #[derive(Debug)]
 pub struct Scanner {
     root: PathBuf,
-    /// What the last scan found, in the order of paths.
-    known: Vec<Known>,
+    /// What the last scan found.
+    kept: Kept,
+    /// The hash over what is kept; none when that has changed.
+    tree_hash: Option<[u8; 32]>,
     places: Places,
     /// What else the last scan of the whole tree found; none when it failed.
     around: Option<Around>,
-}
-
-#[derive(Debug)]
-struct Known {
-    /// The stamps that mean these bytes; none when equal stamps do not mean equal bytes: a file
-    /// that was changed just before it was read may be changed again within the same tick of the
-    /// file system's clock.
-    settled: Option<Stat>,
-    file: Arc<ManifestFile>,
-    /// The file's part of the hash of the tree.
-    leaf: [u8; 32],
 }
 
 /// What there is in a tree besides its files.
@@ -150,7 +142,7 @@ impl Scanner {
     /// A scanner of the tree at `root`: a directory, or a single file whatever its name.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root, known: Vec::new(), places: Places::default(), around: None }
+        Self { root, kept: Kept::default(), tree_hash: None, places: Places::default(), around: None }
     }
 
     /// Reads the tree. `now` is the wall clock, and only decides which files are read anew.
@@ -170,20 +162,28 @@ impl Scanner {
         listing.entries.sort_by(|a, b| a.path.cmp(&b.path));
         listing.unreadable.sort_unstable();
 
-        let mut known = Vec::with_capacity(listing.entries.len());
-        let mut wanted = Vec::new();
-        let mut before = std::mem::take(&mut self.known).into_iter().peekable();
-        for entry in listing.entries {
-            while before.next_if(|known| known.file.path < entry.path).is_some() {}
-            match before.next_if(|known| known.file.path == entry.path) {
-                Some(same) if same.settled_as(&entry.found) => known.push(same),
-                _ => wanted.push(entry),
-            }
-        }
-        self.known = known;
+        self.tree_hash = None;
+        let wanted = self.keep_settled(listing.entries);
         let read = self.read(wanted, now);
         let around = Around { unreadable: listing.unreadable, git: listing.git };
         Ok(Scan { still: listing.newest.before(now), ..self.found(around, read) })
+    }
+
+    /// Drops what is gone or has changed, and gives what there is to read. `entries` are all there
+    /// are, in the order of paths.
+    fn keep_settled(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
+        let mut stays = vec![false; self.kept.files().len()];
+        let mut wanted = Vec::new();
+        let mut before = self.kept.files().iter().enumerate().peekable();
+        for entry in entries {
+            while before.next_if(|(_, file)| file.path < entry.path).is_some() {}
+            match before.next_if(|(_, file)| file.path == entry.path) {
+                Some((at, _)) if self.is_settled(at, &entry.found) => stays[at] = true,
+                _ => wanted.push(entry),
+            }
+        }
+        self.kept.retain(|at| stays[at]);
+        wanted
     }
 
     /// Reads only what stands at `names`, and takes everything else to be what the last scan found.
@@ -205,18 +205,19 @@ impl Scanner {
             }
             looked_at.insert(path);
         }
-        if self.known.len() + entries.len() > LIMITS.files {
+        if self.kept.files().len() + entries.len() > LIMITS.files {
             return None;
         }
-        entries.retain(|entry| match self.at(&entry.path) {
-            Some(known) if known.settled_as(&entry.found) => {
+        entries.retain(|entry| match self.kept.place(&entry.path) {
+            Some(at) if self.is_settled(at, &entry.found) => {
                 looked_at.remove(&entry.path);
                 false
             }
             _ => true,
         });
         if !looked_at.is_empty() {
-            self.known.retain(|known| !looked_at.contains(&known.file.path));
+            self.tree_hash = None;
+            self.kept.remove(&looked_at);
         }
         let read = self.read(entries, now);
         let around = self.around.take()?;
@@ -238,43 +239,35 @@ impl Scanner {
         Some(if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") })
     }
 
-    fn at(&self, path: &str) -> Option<&Known> {
-        let at = self.known.binary_search_by(|known| known.file.path.as_str().cmp(path)).ok()?;
-        self.known.get(at)
+    /// Whether what stands at a place is what was read there, as far as stamps can tell.
+    fn is_settled(&self, at: usize, found: &Found) -> bool {
+        matches!(found, Found::File(stat) if self.kept.is_settled_as(at, stat))
     }
 
     /// Reads what is not known yet, and says how many files were opened.
     fn read(&mut self, wanted: Vec<Entry>, now: Timestamp) -> usize {
         let read = wanted.iter().filter(|entry| entry.is_opened()).count();
-        if wanted.is_empty() {
-            return read;
-        }
-        for (path, reading) in read_all(wanted) {
-            let Reading::Read { hash, content, stat } = reading else { continue };
+        let new = read_all(wanted).into_iter().filter_map(|(path, reading)| {
+            let Reading::Read { hash, content, stat } = reading else { return None };
             let file = Arc::new(ManifestFile { path, content_hash: hash, content });
             let settled = stat.filter(|stat| stat.is_settled(now));
-            self.known.push(Known { settled, leaf: leaf(&file), file });
-        }
-        self.known.sort_by(|a, b| a.file.path.cmp(&b.file.path));
+            let mark = Mark { settled, leaf: leaf(&file) };
+            Some((file, mark))
+        });
+        self.kept.insert(new.collect());
         read
     }
 
     /// What was found, once all of it is read.
     fn found(&mut self, around: Around, read: usize) -> Scan {
-        let files = self.known.iter().map(|known| Arc::clone(&known.file)).collect();
-        let tree_hash = tree_hash(&self.known, &around.unreadable);
+        let files = Arc::clone(self.kept.files());
+        let make = || tree_hash(self.kept.leaves(), &around.unreadable);
+        let tree_hash = *self.tree_hash.get_or_insert_with(make);
         // Asked last, so that a checkout that began under way is seen.
         let git_busy = around.git.iter().any(|path| git::is_busy(path));
         let unreadable = around.unreadable.clone();
         self.around = Some(around);
         Scan { files, unreadable, tree_hash, read, git_busy, still: None }
-    }
-}
-
-impl Known {
-    /// Whether a file is what it was when it was read, as far as its stamps can tell.
-    fn settled_as(&self, found: &Found) -> bool {
-        matches!(found, Found::File(stat) if self.settled == Some(*stat))
     }
 }
 
@@ -326,15 +319,15 @@ fn leaf(file: &ManifestFile) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn tree_hash(known: &[Known], unreadable: &[Unreadable]) -> [u8; 32] {
+fn tree_hash<'a>(leaves: impl Iterator<Item = &'a [u8; 32]>, unreadable: &[Unreadable]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     for Unreadable { path, reason, .. } in unreadable {
         add(&mut hasher, 0, path);
         add(&mut hasher, 1, reason);
     }
     hasher.update(&[2]);
-    for known in known {
-        hasher.update(&known.leaf);
+    for leaf in leaves {
+        hasher.update(leaf);
     }
     *hasher.finalize().as_bytes()
 }

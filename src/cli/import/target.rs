@@ -43,7 +43,7 @@ impl Target {
             Some((out, None)) => (Some(out), PathBuf::new()),
         };
         let files = match root.filter(|root| root.exists()) {
-            Some(root) => Scanner::new(root.to_owned()).scan(clock::now())?.files,
+            Some(root) => Arc::unwrap_or_clone(Scanner::new(root.to_owned()).scan(clock::now())?.files),
             None => Vec::new(),
         };
         Ok(Self {

@@ -43,7 +43,7 @@ fn spec(yaml: &str) -> Arc<Spec> {
         prefix: "",
         now,
     });
-    let job = tree.jobs.into_values().next().unwrap_or_else(|| panic!("{:?}", tree.problems));
+    let job = tree.jobs.values().next().cloned().unwrap_or_else(|| panic!("{:?}", tree.problems));
     Arc::clone(&job.spec)
 }
 
