@@ -83,13 +83,13 @@ pub(super) fn load_with(
     replaced: Option<ManifestFile>,
 ) -> Result<View, Failure> {
     let now = clock::now();
-    // The schemas are compiled while the tree is read.
-    let (scan, mut loader) = thread::scope(|scope| {
-        let loader = scope.spawn(|| loader(settings));
-        let scan = Scanner::new(root.to_owned()).scan(now);
-        (scan, loader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    });
-    let scan = scan?;
+    let mut loader = loader(settings);
+    // The schema is compiled while the tree is read: here, where memory is quicker to come by.
+    let scan = thread::scope(|scope| {
+        let scan = scope.spawn(|| Scanner::new(root.to_owned()).scan(now));
+        loader.prepare();
+        scan.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
     let (tree_hash, refused) = (scan.tree_hash, scan.refused(root));
     let mut files = Arc::unwrap_or_clone(scan.files);
     if let Some(file) = replaced {

@@ -5,7 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -94,8 +94,9 @@ pub fn load(
     flags: &Flags,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Settings, SettingsError> {
-    let schema = schema::generate::<SettingsFile>("settings");
-    let shape = Shape::new(schema.clone());
+    // Compiled when there is something to check: often there is no setting at all.
+    let schema = LazyLock::new(|| schema::generate::<SettingsFile>("settings"));
+    let shape = LazyLock::new(|| Shape::new(schema.clone()));
     let mut problems = Vec::new();
     let mut layers = Vec::new();
     let variables = Variables::of(environment);

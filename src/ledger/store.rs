@@ -2,8 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, fs,
     future::ready,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -79,11 +80,10 @@ impl Ledger {
             Location::Memory => Ok(Self { store: Store::Memory(Arc::default()) }),
             Location::File(path) => {
                 refuse_network(path)?;
-                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-                    | OpenFlags::SQLITE_OPEN_CREATE
-                    | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let connection = Connection::open_with_flags(file(path), flags)
-                    .map_err(|error| no_ledger(path, &error))?;
+                if path.symlink_metadata().is_err() {
+                    make(path)?;
+                }
+                let connection = open_writer(path)?;
                 let writer = start(connection, path)?;
                 let reader = Arc::new(Mutex::new(open_reader(path)?));
                 Ok(Self { store: Store::File { writer, reader, path: path.as_path().into() } })
@@ -432,6 +432,44 @@ fn damaged(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
     let is_damaged =
         matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt));
     is_damaged.then(|| LedgerError::Damaged { path: path.to_owned(), said: error.to_string() })
+}
+
+/// Makes an empty ledger where there is none. It is made beside its place, so that a crash leaves all of
+/// it or nothing, and the disk is waited for once, and not at each step.
+fn make(path: &Path) -> Result<(), LedgerError> {
+    let draft = path.with_extension("draft");
+    // A log of a ledger that was taken away would be taken for one of the new ledger.
+    for left in [draft.clone(), beside(path, "-wal"), beside(path, "-shm"), beside(path, "-journal")] {
+        match fs::remove_file(left) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_open(path, error)),
+            _ => {}
+        }
+    }
+    let mut connection = open_writer(&draft)?;
+    let made = connection
+        .pragma_update(None, "journal_mode", "OFF")
+        .and_then(|()| connection.pragma_update(None, "synchronous", "OFF"))
+        .and_then(|()| schema::migrate(&mut connection))
+        .and_then(|_| connection.pragma_update(None, "journal_mode", "WAL"));
+    made.and_then(|()| connection.close().map_err(|(_, error)| error))
+        .map_err(|error| cannot_open(path, error))?;
+    // `SQLite` waits for the directory when it makes the log beside the ledger, before anything is in it.
+    fs::File::open(&draft)
+        .and_then(|made| made.sync_all())
+        .and_then(|()| fs::rename(&draft, path))
+        .map_err(|error| cannot_open(path, error))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+fn open_writer(path: &Path) -> Result<Connection, LedgerError> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(file(path), flags).map_err(|error| no_ledger(path, &error))
 }
 
 fn start(mut connection: Connection, path: &Path) -> Result<Writer, LedgerError> {

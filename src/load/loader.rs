@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -94,6 +94,11 @@ impl Loader {
             layers: [0; 32],
             defaults: HashMap::new(),
         }
+    }
+
+    /// Compiles the schema of manifests now, and not when the first one is read.
+    pub fn prepare(&self) {
+        LazyLock::force(&self.shapes.job);
     }
 
     /// The tiers that can take jobs.

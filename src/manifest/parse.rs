@@ -20,20 +20,24 @@ use super::{
     yaml::{Composition, Extent, Limits, Node, compose},
 };
 
-/// The compiled schemas of all that a tree holds. Made once; cheap to share.
+/// The compiled schemas of all that a tree holds. Made once; cheap to share. Each is compiled when the
+/// first file of its kind is read, as a tree may have none.
 #[derive(Debug)]
 pub struct Shapes {
     /// A job's manifest.
-    pub job: Shape,
-    /// `_defaults.yaml`: compiled when the first file of defaults is read, as many trees have none.
+    pub job: LazyLock<Shape>,
+    /// `_defaults.yaml`.
     pub defaults: LazyLock<Shape>,
 }
 
 impl Shapes {
-    /// Generates and compiles the schemas.
+    /// Schemas that are not compiled yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { job: Shape::new(schema::job()), defaults: LazyLock::new(|| Shape::new(schema::defaults())) }
+        Self {
+            job: LazyLock::new(|| Shape::new(schema::job())),
+            defaults: LazyLock::new(|| Shape::new(schema::defaults())),
+        }
     }
 }
 

@@ -281,9 +281,13 @@ fn read_all(entries: Vec<Entry>) -> Vec<(String, Reading)> {
         };
         (entry.path, reading)
     };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
+    // To ask for the cores takes a dozen reads of files.
+    let threads = match entries.len() {
+        ..FILES_PER_THREAD_MIN => 1,
+        _ => thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX),
+    };
     let share = entries.len().div_ceil(threads);
-    if share < FILES_PER_THREAD_MIN {
+    if threads == 1 || share < FILES_PER_THREAD_MIN {
         return entries.into_iter().map(read).collect();
     }
     let mut entries = entries.into_iter();

@@ -87,11 +87,12 @@ pub(in crate::cli) fn render(problems: &[Problem], look: Look) -> String {
         let mut shown = Shown { hidden: &hidden, texts: BTreeMap::new() };
         some.iter().map(|problem| block(problem, &mut shown, look)).collect::<String>()
     };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = problems.len().div_ceil(threads).max(PROBLEMS_PER_THREAD_MIN);
-    if problems.len() <= share {
+    // To ask for the cores takes a dozen reads of files.
+    if problems.len() <= PROBLEMS_PER_THREAD_MIN {
         return blocks(problems);
     }
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = problems.len().div_ceil(threads).max(PROBLEMS_PER_THREAD_MIN);
     thread::scope(|scope| {
         let workers: Vec<_> = problems.chunks(share).map(|some| scope.spawn(move || blocks(some))).collect();
         workers

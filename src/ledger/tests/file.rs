@@ -98,6 +98,28 @@ async fn trouble_is_known_until_a_write_succeeds() {
     assert_eq!(ledger.trouble(), None);
 }
 
+#[test]
+fn what_a_start_that_was_cut_short_left_of_a_ledger_is_made_anew() {
+    let files = Files::new();
+    let draft = files.path().with_extension("draft");
+    std::fs::write(&draft, "half a ledger").unwrap();
+    drop(open(&files.path()));
+    assert!(files.path().is_file() && !draft.exists());
+}
+
+#[tokio::test]
+async fn a_log_of_a_ledger_that_was_taken_away_is_none_of_the_next() {
+    let files = Files::new();
+    let log = files.directory.path().join("ledger.db-wal");
+    let ledger = open(&files.path());
+    ledger.decide(vec![run("a", 1)]).await.unwrap();
+    let kept = std::fs::read(&log).unwrap();
+    drop(ledger);
+    std::fs::remove_file(files.path()).unwrap();
+    std::fs::write(&log, kept).unwrap();
+    assert_eq!(rows(&open(&files.path())).await, Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn a_ledger_of_a_later_version_is_refused_and_left_alone() {
     let files = Files::new();
