@@ -80,14 +80,15 @@ fn extend(rows: &mut Rows, job: &Job, decision: &NewDecision, skip: Skip) -> boo
     if !skip.is_extended() || decision.cause != Cause::Schedule || rows.of_id(decision.id).is_some() {
         return false;
     }
-    let Some(row) = job.rows.back().and_then(|number| rows.get_mut(*number)) else { return false };
+    let Some(number) = job.rows.back().copied() else { return false };
+    let Some(row) = rows.get_mut(number) else { return false };
     if row.verdict != Verdict::Skipped(skip) || row.cause != decision.cause {
         return false;
     }
     row.last_fire_time = decision.last_fire_time;
     row.count += decision.count;
     row.counted = row.counted.max(decision.counted);
-    row.decided_at = decision.decided_at;
+    rows.set_decided_at(number, decision.decided_at);
     true
 }
 

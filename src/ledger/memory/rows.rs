@@ -46,8 +46,7 @@ pub(super) struct Rows {
     next: u64,
     runs: BTreeMap<u64, Box<Run>>,
     numbers: HashMap<RunId, u64>,
-    /// Of each block that has rows, a time before which none of them was decided. A row that skips
-    /// are added to gets younger.
+    /// Of each block that has rows, a time before which none of them was decided.
     earliest: BTreeMap<u64, Timestamp>,
 }
 
@@ -58,10 +57,23 @@ impl Rows {
         let hash_map::Entry::Vacant(new) = self.numbers.entry(run.id) else { return None };
         new.insert(number);
         self.next += 1;
-        let earliest = self.earliest.entry(number / BLOCK).or_insert(run.decided_at);
-        *earliest = run.decided_at.min(*earliest);
+        self.note(number, run.decided_at);
         self.runs.insert(number, Box::new(run));
         Some(number)
+    }
+
+    /// Says that a row was decided then: skips were added to it. That may be before, as the clock may
+    /// have gone back.
+    pub(super) fn set_decided_at(&mut self, number: u64, at: Timestamp) {
+        if let Some(run) = self.get_mut(number) {
+            run.decided_at = at;
+            self.note(number, at);
+        }
+    }
+
+    fn note(&mut self, number: u64, decided_at: Timestamp) {
+        let earliest = self.earliest.entry(number / BLOCK).or_insert(decided_at);
+        *earliest = decided_at.min(*earliest);
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Run> {
