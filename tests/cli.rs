@@ -419,7 +419,7 @@ fn settings_come_from_file_environment_and_flags_in_this_order() {
     // What runs see is no setting.
     assert_eq!(state(&config(&[], &[("TINTAL_JOB", "x")]).1), "from-file tintal.yaml:1");
     for (name, value, part) in [
-        ("TINTAL_STAT", "x", "did you mean `state`?"),
+        ("TINTAL_STAT", "x", "did you mean `TINTAL_STATE`?"),
         ("TINTAL_LOG__FORMAT", "yaml", "`text` or `json`"),
         ("TINTAL_SHUTDOWN_TIMEOUT", "5", "unit"),
     ] {

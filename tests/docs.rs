@@ -216,14 +216,7 @@ fn said(message: &str) -> Option<String> {
             everything(&["validate", "--format", "concise"])
         }
         "… in it cannot be listed" => {
-            let deep = "d".repeat(250);
-            let mut above = fs::File::open(tree.path("jobs.d")).unwrap();
-            for _ in 0..18 {
-                use rustix::fs::{Mode, OFlags, mkdirat, openat};
-                mkdirat(&above, &deep, Mode::RWXU).unwrap();
-                let flags = OFlags::DIRECTORY | OFlags::RDONLY;
-                above = fs::File::from(openat(&above, &deep, flags, Mode::empty()).unwrap());
-            }
+            tree.unlistable("jobs.d");
             everything(&["plan"])
         }
         "the state directory … is in use by the process …" => {

@@ -593,26 +593,13 @@ fn output_whose_run_is_gone_is_swept_at_the_start_and_no_other() {
     assert!(file(&kept).exists() && tree.path(".tintal/output/note.txt").exists());
 }
 
-/// Makes a directory that nobody can list, the owner of the machine neither: its path is longer than
-/// the system takes.
-fn unlistable(tree: &Tree, under: &str) {
-    use rustix::fs::{Mode, OFlags, mkdirat, openat};
-    let name = "d".repeat(250);
-    let mut above = fs::File::open(tree.path(under)).unwrap();
-    for _ in 0..18 {
-        mkdirat(&above, &name, Mode::RWXU).unwrap();
-        above =
-            fs::File::from(openat(&above, &name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap());
-    }
-}
-
 /// F12: what is in it may be anything.
 #[test]
 fn a_directory_that_cannot_be_listed_gives_no_plan_at_all_and_is_told() {
     let tree =
         Tree::with(&[("jobs.d/a.yaml", &by_hand("echo one", "")), ("jobs.d/b.yaml", &by_hand("echo b", ""))]);
     let daemon = tree.serve(&[]);
-    unlistable(&tree, "jobs.d");
+    tree.unlistable("jobs.d");
     tree.write("jobs.d/a.yaml", &by_hand("echo two", ""));
     fs::remove_file(tree.path("jobs.d/b.yaml")).unwrap();
     wait_for("it is told", || tree.run(&["status"]).stdout.contains("in it cannot be listed").then_some(()));

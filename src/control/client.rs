@@ -176,7 +176,7 @@ fn broken(state: &Path, source: impl Into<Box<dyn std::error::Error + Send + Syn
 /// Why an answer did not come, or not all of it: whoever was to give it has gone. One that came as a
 /// whole and is no JSON is another matter.
 fn cut(state: &Path, error: reqwest::Error) -> ClientError {
-    let is_answer = causes(&error).any(|cause| cause.is::<serde_json::Error>());
+    let is_answer = causes(&error).any(<dyn std::error::Error>::is::<serde_json::Error>);
     if is_answer || !(error.is_request() || error.is_body() || error.is_decode()) {
         return broken(state, error);
     }

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -60,6 +61,18 @@ impl Tree {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
+    }
+
+    /// Makes a directory that nobody can list, the owner of the machine neither: its path is longer than
+    /// the system takes.
+    pub fn unlistable(&self, under: &str) {
+        let name = "d".repeat(250);
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY;
+        let mut above = fs::File::open(self.path(under)).unwrap();
+        for _ in 0..18 {
+            mkdirat(&above, &name, Mode::RWXU).unwrap();
+            above = fs::File::from(openat(&above, &name, flags, Mode::empty()).unwrap());
+        }
     }
 
     /// The binary with arguments, in a clean environment.
