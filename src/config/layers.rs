@@ -1,11 +1,12 @@
 //! Reads the layers and puts them together.
 
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, LazyLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -94,19 +95,17 @@ pub fn load(
     flags: &Flags,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Settings, SettingsError> {
-    // Compiled when there is something to check: often there is no setting at all.
-    let schema = LazyLock::new(|| schema::generate::<SettingsFile>("settings"));
-    let shape = LazyLock::new(|| Shape::new(schema.clone()));
+    let form = Form::default();
     let mut problems = Vec::new();
     let mut layers = Vec::new();
     let variables = Variables::of(environment);
     layers.extend(match (&flags.file, &variables.config) {
         (FileWanted::ToCome(_), _) => None,
-        (FileWanted::Named(path), _) => read_file(Some((path, "--config")), &shape, &mut problems),
+        (FileWanted::Named(path), _) => read_file(Some((path, "--config")), &form, &mut problems),
         (FileWanted::Usual, Some(path)) => {
-            read_file(Some((Path::new(path), variables::CONFIG)), &shape, &mut problems)
+            read_file(Some((Path::new(path), variables::CONFIG)), &form, &mut problems)
         }
-        (FileWanted::Usual, None) => read_file(None, &shape, &mut problems),
+        (FileWanted::Usual, None) => read_file(None, &form, &mut problems),
     });
     let given = variables.settings.iter().map(|(name, value)| {
         let kind = LayerKind::Environment(name.clone());
@@ -117,7 +116,7 @@ pub fn load(
         Given { name: flag, key, value, kind: LayerKind::Flag(flag) }
     }));
     for given in given {
-        match single(given, &schema, &shape) {
+        match single(given, &form) {
             Ok(layer) => layers.push(layer),
             Err(faults) => problems.extend(faults),
         }
@@ -140,7 +139,7 @@ pub fn load(
 /// Reads the file: the one that a person named, with what named it, or the usual one.
 fn read_file(
     named: Option<(&Path, &'static str)>,
-    shape: &Shape,
+    form: &Form,
     problems: &mut Vec<Problem>,
 ) -> Option<Layer> {
     let path = named.map_or(Path::new(SETTINGS_FILE), |(path, _)| path);
@@ -174,7 +173,7 @@ fn read_file(
                 .help("take the `---` out"),
         );
     }
-    problems.extend(shape.check(&root, &source));
+    problems.extend(form.shape().check(&root, &source));
     let directory = path.parent().map(Path::to_owned).unwrap_or_default();
     Some(Layer { source, node: root, kind: LayerKind::File { directory } })
 }
@@ -195,7 +194,7 @@ struct Given<'a> {
 }
 
 /// A layer of one value.
-fn single(given: Given<'_>, schema: &Value, shape: &Shape) -> Result<Layer, Vec<Problem>> {
+fn single(given: Given<'_>, form: &Form) -> Result<Layer, Vec<Problem>> {
     let Given { name, key, value, kind } = given;
     let shown = value.to_string_lossy().into_owned();
     let span = Span { start: 0, end: u32::try_from(shown.len()).unwrap_or(u32::MAX) };
@@ -216,9 +215,9 @@ fn single(given: Given<'_>, schema: &Value, shape: &Shape) -> Result<Layer, Vec<
     }
     let plain = Node { value: NodeValue::Text(text.to_owned()), span, used_at: None };
     // Quotes, `#` and `!` are characters of a path like others.
-    let leaf = match form(schema, &key) {
-        Form::Text => plain,
-        Form::Other => {
+    let leaf = match form.takes(&key) {
+        Takes::Text => plain,
+        Takes::Other => {
             let documents = compose(text, &Limits::default()).documents;
             documents.into_iter().next().map_or(plain, |document| document.root)
         }
@@ -228,25 +227,44 @@ fn single(given: Given<'_>, schema: &Value, shape: &Shape) -> Result<Layer, Vec<
         used_at: None,
         value: NodeValue::Map(vec![Entry { key: part.clone(), key_span: span, value: inner }]),
     });
-    let faults = shape.check(&node, &source);
+    let faults = form.shape().check(&node, &source);
     if faults.is_empty() { Ok(Layer { source, node, kind }) } else { Err(faults) }
 }
 
+/// The form that settings have. Its schema is made and compiled when there is something to check: often
+/// there is no setting at all.
+#[derive(Default)]
+struct Form {
+    schema: OnceCell<Value>,
+    shape: OnceCell<Shape>,
+}
+
 /// What a setting takes.
-enum Form {
+enum Takes {
     /// A text: what is given is the text.
     Text,
     /// Something that is read as YAML, or no setting at all.
     Other,
 }
 
-/// What the schema says that a key takes.
-fn form(schema: &Value, key: &[String]) -> Form {
-    let mut at = schema;
-    for part in key {
-        at = resolved(schema, &at["properties"][part]);
+impl Form {
+    fn schema(&self) -> &Value {
+        self.schema.get_or_init(|| schema::generate::<SettingsFile>("settings"))
     }
-    if at["type"] == "string" { Form::Text } else { Form::Other }
+
+    fn shape(&self) -> &Shape {
+        self.shape.get_or_init(|| Shape::new(self.schema().clone()))
+    }
+
+    /// What the schema says that a key takes.
+    fn takes(&self, key: &[String]) -> Takes {
+        let schema = self.schema();
+        let mut at = schema;
+        for part in key {
+            at = resolved(schema, &at["properties"][part]);
+        }
+        if at["type"] == "string" { Takes::Text } else { Takes::Other }
+    }
 }
 
 /// A part of a schema, or what it refers to.
