@@ -33,8 +33,10 @@ impl Absences {
     pub fn note(&mut self, before: &Desired, after: &Desired) {
         let is_there = |name: &JobName| after.jobs.contains_key(name) || after.frozen.contains(name);
         self.since.retain(|name, _| !is_there(name));
-        let gone = before.jobs.keys().chain(&before.frozen).filter(|name| !is_there(name));
-        for name in gone {
+        let changed = before.jobs.differences(&after.jobs, |_, _| true);
+        let asked_before = |name: &JobName| before.jobs.contains_key(name) || before.frozen.contains(name);
+        let gone = changed.into_iter().chain(&before.frozen);
+        for name in gone.filter(|name| asked_before(name) && !is_there(name)) {
             self.since.entry(name.clone()).or_insert(None);
         }
     }
