@@ -98,7 +98,7 @@ impl World {
             assert!(!desired.frozen.contains(&step.placement.job), "{at}: {step}, frozen");
         }
         let left: BTreeSet<&JobName> = before.difference(&after).collect();
-        let kept = |job: &&&JobName| desired.jobs.contains_key(**job) || desired.frozen.contains(**job);
+        let kept = |job: &&&JobName| desired.jobs.contains_key(job) || desired.frozen.contains(**job);
         assert_eq!(left.iter().find(kept), None, "{at}: wanted or frozen, and nowhere");
         let union = before.union(&after).count();
         let most = match allowance {
@@ -117,7 +117,7 @@ impl World {
     async fn settle(&self, desired: &Desired, at: &str) {
         self.end_of_trouble();
         let held = self.jobs();
-        let stays = |job: &&JobName| desired.jobs.contains_key(*job) || desired.frozen.contains(*job);
+        let stays = |job: &&JobName| desired.jobs.contains_key(job) || desired.frozen.contains(*job);
         let leaving = held.iter().filter(|job| !stays(job)).count();
         let union = held.iter().chain(desired.jobs.keys()).collect::<BTreeSet<_>>().len();
         let is_refused = leaving > PRUNE_FREE.max(union / PRUNE_SHARE) || (leaving > 0 && leaving == union);
