@@ -143,7 +143,7 @@ pub fn spec(text: &str) -> Arc<Spec> {
         Input { files: &files, above: &[], unreadable: &[], prefix: "", now: jiff::Timestamp::UNIX_EPOCH };
     let tree = Loader::new(tiers, 1).load(&input);
     assert!(tree.problems.is_empty(), "{:?}", tree.problems);
-    Arc::clone(&tree.jobs.into_values().next().unwrap().spec)
+    Arc::clone(&tree.jobs.values().next().unwrap().spec)
 }
 
 /// A daemon's jobs that are all due at one instant, each a program that writes when it was started.

@@ -25,7 +25,7 @@ use crate::{
     load::{Input, Loader},
     plan::{
         absence::{ABSENCE_MIN, Absences},
-        desired::desired,
+        desired::Asked,
         diff::{Desired, Rest, Scanned},
         guard::Allowance,
     },
@@ -53,6 +53,7 @@ pub struct Follow {
     look: Look,
     loader: Loader,
     prefix: String,
+    asked: Asked,
     desired: Option<Desired>,
     absences: Absences,
     /// When a pass last found nothing to do; none when the next one may have something to do.
@@ -77,6 +78,7 @@ impl Follow {
             loader,
             told: Told::new(prefix.clone()),
             prefix,
+            asked: Asked::default(),
             desired: None,
             absences: Absences::default(),
             converged: None,
@@ -310,7 +312,7 @@ impl Follow {
         };
         let loader = &mut self.loader;
         let tree = tokio::task::block_in_place(|| loader.load(&input));
-        let after = desired(&tree, Scanned { tree: scan.tree_hash, rest });
+        let after = self.asked.by(&tree, Scanned { tree: scan.tree_hash, rest });
         self.told.of_tree(&self.daemon, scan, tree);
         if let Some(before) = &self.desired {
             self.absences.note(before, &after);

@@ -91,10 +91,8 @@ pub(super) fn compare(files: &[Arc<ManifestFile>], known: Vec<Known>) -> Matches
     for file in files {
         let mut before = None;
         while let Some(first) = known.peek() {
-            let order = match Arc::ptr_eq(&first.file, file) {
-                true => Ordering::Equal,
-                false => first.file.path.cmp(&file.path),
-            };
+            let is_same = Arc::ptr_eq(&first.file, file);
+            let order = if is_same { Ordering::Equal } else { first.file.path.cmp(&file.path) };
             match order {
                 Ordering::Less => found.gone.extend(known.next()),
                 Ordering::Equal => before = known.next(),

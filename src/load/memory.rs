@@ -35,7 +35,7 @@ impl Memory {
     /// for, and that are nowhere else, are broken: they are not gone.
     pub(super) fn learn(&mut self, path: &str, docs: &FileDocs, tree: &mut Tree) {
         // A name that is the file's says nothing of a document that cannot be used.
-        let told = names(docs).filter(|name| tree.jobs.contains_key(*name)).cloned().collect();
+        let told = names(docs).filter(|name| tree.jobs.contains_key(name)).cloned().collect();
         self.note(path, told, Condition::Mistaken);
         for name in self.of(path).into_iter().flatten() {
             if !tree.jobs.contains_key(name) && tree.broken.insert(name.clone()) {

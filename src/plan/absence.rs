@@ -47,8 +47,13 @@ impl Absences {
         for absence in self.0.values_mut() {
             absence.successor.take_if(|job| place(after, job) != place(before, job));
         }
-        let gone: Vec<&JobName> =
-            before.jobs.keys().chain(&before.frozen).filter(|name| !is_there(name)).collect();
+        let asked_before = |name: &JobName| before.jobs.contains_key(name) || before.frozen.contains(name);
+        let changed = before.jobs.differences(&after.jobs, |_, _| true);
+        let gone: BTreeSet<&JobName> = changed
+            .into_iter()
+            .chain(&before.frozen)
+            .filter(|name| asked_before(name) && !is_there(name))
+            .collect();
         let mut renamed = renamed(before, after, &gone);
         for name in gone {
             self.0.entry(name.clone()).or_default().successor = renamed.remove(name);
@@ -97,7 +102,10 @@ impl Absences {
 ///
 /// Their file has the same documents as before, all of which can be used, so that none is about to
 /// come; and nothing asked for the other job before, so that no two files are about to be swapped.
-fn renamed(before: &Desired, after: &Desired, gone: &[&JobName]) -> BTreeMap<JobName, JobName> {
+fn renamed(before: &Desired, after: &Desired, gone: &BTreeSet<&JobName>) -> BTreeMap<JobName, JobName> {
+    if gone.is_empty() {
+        return BTreeMap::new();
+    }
     let places = gone.iter().filter_map(|name| before.jobs.get(*name));
     let files: BTreeSet<&str> = places.map(|wanted| &*wanted.file).collect();
     let (old, new) = (documents(before, &files), documents(after, &files));

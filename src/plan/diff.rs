@@ -6,13 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use crate::manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec};
+use crate::manifest::{characteristics::Tier, digest::Digest, name::JobName, roster::Roster, spec::Spec};
 
 /// What the manifests ask for.
 #[derive(Debug, Default, Clone)]
 pub struct Desired {
     /// Every valid manifest, with the tier it is placed on.
-    pub jobs: BTreeMap<JobName, Wanted>,
+    pub jobs: Roster<Wanted>,
     /// Jobs whose manifest is there but cannot be used. They stay as they are.
     pub frozen: BTreeSet<JobName>,
     /// Jobs that were asked for a moment ago. They stay until their absence has lasted
@@ -155,31 +155,48 @@ impl fmt::Display for Step {
 /// pass, once the new one is seen to hold the job. So no failure leaves a job nowhere.
 #[must_use]
 pub fn diff(desired: &Desired, live: &Live) -> Vec<Step> {
-    let puts = desired.jobs.iter().filter_map(|(job, wanted)| {
-        let placement = Placement { job: job.clone(), tier: wanted.tier };
-        let why = match live.placements.get(&placement) {
-            None => Why::New,
-            Some(held) if held.applied != wanted.digest => Why::Changed,
-            Some(held) if held.actual != held.applied => Why::Drifted,
-            Some(_) => return None,
-        };
-        Some(Step {
-            placement,
-            change: Change::Put { spec: Arc::clone(&wanted.spec), digest: wanted.digest, why },
-        })
-    });
-    let unwanted = live.placements.keys().filter(|placement| match desired.jobs.get(&placement.job) {
-        None => true,
-        Some(wanted) if wanted.tier == placement.tier => false,
-        Some(wanted) => {
-            live.placements.contains_key(&Placement { job: placement.job.clone(), tier: wanted.tier })
+    let (mut puts, mut unwanted) = (Vec::new(), Vec::new());
+    // Both are in the order of names: one walk along both takes no look at any name twice.
+    let mut placements = live.placements.iter().peekable();
+    for (job, wanted) in desired.jobs.iter() {
+        while let Some((placement, _)) = placements.next_if(|(placement, _)| placement.job < *job) {
+            unwanted.push(placement);
         }
-    });
-    let prunes = unwanted.map(|placement| Step { placement: placement.clone(), change: Change::Prune });
+        let (mut here, mut elsewhere) = (None, Vec::new());
+        while let Some((placement, held)) = placements.next_if(|(placement, _)| placement.job == *job) {
+            if placement.tier == wanted.tier {
+                here = Some(held);
+            } else {
+                elsewhere.push(placement);
+            }
+        }
+        puts.extend(put(job, wanted, here));
+        if here.is_some() {
+            unwanted.append(&mut elsewhere);
+        }
+    }
+    unwanted.extend(placements.map(|(placement, _)| placement));
+    let prunes =
+        unwanted.into_iter().map(|placement| Step { placement: placement.clone(), change: Change::Prune });
 
-    puts.chain(prunes)
+    puts.into_iter()
+        .chain(prunes)
         .filter(|step| !live.unseen.contains(&step.placement.tier))
         .filter(|step| !desired.frozen.contains(&step.placement.job))
         .filter(|step| !desired.lingering.contains(&step.placement.job))
         .collect()
+}
+
+/// The step that makes a job's tier, which holds this of it, hold what is wanted; none when it does.
+fn put(job: &JobName, wanted: &Wanted, held: Option<&Held>) -> Option<Step> {
+    let why = match held {
+        None => Why::New,
+        Some(held) if held.applied != wanted.digest => Why::Changed,
+        Some(held) if held.actual != held.applied => Why::Drifted,
+        Some(_) => return None,
+    };
+    Some(Step {
+        placement: Placement { job: job.clone(), tier: wanted.tier },
+        change: Change::Put { spec: Arc::clone(&wanted.spec), digest: wanted.digest, why },
+    })
 }
