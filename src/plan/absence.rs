@@ -106,11 +106,11 @@ fn renamed(before: &Desired, after: &Desired, gone: &BTreeSet<&JobName>) -> BTre
     if gone.is_empty() {
         return BTreeMap::new();
     }
-    let places = gone.iter().filter_map(|name| before.jobs.get(*name));
+    let places = gone.iter().filter_map(|name| before.jobs.get(name));
     let files: BTreeSet<&str> = places.map(|wanted| &*wanted.file).collect();
     let (old, new) = (documents(before, &files), documents(after, &files));
     let of_gone = gone.iter().filter_map(|name| {
-        let wanted = before.jobs.get(*name)?;
+        let wanted = before.jobs.get(name)?;
         let (old, new) = (old.get(&*wanted.file)?, new.get(&*wanted.file)?);
         let successor = *new.get(&wanted.document)?;
         let is_new = !before.jobs.contains_key(successor) && !before.frozen.contains(successor);
