@@ -9,10 +9,15 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
-use common::{Tree, wait_for};
+use common::{Tree, pause, wait_for};
 use serde_json::Value;
 
 /// A job that prints a word once a second.
@@ -273,6 +278,49 @@ fn a_file_that_is_removed_and_made_again_within_a_moment_keeps_its_job() {
     let log = daemon.log();
     let times = |what: &str| log.matches(what).count();
     assert_eq!([times("prune a"), times("create b"), times("prune b")], [0, 1, 1], "{log}");
+}
+
+/// A tree that is being written may not hold all of its jobs yet: none of them misses the start of the
+/// machine for that.
+#[test]
+fn a_job_that_comes_while_the_tree_is_written_runs_for_the_start_of_the_machine() {
+    let tree = Tree::with(&[("jobs.d/busy.yaml", &by_hand("0"))]);
+    let (path, done) = (tree.path("jobs.d/busy.yaml"), Arc::new(AtomicBool::new(false)));
+    let is_done = Arc::clone(&done);
+    let busy = thread::spawn(move || {
+        for count in 1.. {
+            fs::write(&path, by_hand(&count.to_string())).unwrap();
+            pause();
+            if is_done.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    });
+    let _daemon = tree.serve(&[]);
+    let at_boot = "schedule: {cron: \"@reboot\"}\nrun: {shell: \"echo up\"}\n";
+    tree.write("jobs.d/a.yaml", at_boot);
+    wait_for("it is live", || jobs(&tree).contains("a").then_some(()));
+    done.store(true, Ordering::Relaxed);
+    busy.join().unwrap();
+    tree.wait_for_runs("a", 1);
+}
+
+/// F10, F29: a name that is half written is a name, too.
+#[test]
+fn a_name_that_is_written_slowly_names_no_job() {
+    let manifest = |name: &str| format!("{}name: {name}", by_hand("one"));
+    let tree = Tree::with(&[("jobs.d/a.yaml", &manifest("nightly-report"))]);
+    let daemon = tree.serve(&[]);
+    let digest = || tree.json(&["status", "--json"])["source"]["tree"].clone();
+    let whole = digest();
+    tree.write("jobs.d/a.yaml", &manifest("nightly"));
+    wait_for("the half is seen", || (digest() != whole).then_some(()));
+    tree.write("jobs.d/a.yaml", &manifest("nightly-report"));
+    wait_for("the whole is seen", || (digest() == whole).then_some(()));
+    tree.write("jobs.d/a.yaml", &manifest("weekly"));
+    gone(&tree, "nightly-report");
+    let log = daemon.log();
+    assert!(!log.contains("create nightly on") && log.contains("create weekly"), "{log}");
 }
 
 #[test]

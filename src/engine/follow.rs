@@ -17,7 +17,7 @@ use super::{
     daemon::{Daemon, PassReport, PassRequest},
     look::{Blind, Extent, Look, Seen},
     question::Question,
-    reconcile::{Order, pass, planned},
+    reconcile::{Order, Pass, pass, planned},
     tell::{self, Told},
 };
 use crate::{
@@ -171,9 +171,7 @@ impl Follow {
 
     /// How long to wait for a nudge before the next round.
     fn wait_after(&mut self, report: &PassReport) -> Duration {
-        let failed =
-            report.pass.as_ref().is_some_and(|pass| !pass.failed.is_empty() || !pass.unseen.is_empty());
-        if failed {
+        if report.pass.as_ref().is_some_and(Pass::is_unfinished) {
             let wait = self.retry;
             self.retry = (self.retry * 2).min(RETRY_MAX);
             return wait;
@@ -241,14 +239,10 @@ impl Follow {
             let Some(desired) = &mut self.desired else { return Ok(()) };
             if extent == Extent::Whole && desired.scan.rest == Rest::Settled {
                 self.absences.confirm(&at, lasting);
-            } else if extent == Extent::Named && self.absences.has_renamed() {
-                // Its new name is not put beside the old one: the rest of the tree is looked at first.
-                self.look.demand_whole();
-                continue;
             }
-            let lingering = self.absences.names();
-            if lingering != desired.lingering {
-                desired.lingering = lingering;
+            let waiting = (self.absences.names(), self.absences.successors());
+            if waiting != (desired.lingering.clone(), desired.successors.clone()) {
+                (desired.lingering, desired.successors) = waiting;
                 self.converged = None;
             }
             let wait = self.absences.wait(at.end, lasting);

@@ -2,8 +2,8 @@
 //!
 //! Pure: times are offsets on a clock that only goes forward. A file may be gone for a moment – it
 //! is saved by removing and writing it, or written slowly after it was cut – and two scans within
-//! that moment agree. So a job leaves only when its absence has lasted, or when its document names
-//! another job: then both would fire while it stays.
+//! that moment agree. So a job leaves only when its absence has lasted. Where its document names
+//! another job, both would fire meanwhile, so that the other one waits for it to leave.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +19,10 @@ use crate::manifest::name::JobName;
 /// removes a file to write it anew, and short enough to wait for.
 pub const ABSENCE_MIN: Duration = Duration::from_secs(1);
 
+/// The same for a job whose document names another one: its file is whole, but for a name that may be
+/// half written. The other one is not put until then.
+pub const RENAME_MIN: Duration = Duration::from_millis(500);
+
 /// The jobs whose absence is not confirmed yet.
 ///
 /// A job that was never asked for since the daemon runs is none of them: it was taken away while
@@ -32,7 +36,7 @@ struct Absence {
     /// The end of the first scan of the whole tree that showed it absent; none as long as only the
     /// files that events name were looked at.
     since: Option<Duration>,
-    /// The job that its document asks for instead: then nothing is being written there.
+    /// The job that its document asks for instead.
     successor: Option<JobName>,
 }
 
@@ -44,9 +48,6 @@ impl Absences {
             desired.jobs.get(name).map(|wanted| (Arc::clone(&wanted.file), wanted.document))
         };
         self.0.retain(|name, _| !is_there(name));
-        for absence in self.0.values_mut() {
-            absence.successor.take_if(|job| place(after, job) != place(before, job));
-        }
         let asked_before = |name: &JobName| before.jobs.contains_key(name) || before.frozen.contains(name);
         let changed = before.jobs.differences(&after.jobs, |_, _| true);
         let gone: BTreeSet<&JobName> = changed
@@ -55,6 +56,15 @@ impl Absences {
             .filter(|name| asked_before(name) && !is_there(name))
             .collect();
         let mut renamed = renamed(before, after, &gone);
+        for absence in self.0.values_mut() {
+            if let Some(next) = absence.successor.as_ref().and_then(|job| renamed.get(job)) {
+                // Its name is still being written.
+                *absence = Absence { since: None, successor: Some(next.clone()) };
+            }
+            absence
+                .successor
+                .take_if(|job| before.jobs.contains_key(job) && place(after, job) != place(before, job));
+        }
         for name in gone {
             self.0.entry(name.clone()).or_default().successor = renamed.remove(name);
         }
@@ -62,39 +72,45 @@ impl Absences {
 
     /// Takes note that a scan of the whole tree shows all of them absent. Confirms those that were
     /// absent in such a scan that ended `lasting` before this one began: when a slow scan looked at
-    /// their place is not known. Those that have another name now are confirmed at once.
+    /// their place is not known. Of those that have another name now, [`RENAME_MIN`] is enough.
     pub fn confirm(&mut self, scan: &Range<Duration>, lasting: Duration) {
         self.0.retain(|_, absence| {
             let since = *absence.since.get_or_insert(scan.end);
-            absence.successor.is_none() && scan.start.saturating_sub(since) < lasting
+            scan.start.saturating_sub(since) < absence.min(lasting)
         });
     }
 
     /// The tree could not be seen: what was absent before may have come and gone.
     pub fn restart(&mut self) {
-        self.0.values_mut().for_each(|absence| *absence = Absence::default());
+        self.0.values_mut().for_each(|absence| absence.since = None);
     }
 
     /// How long after `at` the next one can be confirmed; none when there is none.
     #[must_use]
     pub fn wait(&self, at: Duration, lasting: Duration) -> Option<Duration> {
         let wait = |absence: &Absence| {
-            absence.since.map_or(Duration::ZERO, |since| (since + lasting).saturating_sub(at))
+            absence.since.map_or(Duration::ZERO, |since| (since + absence.min(lasting)).saturating_sub(at))
         };
         self.0.values().map(wait).min()
     }
 
-    /// Whether there is one that has another name now, so that the next scan of the whole tree
-    /// confirms it.
+    /// The jobs that their documents ask for instead.
     #[must_use]
-    pub fn has_renamed(&self) -> bool {
-        self.0.values().any(|absence| absence.successor.is_some())
+    pub fn successors(&self) -> BTreeSet<JobName> {
+        self.0.values().filter_map(|absence| absence.successor.clone()).collect()
     }
 
     /// Their names.
     #[must_use]
     pub fn names(&self) -> BTreeSet<JobName> {
         self.0.keys().cloned().collect()
+    }
+}
+
+impl Absence {
+    /// How long it must last, where others must last so long.
+    fn min(&self, lasting: Duration) -> Duration {
+        if self.successor.is_some() { lasting.min(RENAME_MIN) } else { lasting }
     }
 }
 
@@ -143,9 +159,9 @@ mod tests {
     }
 
     /// What happens to a tree that asked for `a b c`, one word each: `MILLIS:JOBS`, or
-    /// `BEGIN-END:JOBS`, is a scan of the
-    /// files that events name and finds these jobs, `MILLIS:JOBS!` one of the whole tree, `?` a tree
-    /// that cannot be seen. After each, the jobs that must stay for now, and how long for.
+    /// `BEGIN-END:JOBS`, is a scan of the files that events name and finds these jobs, `MILLIS:JOBS!`
+    /// one of the whole tree, `?` a tree that cannot be seen. After each, the jobs that must stay for
+    /// now, and how long for.
     #[track_caller]
     fn check(events: &str, expected: &str) {
         let mut absences = Absences::default();
@@ -211,7 +227,8 @@ mod tests {
         desired
     }
 
-    /// What stays for now when a tree asks for this one after the other, once all of it was looked at.
+    /// What stays for now when a tree asks for this one after the other, once all of it was looked at for
+    /// so long that a renamed job leaves.
     #[track_caller]
     fn check_renamed(trees: &[&str], expected: &str) {
         let trees: Vec<Desired> = trees.iter().map(|tree| files(tree)).collect();
@@ -219,18 +236,24 @@ mod tests {
         for tree in trees.windows(2) {
             absences.note(&tree[0], &tree[1]);
         }
-        absences.confirm(&(Duration::ZERO..Duration::ZERO), ABSENCE_MIN);
+        let lingering = absences.names();
+        for at in [Duration::ZERO, RENAME_MIN - Duration::from_millis(1)] {
+            absences.confirm(&(at..at), ABSENCE_MIN);
+            assert_eq!(absences.names(), lingering, "a name may be half written");
+        }
+        absences.confirm(&(RENAME_MIN..RENAME_MIN), ABSENCE_MIN);
         let names: String = absences.names().iter().map(ToString::to_string).collect();
         assert_eq!(names, expected);
     }
 
     #[test]
     #[rustfmt::skip]
-    fn a_job_whose_document_has_another_name_leaves_at_once() {
+    fn a_job_whose_document_has_another_name_leaves_sooner() {
         check_renamed(&["x:a", "x:b"],               "");
         check_renamed(&["x:ab", "x:ac"],             "");
         check_renamed(&["x:ab y:c", "x:de y:c"],     "");
         check_renamed(&["x:a", "x:b", "x:b y:c"],    "");
+        check_renamed(&["x:a", "x:b", "x:c"],        "");
     }
 
     /// F6, F10: a file that is being written, or has a mistake in it, may ask for the job again.
@@ -242,7 +265,6 @@ mod tests {
         check_renamed(&["x:ab", "x:c"],              "ab");
         check_renamed(&["x:ab", "x:a"],              "b");
         check_renamed(&["x:a", "x:b", "x:bc"],       "");
-        check_renamed(&["x:a", "x:b", "x:c"],        "a");
         // A document that cannot be used may be the one.
         check_renamed(&["x:ab", "x:cB"],             "a");
         check_renamed(&["x:a", "x:B"],               "a");
@@ -256,5 +278,24 @@ mod tests {
     #[test]
     fn a_tree_that_cannot_be_seen_confirms_nothing() {
         check("0:ab! ? 1100:ab! 2100:ab!", "c+1000 c+1000 -");
+    }
+
+    /// F10: a tree that could not be seen, and a name that is written on, keep the old job and hold the
+    /// new one back.
+    #[test]
+    fn the_other_job_of_a_document_waits_for_the_first_to_leave() {
+        let trees = ["x:a", "x:b", "x:c", "x:a"].map(files);
+        let mut absences = Absences::default();
+        let shown = |absences: &Absences| {
+            let show = |names: BTreeSet<JobName>| names.iter().map(ToString::to_string).collect::<String>();
+            (show(absences.names()), show(absences.successors()))
+        };
+        absences.note(&trees[0], &trees[1]);
+        absences.restart();
+        assert_eq!(shown(&absences), ("a".to_owned(), "b".to_owned()));
+        absences.note(&trees[1], &trees[2]);
+        assert_eq!(shown(&absences), ("ab".to_owned(), "c".to_owned()));
+        absences.note(&trees[2], &trees[3]);
+        assert_eq!(shown(&absences), ("bc".to_owned(), "a".to_owned()));
     }
 }

@@ -38,6 +38,7 @@ impl Asked {
             jobs: self.wanted.clone(),
             frozen: tree.broken.clone(),
             lingering: BTreeSet::new(),
+            successors: BTreeSet::new(),
             obscured: tree.obscured.clone(),
             scan,
         }

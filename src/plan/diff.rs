@@ -18,6 +18,8 @@ pub struct Desired {
     /// Jobs that were asked for a moment ago. They stay until their absence has lasted
     /// ([`super::absence`]).
     pub lingering: BTreeSet<JobName>,
+    /// Jobs that the documents of lingering ones ask for instead. They are not put before these leave.
+    pub successors: BTreeSet<JobName>,
     /// Files that may hold jobs whose names cannot be told: as long as there are any, it is not
     /// known of a job that nothing asks for it.
     pub obscured: Vec<String>,
@@ -180,6 +182,7 @@ pub fn diff(desired: &Desired, live: &Live) -> Vec<Step> {
         unwanted.into_iter().map(|placement| Step { placement: placement.clone(), change: Change::Prune });
 
     puts.into_iter()
+        .filter(|step| !desired.successors.contains(&step.placement.job))
         .chain(prunes)
         .filter(|step| !live.unseen.contains(&step.placement.tier))
         .filter(|step| !desired.frozen.contains(&step.placement.job))

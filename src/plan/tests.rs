@@ -39,8 +39,8 @@ pub(super) fn wanted(name: &str, version: &str) -> Wanted {
     Wanted { tier: Tier::InProcess, digest, spec, file: "jobs.yaml".into(), document: 0 }
 }
 
-/// `job@tier=version`, or `job!` for a frozen job, `job-` for one that lingers, or `?` for a file that cannot be read, or `~` for
-/// a tree that is being written.
+/// `job@tier=version`, or `job!` for a frozen job, `job-` for one that lingers, `job+` for one that waits
+/// for it to leave, or `?` for a file that cannot be read, or `~` for a tree that is being written.
 fn desired(text: &str) -> Desired {
     let mut desired = Desired::default();
     for word in text.split_whitespace() {
@@ -58,6 +58,10 @@ fn desired(text: &str) -> Desired {
         }
         if let Some(name) = word.strip_suffix('-') {
             desired.lingering.insert(job(name));
+            continue;
+        }
+        if let Some(name) = word.strip_suffix('+') {
+            desired.successors.insert(job(name));
             continue;
         }
         let (name, rest) = word.split_once('@').unwrap();
@@ -115,6 +119,8 @@ fn diff_table() {
 fn a_job_that_lingers_stays_and_does_not_count_as_leaving() {
     check("a-",                          "a@in-process=1/1",                  &[]);
     check("a- b@in-process=1",           "b@in-process=1/1 c@in-process=1/1", &["prune c on in-process"]);
+    check("a- b+ b@in-process=1",        "a@in-process=1/1", &[]);
+    check("b@in-process=1",              "a@in-process=1/1", &["create b on in-process", "prune a on in-process"]);
 }
 
 #[test]

@@ -223,7 +223,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     clippy::disallowed_methods,
     reason = "a look costs a process or a read; a thousand a second are too many"
 )]
-fn pause() {
+pub fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }
 
