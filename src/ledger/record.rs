@@ -1,8 +1,14 @@
 //! What goes into the ledger and comes out of it.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
+use rusqlite::ErrorCode;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -60,6 +66,18 @@ pub enum LedgerError {
 /// What `SQLite` says of a failure. Its own cause says the same in other words, and is left out.
 pub(super) fn unavailable(error: &rusqlite::Error) -> LedgerError {
     LedgerError::Unavailable(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(error.to_string())))
+}
+
+/// The same of a file, which may be no ledger.
+pub(super) fn unusable(path: &Path, error: &rusqlite::Error) -> LedgerError {
+    damaged(path, error).unwrap_or_else(|| unavailable(error))
+}
+
+/// That a file is no ledger, or is damaged, when that is what `SQLite` says.
+pub(super) fn damaged(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
+    let is_damaged =
+        matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt));
+    is_damaged.then(|| LedgerError::Damaged { path: path.to_owned(), said: error.to_string() })
 }
 
 /// Time between two tries of what the ledger did not take: [`LedgerError::Unavailable`] can pass.

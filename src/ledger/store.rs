@@ -12,14 +12,14 @@ use std::{
 
 use futures_util::future::Either;
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use super::{
     history::Pruned,
     memory::Memory,
     record::{
         Applied, AttemptEnd, AttemptStart, Cut, Decided, LastRun, LedgerError, NewDecision, OpenRun, Passed,
-        PauseRow, PlacementRow, Range, RunQuery, RunRow, unavailable,
+        PauseRow, PlacementRow, Range, RunQuery, RunRow, damaged, unavailable, unusable,
     },
     records::{Read, Write},
     schema,
@@ -80,8 +80,11 @@ impl Ledger {
             Location::Memory => Ok(Self { store: Store::Memory(Arc::default()) }),
             Location::File(path) => {
                 refuse_network(path)?;
-                if path.symlink_metadata().is_err() {
-                    make(path)?;
+                match path.symlink_metadata() {
+                    // What cannot be seen may be there all the same.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
+                    Err(error) => return Err(cannot_open(path, error)),
+                    Ok(_) => {}
                 }
                 let connection = open_writer(path)?;
                 let writer = start(connection, path)?;
@@ -422,18 +425,6 @@ fn lock<T>(store: &Mutex<T>) -> MutexGuard<'_, T> {
     store.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The same of a file, which may be no ledger.
-fn unusable(path: &Path, error: &rusqlite::Error) -> LedgerError {
-    damaged(path, error).unwrap_or_else(|| unavailable(error))
-}
-
-/// That a file is no ledger, or is damaged, when that is what `SQLite` says.
-fn damaged(path: &Path, error: &rusqlite::Error) -> Option<LedgerError> {
-    let is_damaged =
-        matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt));
-    is_damaged.then(|| LedgerError::Damaged { path: path.to_owned(), said: error.to_string() })
-}
-
 /// Makes an empty ledger where there is none. It is made beside its place, so that a crash leaves all of
 /// it or nothing, and the disk is waited for once, and not at each step.
 fn make(path: &Path) -> Result<(), LedgerError> {
@@ -480,7 +471,7 @@ fn start(mut connection: Connection, path: &Path) -> Result<Writer, LedgerError>
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .and_then(|()| schema::migrate(&mut connection));
     match prepared {
-        Ok(Ok(())) => Writer::start(Session::new(connection)).map_err(|error| cannot_open(path, error)),
+        Ok(Ok(())) => Writer::start(Session::new(connection), path).map_err(|error| cannot_open(path, error)),
         Ok(Err(found)) => Err(too_new(path, found)),
         Err(error) => Err(no_ledger(path, &error)),
     }

@@ -3,6 +3,8 @@
 
 use std::{
     collections::HashMap,
+    error::Error as _,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -15,7 +17,7 @@ use tracing::{error, info, warn};
 
 use super::{
     history::Lengths,
-    record::{LedgerError, unavailable},
+    record::{LedgerError, unusable},
 };
 use crate::manifest::name::JobName;
 
@@ -148,10 +150,10 @@ impl std::fmt::Debug for dyn Work {
 
 impl Writer {
     /// Starts the thread. It ends when the last `Writer` is dropped and its work is done.
-    pub(super) fn start(session: Session) -> std::io::Result<Self> {
+    pub(super) fn start(session: Session, path: &Path) -> std::io::Result<Self> {
         let (queue, work) = mpsc::unbounded_channel();
         let trouble = Trouble::default();
-        let mut thread = Thread { session, trouble: trouble.clone(), told: None };
+        let mut thread = Thread { session, path: path.to_owned(), trouble: trouble.clone(), told: None };
         thread::Builder::new().name("ledger".to_owned()).spawn(move || thread.write(work))?;
         Ok(Self { queue, trouble })
     }
@@ -184,6 +186,8 @@ impl Writer {
 /// What the thread works with.
 struct Thread {
     session: Session,
+    /// The file.
+    path: PathBuf,
     trouble: Trouble,
     /// When a failure was last told.
     told: Option<Instant>,
@@ -222,21 +226,23 @@ impl Thread {
     fn commit(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), LedgerError> {
         let before = self.session.connection.total_changes();
         let result = transact(&mut self.session, group);
+        let result = result.map_err(|error| unusable(&self.path, &error));
         match &result {
             Err(error) => self.failed(error),
             // A transaction that wrote nothing says nothing about the disk.
             Ok(()) if self.session.connection.total_changes() > before => self.succeeded(),
             Ok(()) => {}
         }
-        result.map_err(|error| unavailable(&error))
+        result
     }
 
-    fn failed(&mut self, error: &rusqlite::Error) {
-        *self.trouble.lock() = Some(error.to_string());
+    fn failed(&mut self, error: &LedgerError) {
+        let said = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             self.told = Some(Instant::now());
-            error!(%error, "the ledger cannot be written; nothing fires until it can");
+            error!(error = said, "the ledger cannot be written; nothing fires until it can");
         }
+        *self.trouble.lock() = Some(said);
     }
 
     fn succeeded(&mut self) {
@@ -278,6 +284,7 @@ impl LedgerError {
     fn again(&self) -> Self {
         match self {
             Self::Unavailable(source) => Self::Unavailable(Arc::clone(source)),
+            Self::Damaged { path, said } => Self::Damaged { path: path.clone(), said: said.clone() },
             _ => Self::Closed,
         }
     }

@@ -98,6 +98,27 @@ async fn trouble_is_known_until_a_write_succeeds() {
     assert_eq!(ledger.trouble(), None);
 }
 
+/// A part that is read first long after the start.
+#[tokio::test]
+async fn damage_that_a_write_finds_is_told_with_the_way_out() {
+    let files = Files::new();
+    drop(open(&files.path()));
+    let page = |name: &str| -> u32 {
+        let ledger = rusqlite::Connection::open(files.path()).unwrap();
+        let page =
+            ledger.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [name], |row| row.get(0));
+        ledger.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        page.unwrap()
+    };
+    let start = u64::from(page("run") - 1) * 4_096;
+    let file = std::fs::File::options().write(true).open(files.path()).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xff; 4_096], start).unwrap();
+    let ledger = open(&files.path());
+    let error = ledger.decide(vec![run("a", 1)]).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Damaged { .. }), "{error:?}");
+    assert!(ledger.trouble().unwrap().contains("move it away"), "{:?}", ledger.trouble());
+}
+
 #[test]
 fn what_a_start_that_was_cut_short_left_of_a_ledger_is_made_anew() {
     let files = Files::new();
