@@ -37,7 +37,7 @@ struct Shared {
     output: PathBuf,
     now: fn() -> Timestamp,
     /// Runs that are over, and whose records are not written yet.
-    gathered: Mutex<Vec<Pass>>,
+    gathered: Mutex<Vec<Brief>>,
 }
 
 /// How long the ends of runs that are over at once are gathered: one write for a herd, and its
@@ -84,7 +84,7 @@ impl Driver {
         let mut passed = Vec::with_capacity(begun.len());
         for run in submissions {
             if is_brief(&run) && begun.next() == Some(true) {
-                passed.push(Pass { at: (self.shared.now)(), run });
+                passed.push(Brief { at: (self.shared.now)(), run });
             } else {
                 self.start(run);
             }
@@ -93,7 +93,7 @@ impl Driver {
     }
 
     /// Has it recorded, soon, that runs began and were over.
-    fn gather(&self, passed: Vec<Pass>) {
+    fn gather(&self, passed: Vec<Brief>) {
         if passed.is_empty() {
             return;
         }
@@ -112,7 +112,7 @@ impl Driver {
 
 /// A run that is over as soon as it begins.
 #[derive(Debug)]
-struct Pass {
+struct Brief {
     /// When it began, and ended.
     at: Timestamp,
     run: Submission,
@@ -200,19 +200,19 @@ impl Shared {
         Wait { attempt, max_attempts, at: now.checked_add(wait).unwrap_or(now) }
     }
 
-    fn gathered(&self) -> MutexGuard<'_, Vec<Pass>> {
+    fn gathered(&self) -> MutexGuard<'_, Vec<Brief>> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records what was gathered; the runs keep their places until it is written.
     async fn record_gathered(&self) {
         let gathered = std::mem::take(&mut *self.gathered());
-        let runs = gathered.iter().map(|pass| pass.run.id).collect();
+        let runs = gathered.iter().map(|brief| brief.run.id).collect();
         let _places = Leave { running: Arc::clone(&self.running), runs };
-        let passed = |Pass { at, run }: &Pass| Passed { run_id: run.id, n: run.attempt, at: *at };
+        let passed = |Brief { at, run }: &Brief| Passed { run_id: run.id, n: run.attempt, at: *at };
         let passed: Vec<Passed> = gathered.iter().map(passed).collect();
         self.record("the end of the attempt", || self.ledger.passed(passed.clone())).await;
-        for Pass { run, .. } in &gathered {
+        for Brief { run, .. } in &gathered {
             span(run).in_scope(|| report(run.attempt, &Outcome::Success, Next::Done));
         }
     }

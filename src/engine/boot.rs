@@ -23,8 +23,8 @@ const LOOK: Duration = Duration::from_millis(500);
 impl Daemon {
     /// Fires the jobs that fire once per start of the machine. Which they are is settled once, by the
     /// first daemon of that start after its first pass that applied the manifests: a job that is added
-    /// later waits for the next, whatever becomes of the daemon. Each is decided when its share of the jitter is over, as it
-    /// then is. Returns early when the daemon stops; the next one fires the rest.
+    /// later waits for the next, whatever becomes of the daemon. Each is decided when its share of the
+    /// jitter is over, as it then is. Returns early when the daemon stops; the next one fires the rest.
     pub async fn fire_at_boot(&self) {
         let boot = match fs::read_to_string(BOOT_ID) {
             Ok(boot) => boot.trim().to_owned(),

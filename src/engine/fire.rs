@@ -22,8 +22,8 @@ use super::{
     clock::{Jump, Jumps, Watch},
     cursor::Cursor,
     decide::{Candidates, Decider},
-    queue::{Due, Queue},
-    timers::{Pending, Slot},
+    queue::{DueJob, Seat, TimerQueue},
+    timers::Pending,
     wall_timer::WallTimer,
 };
 use crate::{
@@ -59,7 +59,7 @@ pub struct Fire {
 /// A job that was due, and looked at.
 #[derive(Debug)]
 struct Seen {
-    slot: Slot,
+    seat: Seat,
     /// What it waited for.
     pending: Pending,
     /// Where it is once all that was found is decided.
@@ -69,9 +69,9 @@ struct Seen {
 /// The loop's own state.
 struct Loop {
     with: Fire,
-    queue: Queue,
+    queue: TimerQueue,
     /// Jobs whose cursors are to be compared with the clock.
-    unchecked: BTreeSet<Slot>,
+    unchecked: BTreeSet<Seat>,
 }
 
 impl Fire {
@@ -110,15 +110,15 @@ impl Fire {
 
 impl Loop {
     fn new(with: Fire) -> Self {
-        Self { with, queue: Queue::default(), unchecked: BTreeSet::new() }
+        Self { with, queue: TimerQueue::default(), unchecked: BTreeSet::new() }
     }
 
     /// Takes in a change of the jobs that are held.
     fn take(&mut self, change: JobChange) {
         match change {
             JobChange::Put { job, cursor } => {
-                let slot = self.queue.put(job, Cursor::at(cursor));
-                self.unchecked.insert(slot);
+                let seat = self.queue.put(job, Cursor::at(cursor));
+                self.unchecked.insert(seat);
             }
             JobChange::Edited(job) => self.queue.edit(job),
             JobChange::Removed(name) => self.queue.remove(&name),
@@ -155,34 +155,34 @@ impl Loop {
     /// Takes cursors back that are so far ahead of the clock that it must have gone back: their jobs
     /// would not fire until it comes there again (F2).
     async fn compare(&mut self, now: Timestamp) -> Result<(), LedgerError> {
-        let ahead: Vec<(Slot, Arc<LiveJob>, Timestamp)> = std::mem::take(&mut self.unchecked)
+        let ahead: Vec<(Seat, Arc<LiveJob>, Timestamp)> = std::mem::take(&mut self.unchecked)
             .into_iter()
-            .filter_map(|slot| {
-                let entry = self.queue.entry(slot)?;
+            .filter_map(|seat| {
+                let entry = self.queue.job_at(seat)?;
                 let decided = entry.cursor.decided();
-                back::is_ahead(decided, now).then(|| (slot, Arc::clone(&entry.job), decided))
+                back::is_ahead(decided, now).then(|| (seat, Arc::clone(&entry.job), decided))
             })
             .collect();
         let ledger = &self.with.decider.ledger;
         let results: Vec<_> = stream::iter(ahead)
-            .map(async |(slot, job, decided)| {
+            .map(async |(seat, job, decided)| {
                 let to = back::go_back(ledger, &job, decided, now).await;
-                (slot, job, decided, to)
+                (seat, job, decided, to)
             })
             .buffer_unordered(BACK_AT_ONCE)
             .collect()
             .await;
         let mut failure = None;
-        for (slot, job, decided, to) in results {
+        for (seat, job, decided, to) in results {
             match to {
                 Ok(Some(to)) => {
                     warn!(job = %job.spec.name, from = %decided, %to, "the clock went back behind what was decided; fire times are decided anew from there");
                     self.told(Jump { at: now, by: now.duration_since(decided) });
-                    self.queue.go_to(slot, Cursor::at(to));
+                    self.queue.go_to(seat, Cursor::at(to));
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    self.unchecked.insert(slot);
+                    self.unchecked.insert(seat);
                     failure = Some(error);
                 }
             }
@@ -223,10 +223,10 @@ impl Loop {
         let mut failure = None;
         for seen in looked_at {
             match results.next().unwrap_or(Err(LedgerError::Closed)) {
-                Ok(()) => seen.iter().for_each(|seen| self.queue.go_to(seen.slot, seen.cursor)),
+                Ok(()) => seen.iter().for_each(|seen| self.queue.go_to(seen.seat, seen.cursor)),
                 Err(error) => {
                     // What was not acted on is due again; what was is known as decided then.
-                    seen.iter().for_each(|seen| self.queue.put_back(seen.slot, seen.pending));
+                    seen.iter().for_each(|seen| self.queue.put_back(seen.seat, seen.pending));
                     failure = Some(error);
                 }
             }
@@ -236,18 +236,18 @@ impl Loop {
 
     /// Takes the next jobs that are due out of the queue, and looks at what there is to decide of them.
     fn look(&mut self, now: Timestamp, missed: Skip) -> Option<(Vec<Seen>, Candidates)> {
-        let slots = self.queue.take_due(now, CHUNK);
-        let count = Some(slots.len()).filter(|count| *count > 0)?;
+        let seats = self.queue.take_due(now, CHUNK);
+        let count = Some(seats.len()).filter(|count| *count > 0)?;
         let mut seen = Vec::with_capacity(count);
         let mut candidates = Candidates::with_capacity(count);
         let mut found = Vec::new();
-        for slot in slots {
-            let Some(Due { job, cursor, pending }) = self.queue.due(slot) else { continue };
+        for seat in seats {
+            let Some(DueJob { job, cursor, pending }) = self.queue.due(seat) else { continue };
             let cursor = cursor.due(&job.spec.name, &job.schedule, pending, now, &mut found);
             // What is left to the next daemon is not found again by this one: the cursor in the ledger
             // stays before it.
             let _ = self.with.decider.consider(&mut candidates, job, found.drain(..), (now, missed));
-            seen.push(Seen { slot, pending, cursor });
+            seen.push(Seen { seat, pending, cursor });
         }
         Some((seen, candidates))
     }

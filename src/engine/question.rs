@@ -61,15 +61,17 @@ impl Question {
 
     async fn answer(self, daemon: Arc<Daemon>, root: PathBuf) {
         loop {
-            let commit = commit::commit(&root).await.unwrap_or_else(|slow| {
-                if self.turns(|turns| std::mem::replace(&mut turns.was_slow, true)) {
+            let answer = commit::commit(&root).await;
+            if let Err(slow) = &answer {
+                if self.turns(Turns::gave_up) {
                     debug!("{slow}");
                 } else {
                     warn!("{slow}; `tintal status` does not tell the commit");
                 }
-                None
-            });
-            daemon.update_tree(|state| state.commit = commit);
+            } else {
+                self.turns(|turns| turns.was_slow = false);
+            }
+            daemon.update_tree(|state| state.commit = answer.unwrap_or_default());
             if self.turns(Turns::answered) == Next::Nothing {
                 return;
             }
@@ -92,6 +94,13 @@ impl Turns {
         next
     }
 
+    /// Git was not waited for any longer, so that the next who wants to know has it asked again, unless it
+    /// is anyway; whether it was said already that it is slow.
+    fn gave_up(&mut self) -> bool {
+        self.subject.take_if(|_| self.stage != Stage::Outdated);
+        std::mem::replace(&mut self.was_slow, true)
+    }
+
     fn answered(&mut self) -> Next {
         let is_outdated = self.stage == Stage::Outdated;
         self.stage = if is_outdated { Stage::Asked } else { Stage::Answered };
@@ -103,14 +112,18 @@ impl Turns {
 mod tests {
     use super::*;
 
-    /// A digit is a tree that somebody wants to know the commit of, `.` an answer of git. Shows `!` for
-    /// each that has git asked, and `-` for the others.
+    /// A digit is a tree that somebody wants to know the commit of, `.` an answer of git, `x` the end of
+    /// waiting for one. Shows `!` for each that has git asked, and `-` for the others.
     #[track_caller]
     fn check(events: &str, expected: &str) {
         let mut turns = Turns::default();
         let shown = events.bytes().map(|event| {
             let next = match event {
                 b'.' => turns.answered(),
+                b'x' => {
+                    turns.gave_up();
+                    turns.answered()
+                }
                 tree => turns.want((Vec::new(), Some([tree; 32]))),
             };
             if next == Next::Ask { '!' } else { '-' }
@@ -127,5 +140,7 @@ mod tests {
         check("12..",      "!-!-");
         check("123..4.",   "!--!-!-");
         check("11.2.",     "!--!-");
+        check("1x1.1",     "!-!--");
+        check("12x2.",     "!-!--");
     }
 }

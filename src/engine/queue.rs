@@ -1,6 +1,6 @@
-//! The jobs that the fire loop holds, and what each waits for.
+//! The timer queue: the jobs that the fire loop holds, and what each waits for.
 //!
-//! Every job has a slot, so that a herd is gone through without a look-up by name for each.
+//! Every job has a seat, so that a herd is gone through without a look-up by name for each.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -8,23 +8,27 @@ use jiff::Timestamp;
 
 use super::{
     cursor::Cursor,
-    timers::{Pending, Slot, Timers},
+    timers::{Pending, Timers},
 };
 use crate::{backend::in_process::LiveJob, manifest::name::JobName};
 
-/// The jobs, in slots.
+/// The jobs, in their seats.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    slots: Vec<Option<Entry>>,
-    /// Slots that are empty.
-    free: Vec<Slot>,
-    names: HashMap<JobName, Slot>,
-    timers: Timers,
+pub(super) struct TimerQueue {
+    seats: Vec<Option<Seated>>,
+    /// Seats that are empty.
+    free: Vec<Seat>,
+    names: HashMap<JobName, Seat>,
+    timers: Timers<Seat>,
 }
+
+/// Where a job is: a number, used again once the job is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Seat(usize);
 
 /// A job in the queue.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Seated {
     /// The job as it is held.
     pub(super) job: Arc<LiveJob>,
     /// How far it is decided.
@@ -35,7 +39,7 @@ pub(super) struct Entry {
 
 /// A job that was taken out, as it waited for something that is due.
 #[derive(Debug)]
-pub(super) struct Due<'a> {
+pub(super) struct DueJob<'a> {
     /// The job as it is held.
     pub(super) job: &'a Arc<LiveJob>,
     /// How far it is decided.
@@ -44,32 +48,32 @@ pub(super) struct Due<'a> {
     pub(super) pending: Pending,
 }
 
-impl Queue {
+impl TimerQueue {
     /// Takes in a job, or replaces it; it waits for what comes after `cursor`.
-    pub(super) fn put(&mut self, job: Arc<LiveJob>, cursor: Cursor) -> Slot {
-        let slot = self.slot_of(&job.spec.name);
-        let pending = self.entry(slot).and_then(|before| before.pending);
-        self.slots[slot.0] = Some(Entry { job, cursor, pending });
-        self.schedule(slot);
-        slot
+    pub(super) fn put(&mut self, job: Arc<LiveJob>, cursor: Cursor) -> Seat {
+        let seat = self.seat_of(&job.spec.name);
+        let pending = self.job_at(seat).and_then(|before| before.pending);
+        self.seats[seat.0] = Some(Seated { job, cursor, pending });
+        self.schedule(seat);
+        seat
     }
 
-    fn slot_of(&mut self, name: &JobName) -> Slot {
-        if let Some(slot) = self.names.get(name) {
-            return *slot;
+    fn seat_of(&mut self, name: &JobName) -> Seat {
+        if let Some(seat) = self.names.get(name) {
+            return *seat;
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            Slot(self.slots.len() - 1)
+        let seat = self.free.pop().unwrap_or_else(|| {
+            self.seats.push(None);
+            Seat(self.seats.len() - 1)
         });
-        self.names.insert(name.clone(), slot);
-        slot
+        self.names.insert(name.clone(), seat);
+        seat
     }
 
     /// Replaces a job whose fire times did not change.
     pub(super) fn edit(&mut self, job: Arc<LiveJob>) {
-        let Some(slot) = self.names.get(&job.spec.name).copied() else { return };
-        if let Some(entry) = self.entry_mut(slot) {
+        let Some(seat) = self.names.get(&job.spec.name).copied() else { return };
+        if let Some(entry) = self.job_at_mut(seat) {
             entry.job = job;
             entry.tell_next();
         }
@@ -77,50 +81,50 @@ impl Queue {
 
     /// Lets go of a job.
     pub(super) fn remove(&mut self, name: &JobName) {
-        let Some(slot) = self.names.remove(name) else { return };
-        self.set(slot, None);
-        self.slots[slot.0] = None;
-        self.free.push(slot);
+        let Some(seat) = self.names.remove(name) else { return };
+        self.set(seat, None);
+        self.seats[seat.0] = None;
+        self.free.push(seat);
     }
 
-    /// The job in a slot.
-    pub(super) fn entry(&self, slot: Slot) -> Option<&Entry> {
-        self.slots.get(slot.0)?.as_ref()
+    /// The job in a seat.
+    pub(super) fn job_at(&self, seat: Seat) -> Option<&Seated> {
+        self.seats.get(seat.0)?.as_ref()
     }
 
-    fn entry_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
-        self.slots.get_mut(slot.0)?.as_mut()
+    fn job_at_mut(&mut self, seat: Seat) -> Option<&mut Seated> {
+        self.seats.get_mut(seat.0)?.as_mut()
     }
 
     /// Where the jobs are.
-    pub(super) fn occupied(&self) -> impl Iterator<Item = Slot> {
+    pub(super) fn occupied(&self) -> impl Iterator<Item = Seat> {
         self.names.values().copied()
     }
 
     /// Moves a job's cursor; it waits for what comes after.
-    pub(super) fn go_to(&mut self, slot: Slot, cursor: Cursor) {
-        if let Some(entry) = self.entry_mut(slot) {
+    pub(super) fn go_to(&mut self, seat: Seat, cursor: Cursor) {
+        if let Some(entry) = self.job_at_mut(seat) {
             entry.cursor = cursor;
-            self.schedule(slot);
+            self.schedule(seat);
         }
     }
 
     /// Puts a job back that was taken out and not decided.
-    pub(super) fn put_back(&mut self, slot: Slot, pending: Pending) {
-        self.set(slot, Some(pending));
+    pub(super) fn put_back(&mut self, seat: Seat, pending: Pending) {
+        self.set(seat, Some(pending));
     }
 
-    fn schedule(&mut self, slot: Slot) {
-        let Some(Entry { job, cursor, .. }) = self.entry(slot) else { return };
+    fn schedule(&mut self, seat: Seat) {
+        let Some(Seated { job, cursor, .. }) = self.job_at(seat) else { return };
         let next = if job.spec.enabled { cursor.pending(&job.spec.name, &job.schedule) } else { None };
-        self.set(slot, next);
+        self.set(seat, next);
     }
 
-    fn set(&mut self, slot: Slot, next: Option<Pending>) {
-        let Some(entry) = self.slots.get_mut(slot.0).and_then(Option::as_mut) else { return };
+    fn set(&mut self, seat: Seat, next: Option<Pending>) {
+        let Some(entry) = self.seats.get_mut(seat.0).and_then(Option::as_mut) else { return };
         let before = std::mem::replace(&mut entry.pending, next);
         entry.tell_next();
-        self.timers.set(slot, before.map(|before| before.wake()), next.map(|next| next.wake()));
+        self.timers.set(seat, before.map(|before| before.wake()), next.map(|next| next.wake()));
     }
 
     /// How long until something is due; none when nothing waits.
@@ -139,19 +143,19 @@ impl Queue {
         &mut self,
         now: Timestamp,
         max: usize,
-    ) -> impl ExactSizeIterator<Item = Slot> + use<> {
+    ) -> impl ExactSizeIterator<Item = Seat> + use<> {
         self.timers.take_due(now, max).into_iter()
     }
 
     /// What a job that was just taken out waited for.
-    pub(super) fn due(&mut self, slot: Slot) -> Option<Due<'_>> {
-        let entry = self.entry_mut(slot)?;
+    pub(super) fn due(&mut self, seat: Seat) -> Option<DueJob<'_>> {
+        let entry = self.job_at_mut(seat)?;
         let pending = entry.pending.take()?;
-        Some(Due { job: &entry.job, cursor: entry.cursor, pending })
+        Some(DueJob { job: &entry.job, cursor: entry.cursor, pending })
     }
 }
 
-impl Entry {
+impl Seated {
     /// Says when the job fires next, to those who look.
     fn tell_next(&self) {
         let start = self.pending.and_then(|pending| pending.start());
@@ -185,32 +189,32 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn names_due(queue: &mut Queue, second: i64) -> Vec<String> {
-        let slots = queue.take_due(at(second), 9);
-        slots.map(|slot| queue.due(slot).unwrap().job.spec.name.to_string()).collect()
+    fn names_due(queue: &mut TimerQueue, second: i64) -> Vec<String> {
+        let seats = queue.take_due(at(second), 9);
+        seats.map(|seat| queue.due(seat).unwrap().job.spec.name.to_string()).collect()
     }
 
     #[test]
     fn a_job_that_takes_the_place_of_a_removed_one_waits_for_its_own_time() {
-        let mut queue = Queue::default();
+        let mut queue = TimerQueue::default();
         queue.put(job("a", 10), Cursor::at(at(0)));
         queue.put(job("b", 20), Cursor::at(at(0)));
         queue.remove(&JobName::parse("a").unwrap());
         queue.put(job("c", 30), Cursor::at(at(0)));
-        assert_eq!(queue.slots.len(), 2, "the slot is used again");
+        assert_eq!(queue.seats.len(), 2, "the seat is used again");
         assert_eq!(names_due(&mut queue, 10), Vec::<String>::new());
         assert_eq!(names_due(&mut queue, 30), ["b", "c"]);
     }
 
     #[test]
     fn a_job_says_when_it_fires_next_however_it_is_changed() {
-        let mut queue = Queue::default();
+        let mut queue = TimerQueue::default();
         let (first, second) = (job("a", 10), job("a", 10));
-        let slot = queue.put(Arc::clone(&first), Cursor::at(at(0)));
+        let seat = queue.put(Arc::clone(&first), Cursor::at(at(0)));
         assert_eq!(first.next_fire(), Some(at(10)));
         queue.edit(Arc::clone(&second));
         assert_eq!(second.next_fire(), Some(at(10)));
-        queue.go_to(slot, Cursor::at(at(10)));
+        queue.go_to(seat, Cursor::at(at(10)));
         assert_eq!(
             (second.next_fire(), queue.until_next(at(5))),
             (Some(at(20)), Some(Duration::from_secs(15)))

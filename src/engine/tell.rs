@@ -128,23 +128,12 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
     for step in &pass.done {
         debug!("{step}");
     }
-    for (step, reason) in &pass.failed {
-        match reason {
-            BackendError::Closing { .. } => debug!("{step} is left to the next daemon: this one stops"),
-            _ => error!(error = reason as &dyn std::error::Error, "could not {step}; it is tried again"),
-        }
-    }
+    let TreeState { held: before, failed: failed_before, .. } = daemon.tree();
+    let now = clock::now();
+    let failed = Arc::new(failed(pass, &failed_before, now));
     for reason in &pass.unseen {
         error!(error = reason as &dyn std::error::Error, "a tier cannot be seen; nothing is changed there");
     }
-    let TreeState { held: before, failed: failed_before, .. } = daemon.tree();
-    let now = clock::now();
-    let failed = pass.failed.iter().map(|(step, reason)| {
-        let job = &step.placement.job;
-        let message = format!("could not {step}: {}; it is tried again", with_causes(reason));
-        (job.clone(), since(failed_before.get(job), "StepFailed".to_owned(), message, now))
-    });
-    let failed = Arc::new(failed.collect::<BTreeMap<_, _>>());
     let held = pass
         .held_back
         .iter()
@@ -174,6 +163,33 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
             state.generation += 1;
         }
     });
+}
+
+/// Logs what failed, once for each message, and gives it as conditions of the jobs.
+fn failed(
+    pass: &Pass,
+    before: &BTreeMap<JobName, Condition>,
+    now: Timestamp,
+) -> BTreeMap<JobName, Condition> {
+    let mut failed = BTreeMap::new();
+    for (step, reason) in &pass.failed {
+        let job = &step.placement.job;
+        let then = match reason {
+            BackendError::Closing { .. } => {
+                debug!("{step} is left to the next daemon: this one stops");
+                continue;
+            }
+            BackendError::Refused { .. } => "it waits for an edit of its manifest",
+            BackendError::Unreachable { .. } => "it is tried again",
+        };
+        let message = format!("could not {step}: {}; {then}", with_causes(reason));
+        let before = before.get(job);
+        if before.is_none_or(|before| before.message != message) {
+            error!("{message}");
+        }
+        failed.insert(job.clone(), since(before, "StepFailed".to_owned(), message, now));
+    }
+    failed
 }
 
 /// A condition; one that held before keeps its time.

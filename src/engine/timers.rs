@@ -1,6 +1,6 @@
-//! The timer queue: which job has something to decide next, and when.
+//! What a job waits for, and the order in which jobs have something to decide.
 //!
-//! One entry a job, ordered by that time. Pure data; `engine::fire` sleeps until the first one.
+//! Each is there once. Pure data; `engine::fire` sleeps until the first one.
 
 use std::collections::BTreeSet;
 
@@ -32,14 +32,16 @@ pub struct Start {
     pub run: RunId,
 }
 
-/// Where the fire loop keeps a job: an index, used again once the job is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Slot(pub usize);
+/// What waits, by the time at which there is something to decide.
+#[derive(Debug)]
+pub struct Timers<T> {
+    order: BTreeSet<(Timestamp, T)>,
+}
 
-/// The timer queue: slots by the time at which there is something to decide.
-#[derive(Debug, Default)]
-pub struct Timers {
-    order: BTreeSet<(Timestamp, Slot)>,
+impl<T: Ord> Default for Timers<T> {
+    fn default() -> Self {
+        Self { order: BTreeSet::new() }
+    }
 }
 
 impl Pending {
@@ -79,14 +81,14 @@ impl Start {
     }
 }
 
-impl Timers {
-    /// Takes a job from the time it waited for to another; `None` is not to wait.
-    pub fn set(&mut self, slot: Slot, before: Option<Timestamp>, next: Option<Timestamp>) {
+impl<T: Ord + Copy> Timers<T> {
+    /// Takes one from the time it waited for to another; `None` is not to wait.
+    pub fn set(&mut self, one: T, before: Option<Timestamp>, next: Option<Timestamp>) {
         if let Some(before) = before {
-            self.order.remove(&(before, slot));
+            self.order.remove(&(before, one));
         }
         if let Some(next) = next {
-            self.order.insert((next, slot));
+            self.order.insert((next, one));
         }
     }
 
@@ -102,19 +104,19 @@ impl Timers {
         self.order.iter().take(count).filter(|(wake, _)| *wake <= now).count() == count
     }
 
-    /// Takes out what is due at `now`, at most so many, in order of time and slot.
-    pub fn take_due(&mut self, now: Timestamp, max: usize) -> Vec<Slot> {
+    /// Takes out what is due at `now`, at most so many, in order of time, and of what waits.
+    pub fn take_due(&mut self, now: Timestamp, max: usize) -> Vec<T> {
         let mut due = Vec::new();
         while due.len() < max
             && self.first().is_some_and(|wake| wake <= now)
-            && let Some((_, slot)) = self.order.pop_first()
+            && let Some((_, one)) = self.order.pop_first()
         {
-            due.push(slot);
+            due.push(one);
         }
         due
     }
 
-    /// Whether no job waits.
+    /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
@@ -132,24 +134,24 @@ mod tests {
     #[test]
     fn what_is_due_comes_out_once_and_in_order() {
         let mut timers = Timers::default();
-        for (slot, second) in [(1, 10), (0, 10), (2, 20), (3, 5)] {
-            timers.set(Slot(slot), None, Some(at(second)));
+        for (one, second) in [(1, 10), (0, 10), (2, 20), (3, 5)] {
+            timers.set(one, None, Some(at(second)));
         }
         assert_eq!(timers.first(), Some(at(5)));
         assert!(timers.has_due(at(10), 3) && !timers.has_due(at(10), 4));
-        assert_eq!(timers.take_due(at(10), 2), [Slot(3), Slot(0)]);
-        assert_eq!(timers.take_due(at(10), 2), [Slot(1)]);
-        assert_eq!(timers.take_due(at(10), 2), []);
+        assert_eq!(timers.take_due(at(10), 2), [3, 0]);
+        assert_eq!(timers.take_due(at(10), 2), [1]);
+        assert_eq!(timers.take_due(at(10), 2), [0; 0]);
         assert_eq!(timers.first(), Some(at(20)));
     }
 
     #[test]
     fn a_job_that_is_set_to_another_time_waits_for_that_one_only() {
         let mut timers = Timers::default();
-        timers.set(Slot(0), None, Some(at(10)));
-        timers.set(Slot(0), Some(at(10)), Some(at(30)));
-        assert_eq!((timers.take_due(at(20), 9), timers.first()), (vec![], Some(at(30))));
-        timers.set(Slot(0), Some(at(30)), None);
+        timers.set(0, None, Some(at(10)));
+        timers.set(0, Some(at(10)), Some(at(30)));
+        assert_eq!((timers.take_due(at(20), 9), timers.first()), (Vec::<u8>::new(), Some(at(30))));
+        timers.set(0, Some(at(30)), None);
         assert!(timers.is_empty());
     }
 }

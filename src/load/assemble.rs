@@ -236,6 +236,7 @@ impl<'a> Sources<'a> {
 }
 
 fn duplicate<'a>(first: &Named<'a>, other: &Named<'a>, sources: &mut Sources<'a>) -> Problem {
+    let prefix = sources.prefix;
     let (here, there) = (sources.of(other.file), sources.of(first.file));
     let words = |named: &Named<'_>, told: &'static str| match named.by {
         By::Told => told,
@@ -248,7 +249,14 @@ fn duplicate<'a>(first: &Named<'a>, other: &Named<'a>, sources: &mut Sources<'a>
     )
     .label(words(other, "given again"))
     .related(Place { source: there, span: first.span() }, words(first, "first given here"))
-    .help("give one of them another name; until then neither is changed");
+    .help(match [first, other].into_iter().find(|one| matches!(one.what, What::Gone)) {
+        None => "give one of them another name; until then neither is changed".to_owned(),
+        Some(gone) => format!(
+            "remove `{prefix}{path}`, which held it and holds nothing that can be read, or write it again; \
+             until then neither is changed",
+            path = gone.file.path
+        ),
+    });
     problem.job = Some(other.name.clone());
     problem
 }
