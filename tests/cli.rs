@@ -426,6 +426,8 @@ fn settings_come_from_file_environment_and_flags_in_this_order() {
         let (error, _) = config(&[], &[(name, value)]);
         assert!(error.contains(part) && error.contains(name), "{name}: {error}");
     }
+    let (error, _) = config(&[], &[("TINTAL_PASSWORD", "hunter2")]);
+    assert!(error.contains("TINTAL_PASSWORD") && !error.contains("hunter2"), "F19: {error}");
     tree.write("tintal.yaml", "stat: x\n");
     let ran = tree.run(&["config"]);
     assert!(ran.code == Some(2) && ran.stderr.contains("tintal.yaml:1:1"), "{}", ran.stderr);

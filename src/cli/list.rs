@@ -197,7 +197,7 @@ fn say_daemon(view: &StatusView, settings: &Settings, out: &mut dyn io::Write) -
         }
         None => {
             writeln!(out, "daemon    none is running; start one with `tintal serve`")?;
-            if !settings.state.exists() {
+            if offline::missing_state(settings).is_some() {
                 let state = settings.state.display();
                 writeln!(out, "state     there is no directory `{state}`: nothing has run with it yet")?;
             }

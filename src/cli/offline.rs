@@ -25,7 +25,7 @@ pub(super) const OPEN: &str = "open";
 
 /// What the ledger keeps of the jobs.
 #[derive(Debug, Default)]
-struct Kept {
+struct Recorded {
     paused: BTreeSet<JobName>,
     last_runs: BTreeMap<JobName, LastRun>,
 }
@@ -88,9 +88,9 @@ fn stopped(mut view: RunsView) -> RunsView {
     view
 }
 
-fn kept(settings: &Settings) -> Result<Kept, Failure> {
-    let Some(file) = ledger_file(settings) else { return Ok(Kept::default()) };
-    Ok(Kept {
+fn recorded(settings: &Settings) -> Result<Recorded, Failure> {
+    let Some(file) = ledger_file(settings) else { return Ok(Recorded::default()) };
+    Ok(Recorded {
         paused: Ledger::peek_paused(&file)?.into_iter().map(|row| row.job).collect(),
         last_runs: Ledger::peek_last_runs(&file)?,
     })
@@ -99,10 +99,11 @@ fn kept(settings: &Settings) -> Result<Kept, Failure> {
 /// What the manifests ask for, and what the ledger keeps of it.
 pub(super) fn status(settings: &Settings) -> Result<StatusView, Failure> {
     let view = tree::load(settings)?;
-    let kept = kept(settings)?;
-    let sound = view.tree.jobs.values().map(|job| sound(job, &kept));
+    let recorded = recorded(settings)?;
+    let sound = view.tree.jobs.values().map(|job| sound(job, &recorded));
     let first = FirstProblems::among(view.tree.problems.iter().filter(|one| one.severity == Severity::Error));
-    let broken = view.tree.broken.iter().map(|name| broken(name, first.of_job(name), &view.prefix, &kept));
+    let broken =
+        view.tree.broken.iter().map(|name| broken(name, first.of_job(name), &view.prefix, &recorded));
     let mut jobs: Vec<JobView> = sound.chain(broken).collect();
     jobs.sort_by(|a, b| a.job.cmp(&b.job));
     let errors = view.tree.errors();
@@ -115,9 +116,9 @@ pub(super) fn status(settings: &Settings) -> Result<StatusView, Failure> {
     Ok(StatusView { v: VERSION, daemon: None, jobs, tiers: render::tiers(), source })
 }
 
-fn sound(job: &Loaded, kept: &Kept) -> JobView {
+fn sound(job: &Loaded, recorded: &Recorded) -> JobView {
     let spec = &job.spec;
-    let paused = kept.paused.contains(&spec.name);
+    let paused = recorded.paused.contains(&spec.name);
     let next = compiled(spec).ok().and_then(|schedule| schedule.next_after(clock::now()));
     JobView {
         job: spec.name.to_string(),
@@ -126,14 +127,14 @@ fn sound(job: &Loaded, kept: &Kept) -> JobView {
         enabled: spec.enabled,
         paused,
         conditions: Vec::new(),
-        last_run: kept.last_runs.get(&spec.name).map(render::last_run),
+        last_run: recorded.last_runs.get(&spec.name).map(render::last_run),
         next_fire: next.map(|fire| fire.time).filter(|_| spec.enabled && !paused),
         file: Some(job.origin.path.to_string()),
         line: Some(job.origin.line),
     }
 }
 
-fn broken(name: &JobName, first: Option<First<'_>>, prefix: &str, kept: &Kept) -> JobView {
+fn broken(name: &JobName, first: Option<First<'_>>, prefix: &str, recorded: &Recorded) -> JobView {
     let condition = ConditionView {
         kind: "Degraded".to_owned(),
         status: true,
@@ -147,9 +148,9 @@ fn broken(name: &JobName, first: Option<First<'_>>, prefix: &str, kept: &Kept) -
         labels: BTreeMap::new(),
         tier: None,
         enabled: false,
-        paused: kept.paused.contains(name),
+        paused: recorded.paused.contains(name),
         conditions: vec![condition],
-        last_run: kept.last_runs.get(name).map(render::last_run),
+        last_run: recorded.last_runs.get(name).map(render::last_run),
         next_fire: None,
         file: file.map(|path| path.strip_prefix(prefix).unwrap_or(path).to_owned()),
         line: first.map(|first| u32::try_from(first.problem.start().line).unwrap_or(u32::MAX)),

@@ -209,9 +209,9 @@ fn single(given: Given<'_>, form: &Form) -> Result<Layer, Vec<Problem>> {
         && let Some(help) = other_variable(name, &key)
     {
         let message = format!("there is no setting `{name}`");
-        return Err(vec![
-            Problem::new(Code::UnknownField, place(), message).label("the value given").help(help),
-        ]);
+        // It may be of another program, and be a secret.
+        let problem = Problem::new(Code::UnknownField, place(), message).label("its value").help(help);
+        return Err(vec![Problem { hidden: Some(span), ..problem }]);
     }
     let plain = Node { value: NodeValue::Text(text.to_owned()), span, used_at: None };
     // Quotes, `#` and `!` are characters of a path like others.
