@@ -16,6 +16,7 @@ use tintal::{
     manifest::{
         name::JobName,
         schedule::{DayMatch, DstOverlap, Gap},
+        shared::Shared,
         spec::{CronSpec, ScheduleSpec, TriggerSpec},
     },
     schedule::{Schedule, compile::CompileFault},
@@ -93,7 +94,7 @@ fn ours(vector: &Vector, text: &str, days: DayMatch) -> Said {
         day_match: days,
     };
     let entry = ScheduleSpec { trigger: TriggerSpec::Cron(cron), jitter: None, start: None, end: None };
-    let schedule = match Schedule::compile(&JobName::parse("job").unwrap(), &[entry]) {
+    let schedule = match Schedule::compile(&JobName::parse("job").unwrap(), &Shared::of([entry])) {
         Ok(schedule) => schedule,
         Err(errors) if errors.iter().all(|error| error.kind == CompileFault::NeverFires) => {
             return Said::Never;

@@ -23,6 +23,7 @@ use tintal::{
     manifest::{
         name::JobName,
         schedule::{DayMatch, DstOverlap, Gap},
+        shared::Shared,
         spec::{CronSpec, ScheduleSpec, TriggerSpec},
     },
     schedule::Schedule,
@@ -86,7 +87,7 @@ fn schedule(zone: &str, entries: &[(&str, Duration)], (gap, overlap): (Gap, DstO
         ScheduleSpec { trigger: TriggerSpec::Cron(cron), jitter, start: None, end: None }
     };
     let entries: Vec<ScheduleSpec> = entries.iter().map(entry).collect();
-    Schedule::compile(&job(), &entries).unwrap()
+    Schedule::compile(&job(), &Shared::of(entries)).unwrap()
 }
 
 fn job() -> JobName {

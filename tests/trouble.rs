@@ -478,8 +478,7 @@ fn a_long_pause_is_one_row_and_leaves_the_runs_in_the_history() {
 fn request(tree: &Tree, head: &str, body: &str) -> (u16, Value) {
     let mut stream = UnixStream::connect(tree.path(".tintal/control.sock")).unwrap();
     let length = body.len();
-    let request =
-        format!("{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    let request = format!("{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
     // In one piece: a daemon that refuses the head does not wait for the rest.
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();

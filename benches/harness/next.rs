@@ -6,7 +6,10 @@ use std::{
 };
 
 use jiff::{Timestamp, tz::TimeZone};
-use tintal::{manifest::name::JobName, schedule::Schedule};
+use tintal::{
+    manifest::{name::JobName, shared::Shared, spec::TriggerSpec},
+    schedule::Schedule,
+};
 
 use crate::{line::Lines, peer, spawn};
 
@@ -53,13 +56,14 @@ pub fn run(lines: &Lines, rounds: usize) {
 
 /// Whether a cron expression compiles.
 fn spawn_spec(pattern: &str) -> Result<Schedule, usize> {
-    let mut spec = (*spawn::spec("name: a\nschedule: {cron: '0 0 * * *'}\nrun: {shell: a}\n")).clone();
-    if let tintal::manifest::spec::TriggerSpec::Cron(cron) = &mut spec.schedule[0].trigger {
+    let spec = spawn::spec("name: a\nschedule: {cron: '0 0 * * *'}\nrun: {shell: a}\n");
+    let mut entry = spec.schedule[0].clone();
+    if let TriggerSpec::Cron(cron) = &mut entry.trigger {
         pattern.clone_into(&mut cron.expression);
         "Europe/Berlin".clone_into(&mut cron.timezone);
     }
     let name = JobName::parse("a").unwrap();
-    Schedule::compile(&name, &spec.schedule).map_err(|errors| errors.len())
+    Schedule::compile(&name, &Shared::of([entry])).map_err(|errors| errors.len())
 }
 
 fn ours(pattern: &str) -> f64 {

@@ -20,7 +20,12 @@ use crate::{
     engine::clock,
     execute::{Attempt, Echo, Executor, adoption::adopt_orphans, attempt, leftover::end_leftovers_of},
     ledger::{AttemptRow, Counted, RunRow},
-    manifest::{param, text::format_duration},
+    manifest::{
+        param,
+        shared::Shared,
+        spec::{PolicySpec, RetrySpec},
+        text::format_duration,
+    },
     run::{self, Cause, Next, Outcome, RunKey},
 };
 
@@ -79,7 +84,8 @@ impl Run {
         let mut spec = (*view.job(&self.job)?.spec).clone();
         let params = param::read(&spec.params, params(&self.params)?)?;
         if self.no_retry {
-            spec.policy.retry.max_attempts = 1;
+            let retry = RetrySpec { max_attempts: 1, ..spec.policy.retry.clone() };
+            spec.policy = Shared::of(PolicySpec { retry, ..(*spec.policy).clone() });
         }
         let fire_time = self.fire_time.unwrap_or_else(clock::now);
         let key = RunKey { job: spec.name.clone(), fire_time, cause: Cause::Manual };

@@ -174,6 +174,7 @@ mod tests {
     use super::*;
     use crate::manifest::{
         schedule::{DayMatch, DstOverlap, Gap},
+        shared::Shared,
         spec::{CronSpec, ScheduleSpec, TriggerSpec},
     };
 
@@ -193,7 +194,7 @@ mod tests {
             };
             ScheduleSpec { trigger: TriggerSpec::Cron(cron), jitter: None, start: None, end: None }
         };
-        Schedule::compile(&job(), &crons.iter().map(entry).collect::<Vec<_>>()).unwrap()
+        Schedule::compile(&job(), &crons.iter().map(entry).collect()).unwrap()
     }
 
     /// `28T01:30` is a time of March 2027 in UTC; Berlin's clock jumps at 28T01:00.
@@ -264,7 +265,7 @@ mod tests {
             end: None,
         };
         spec.end = Some(at("28T12:00"));
-        let ending = Schedule::compile(&job(), &[spec]).unwrap();
+        let ending = Schedule::compile(&job(), &Shared::of([spec])).unwrap();
         assert_eq!(walk(&ending, "26T12:00", "31T12:00"), ["fire 27T01:30", "gap 28T01:00"]);
     }
 

@@ -129,6 +129,8 @@ impl Follow {
                     self.wait_after(&report)
                 }
             };
+            // Its steps can be very many.
+            drop(report);
             match self.woken(wait, &mut requests, &mut stop).await {
                 Woken::Stopped => return,
                 Woken::Asked(request) => asked.push_back(*request),

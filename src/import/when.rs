@@ -7,6 +7,7 @@ use crate::{
     manifest::{
         name::JobName,
         schedule::{DayMatch, DstOverlap, Gap},
+        shared::Shared,
         spec::{CronSpec, ScheduleSpec, TriggerSpec},
         text::{format_duration, parse_duration},
     },
@@ -104,7 +105,7 @@ fn compile(trigger: TriggerSpec) -> Result<Schedule, String> {
     // The name decides which value `H` stands for, not whether it stands for one.
     let Ok(name) = JobName::parse("job") else { unreachable!("it is a name") };
     let spec = ScheduleSpec { trigger, jitter: None, start: None, end: None };
-    Schedule::compile(&name, &[spec])
+    Schedule::compile(&name, &Shared::of([spec]))
         .map_err(|errors| errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; "))
 }
 

@@ -17,6 +17,7 @@ use crate::manifest::{
     name::JobName,
     policy::{Backoff, Overlap, Policy, Retry, RetryOn},
     schedule::{DayMatch, Dst, ScheduleEntry},
+    shared::Shared,
     spec::{
         Action, CharacteristicsSpec, CronSpec, PolicySpec, RetrySpec, RunSpec, ScheduleSpec, SecretSource,
         Spec, TriggerSpec,
@@ -92,7 +93,7 @@ pub(super) fn fill(
         run,
         params,
         tier: manifest.tier.or(defaults.tier),
-        policy,
+        policy: Shared::of(policy),
     };
     (spec, all)
 }

@@ -158,7 +158,7 @@ fn timeout(spec: &Spec, interval: Duration, faults: &mut Vec<Fault>) {
         return;
     }
     let interval = format_duration(interval);
-    let fires = match spec.schedule.as_slice() {
+    let fires = match &*spec.schedule {
         [ScheduleSpec { trigger: TriggerSpec::Every(_), .. }] => format!("the job fires every {interval}"),
         _ => format!("two of its fires are {interval} apart"),
     };

@@ -10,6 +10,7 @@ use crate::{
     manifest::{
         code::Code,
         problem::{Problem, Severity},
+        shared::Shared,
         spec::{ScheduleSpec, Spec, TriggerSpec},
         yaml::Node,
     },
@@ -51,7 +52,7 @@ fn warning(spec: &Spec, entry: &ScheduleSpec, pointer: &str) -> Option<(Timestam
         }
         _ => return None,
     };
-    let schedule = Schedule::compile(&spec.name, std::slice::from_ref(entry)).ok()?;
+    let schedule = Schedule::compile(&spec.name, &Shared::of([entry.clone()])).ok()?;
     let last = schedule.latest_at_or_before(Timestamp::MAX).map(|fire| fire.time);
     let (time, message) = match (last, entry.end) {
         (Some(last), _) => (last, format!("the last fire was at {last}: the entry does not fire again")),

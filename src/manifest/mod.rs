@@ -24,6 +24,7 @@ pub mod roster;
 pub mod schedule;
 pub mod schema;
 pub mod shape;
+pub mod shared;
 pub mod spec;
 pub mod template;
 pub mod text;

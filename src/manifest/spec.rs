@@ -1,6 +1,11 @@
 //! A manifest with every default filled in.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hash::{Hash, Hasher},
+    sync::LazyLock,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,6 +17,7 @@ use super::{
     name::JobName,
     policy::{Backoff, Overlap, RetryOn},
     schedule::{DayMatch, DstOverlap, Gap},
+    shared::{Parts, Share, Shared},
     text::human,
 };
 
@@ -31,8 +37,8 @@ pub struct Spec {
     /// Whether it fires.
     pub enabled: bool,
     /// Triggers; none: by hand only.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub schedule: Vec<ScheduleSpec>,
+    #[serde(default, skip_serializing_if = "Shared::is_empty")]
+    pub schedule: Shared<[ScheduleSpec]>,
     /// What it executes.
     pub run: RunSpec,
     /// Values for templates.
@@ -44,11 +50,11 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
     /// How runs are treated.
-    pub policy: PolicySpec,
+    pub policy: Shared<PolicySpec>,
 }
 
 /// One trigger with its window and spread.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ScheduleSpec {
     /// The source of fire times.
     pub trigger: TriggerSpec,
@@ -64,7 +70,7 @@ pub struct ScheduleSpec {
 }
 
 /// A source of fire times.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TriggerSpec {
     /// A cron expression in a zone.
@@ -200,7 +206,7 @@ pub struct CharacteristicsSpec {
 }
 
 /// How runs are treated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PolicySpec {
     /// What happens when the last run still goes on.
     pub overlap: Overlap,
@@ -235,6 +241,32 @@ pub struct RetrySpec {
     pub jitter: f64,
     /// Outcomes that are tried again, sorted.
     pub on: Vec<RetryOn>,
+}
+
+/// Its numbers are finite: the shape has bounds for them, and JSON can write no other.
+impl Eq for RetrySpec {}
+
+impl Hash for RetrySpec {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { max_attempts, backoff, initial, factor, max, jitter, on } = self;
+        (max_attempts, backoff, initial, max, on).hash(state);
+        // Zero with either sign is one number.
+        [factor, jitter].map(|number| (number + 0.0).to_bits()).hash(state);
+    }
+}
+
+impl Share for [ScheduleSpec] {
+    fn parts() -> &'static Parts<Self> {
+        static PARTS: LazyLock<Parts<[ScheduleSpec]>> = LazyLock::new(Parts::new);
+        &PARTS
+    }
+}
+
+impl Share for PolicySpec {
+    fn parts() -> &'static Parts<Self> {
+        static PARTS: LazyLock<Parts<PolicySpec>> = LazyLock::new(Parts::new);
+        &PARTS
+    }
 }
 
 impl RetrySpec {

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::manifest::{
     name::JobName,
+    shared::Shared,
     spec::{CronSpec, ScheduleSpec, TriggerSpec},
     text::format_duration,
 };
@@ -28,6 +29,9 @@ pub const EVERY_MIN: Duration = Duration::from_millis(100);
 
 /// What cron entries that do not depend on their job were compiled to.
 static TRIGGERS: LazyLock<Pool<CronSpec, Trigger>> = LazyLock::new(Pool::new);
+
+/// The entries of jobs that do not depend on their job.
+static SCHEDULES: LazyLock<Pool<Shared<[ScheduleSpec]>, [Entry]>> = LazyLock::new(Pool::new);
 
 /// What is wrong with one entry of a `schedule`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -66,25 +70,40 @@ impl Schedule {
     /// # Errors
     ///
     /// All that is wrong with all of the entries, in their order.
-    pub fn compile(job: &JobName, entries: &[ScheduleSpec]) -> Result<Self, Vec<CompileError>> {
-        let mut compiled = Vec::with_capacity(entries.len());
-        let mut errors = Vec::new();
-        for (index, spec) in entries.iter().enumerate() {
-            match compile_entry(job, spec) {
-                Ok(entry) => compiled.push(entry),
-                Err(faults) => {
-                    errors.extend(faults.into_iter().map(|(kind, flaw)| CompileError {
-                        entry: index,
-                        kind,
-                        range: flaw.range,
-                        message: flaw.message,
-                        help: flaw.help,
-                    }));
-                }
+    pub fn compile(job: &JobName, entries: &Shared<[ScheduleSpec]>) -> Result<Self, Vec<CompileError>> {
+        let make = || compile_entries(job, entries);
+        let entries = if entries.iter().any(|entry| depends_on_job(&entry.trigger)) {
+            make()?.into()
+        } else {
+            SCHEDULES.get_or_make(entries, make)?
+        };
+        Ok(Self { entries })
+    }
+}
+
+fn compile_entries(job: &JobName, entries: &[ScheduleSpec]) -> Result<Vec<Entry>, Vec<CompileError>> {
+    let mut compiled = Vec::with_capacity(entries.len());
+    let mut errors = Vec::new();
+    for (index, spec) in entries.iter().enumerate() {
+        match compile_entry(job, spec) {
+            Ok(entry) => compiled.push(entry),
+            Err(faults) => {
+                errors.extend(faults.into_iter().map(|(kind, flaw)| CompileError {
+                    entry: index,
+                    kind,
+                    range: flaw.range,
+                    message: flaw.message,
+                    help: flaw.help,
+                }));
             }
         }
-        if errors.is_empty() { Ok(Self { entries: compiled.into() }) } else { Err(errors) }
     }
+    if errors.is_empty() { Ok(compiled) } else { Err(errors) }
+}
+
+/// Whether what it means depends on the job: `H` does.
+fn depends_on_job(trigger: &TriggerSpec) -> bool {
+    matches!(trigger, TriggerSpec::Cron(cron) if cron.expression.contains(['H', 'h', '@']))
 }
 
 type Faults = Vec<(CompileFault, Flaw)>;
@@ -120,6 +139,7 @@ fn compile_entry(job: &JobName, spec: &ScheduleSpec) -> Result<Entry, Faults> {
 
 fn compile_trigger(job: &JobName, trigger: &TriggerSpec) -> Result<Trigger, Faults> {
     match trigger {
+        TriggerSpec::Cron(spec) if depends_on_job(trigger) => read_cron(job, spec),
         TriggerSpec::Cron(spec) => compile_cron(job, spec),
         TriggerSpec::Every(interval) if *interval < EVERY_MIN => {
             let message = format!("`{}` is too short an interval", format_duration(*interval));
@@ -132,10 +152,7 @@ fn compile_trigger(job: &JobName, trigger: &TriggerSpec) -> Result<Trigger, Faul
 }
 
 fn compile_cron(job: &JobName, spec: &CronSpec) -> Result<Trigger, Faults> {
-    // `H` depends on the job. Nearly all others say what another job has said before.
-    if spec.expression.contains(['H', 'h', '@']) {
-        return read_cron(job, spec);
-    }
+    // Nearly all say what another job has said before.
     TRIGGERS.get_or_make(spec, || read_cron(job, spec)).map(|trigger| Trigger::clone(&trigger))
 }
 

@@ -151,6 +151,7 @@ mod tests {
         manifest::{
             name::JobName,
             schedule::{DayMatch, DstOverlap, Gap},
+            shared::Shared,
             spec::{CronSpec, ScheduleSpec, TriggerSpec},
         },
         schedule::Schedule,
@@ -165,7 +166,7 @@ mod tests {
             day_match: DayMatch::default(),
         };
         let entry = ScheduleSpec { trigger: TriggerSpec::Cron(spec), jitter: None, start: None, end: None };
-        Schedule::compile(&JobName::parse("job").unwrap(), &[entry]).unwrap()
+        Schedule::compile(&JobName::parse("job").unwrap(), &Shared::of([entry])).unwrap()
     }
 
     /// `06:00` and `06:00:30` are times of 2026-11-23.
@@ -225,7 +226,7 @@ mod tests {
             let (start, end) = (window.0.map(at), window.1.map(at));
             let trigger = TriggerSpec::Every(Duration::from_secs(interval));
             let entry = ScheduleSpec { trigger, jitter: None, start, end };
-            Schedule::compile(&JobName::parse("job").unwrap(), &[entry]).unwrap()
+            Schedule::compile(&JobName::parse("job").unwrap(), &Shared::of([entry])).unwrap()
         };
         for schedule in [
             every(1, (None, None)),

@@ -15,16 +15,16 @@ const UNHELD_MAX: usize = 256;
 
 /// Values that are shared.
 #[derive(Debug)]
-pub(super) struct Pool<K, V>(Mutex<Shelf<K, V>>);
+pub(super) struct Pool<K, V: ?Sized>(Mutex<Shelf<K, V>>);
 
 #[derive(Debug)]
-struct Shelf<K, V> {
+struct Shelf<K, V: ?Sized> {
     values: HashMap<K, Arc<V>>,
     /// Those that nobody holds are thrown away when there are this many in all.
     sweep_at: usize,
 }
 
-impl<K: Eq + Hash + Clone, V> Pool<K, V> {
+impl<K: Eq + Hash + Clone, V: ?Sized> Pool<K, V> {
     /// A pool with nothing in it.
     pub(super) fn new() -> Self {
         Self(Mutex::new(Shelf { values: HashMap::new(), sweep_at: UNHELD_MAX }))
@@ -37,11 +37,15 @@ impl<K: Eq + Hash + Clone, V> Pool<K, V> {
     /// # Errors
     ///
     /// When there is none and it cannot be made.
-    pub(super) fn get_or_make<E>(&self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
+    pub(super) fn get_or_make<M: Into<Arc<V>>, E>(
+        &self,
+        key: &K,
+        make: impl FnOnce() -> Result<M, E>,
+    ) -> Result<Arc<V>, E> {
         if let Some(value) = self.shelf().values.get(key) {
             return Ok(Arc::clone(value));
         }
-        let value = Arc::new(make()?);
+        let value = make()?.into();
         Ok(self.shelf().put(key, value))
     }
 
@@ -50,7 +54,7 @@ impl<K: Eq + Hash + Clone, V> Pool<K, V> {
     }
 }
 
-impl<K: Eq + Hash + Clone, V> Shelf<K, V> {
+impl<K: Eq + Hash + Clone, V: ?Sized> Shelf<K, V> {
     /// Keeps a value, unless there is one by now; gives the one that is kept.
     fn put(&mut self, key: &K, value: Arc<V>) -> Arc<V> {
         if let Some(kept) = self.values.get(key) {

@@ -2,7 +2,7 @@
 
 use super::{at, compile, job, schedule};
 use crate::{
-    manifest::schedule::DayMatch,
+    manifest::{schedule::DayMatch, shared::Shared},
     schedule::{
         Schedule,
         expression::{Expression, Parsed},
@@ -207,6 +207,6 @@ fn expressions_that_mean_the_same_are_equal_schedules() {
     // Every hour goes by elapsed time: the policies make no difference.
     assert!(same("0 * * * * | Europe/Berlin", "0 * * * * | Europe/Berlin skip both"));
     assert!(!same("0 2 * * * | Europe/Berlin", "0 2 * * * | Europe/Berlin skip"));
-    let by_hand = Schedule::compile(&job(), &[]).unwrap();
+    let by_hand = Schedule::compile(&job(), &Shared::default()).unwrap();
     assert!(by_hand.is_empty() && by_hand.next_after(at("2026-01-01T00:00:00Z")).is_none());
 }

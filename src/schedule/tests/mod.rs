@@ -6,6 +6,7 @@ use super::{Schedule, compile::CompileError};
 use crate::manifest::{
     name::JobName,
     schedule::{DayMatch, DstOverlap, Gap},
+    shared::Shared,
     spec::{CronSpec, ScheduleSpec, TriggerSpec},
 };
 
@@ -59,7 +60,7 @@ fn entry(text: &str) -> ScheduleSpec {
 /// The entries of a text, one to a line or separated by `;`.
 fn compile(text: &str) -> Result<Schedule, Vec<CompileError>> {
     let entries: Vec<ScheduleSpec> = text.split(';').map(entry).collect();
-    Schedule::compile(&job(), &entries)
+    Schedule::compile(&job(), &Shared::of(entries))
 }
 
 #[track_caller]
