@@ -215,8 +215,9 @@ impl Follow {
         let is_converged = pass.is_converged() && matches!(order, Order::Follow(_));
         self.converged = is_converged.then(Instant::now);
         tell::of_pass(&self.daemon, &pass);
-        if matches!(order, Order::Follow(_)) && desired.scan.rest == Rest::Settled && !pass.is_unfinished() {
-            self.daemon.update_tree(|state| state.is_applied = true);
+        if matches!(order, Order::Follow(_)) && desired.scan.rest == Rest::Settled {
+            let undone = Arc::new(pass.undone(desired));
+            self.daemon.update_tree(|state| state.undone = Some(undone));
         }
         PassReport { pass: Some(pass), failure: None, errors }
     }
