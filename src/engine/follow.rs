@@ -14,9 +14,9 @@ use tracing::{error, warn};
 
 use super::{
     clock,
+    commit_query::CommitQuery,
     daemon::{Daemon, PassReport, PassRequest},
     look::{Blind, Extent, Look, Seen},
-    question::Question,
     reconcile::{Order, Pass, pass, planned},
     tell::{self, Told},
 };
@@ -62,7 +62,7 @@ pub struct Follow {
     told: Told,
     /// Whether it was said that there are no events.
     is_polling: bool,
-    commit: Question,
+    commit: CommitQuery,
 }
 
 impl Follow {
@@ -84,7 +84,7 @@ impl Follow {
             converged: None,
             retry: RETRY,
             is_polling: false,
-            commit: Question::default(),
+            commit: CommitQuery::default(),
         }
     }
 
