@@ -318,6 +318,25 @@ async fn a_failed_step_does_not_stop_the_others() {
     assert_eq!((pass.done.len(), pass.failed.len()), (2, 1));
 }
 
+#[tokio::test]
+async fn what_is_left_undone_is_told_job_by_job() {
+    let fakes = [Tier::InProcess, Tier::Queue].map(|tier| Arc::new(Fake::new(tier)));
+    let backends: Vec<Arc<dyn Backend>> = fakes.clone().into_iter().map(|fake| fake as _).collect();
+    let jobs =
+        [wanted("a", 1, Tier::InProcess), wanted("b", 1, Tier::InProcess), wanted("away", 1, Tier::Queue)];
+    let desired = Desired { jobs: jobs.into_iter().collect(), ..Desired::default() };
+    let undone = |pass: &Pass| {
+        let names = pass.undone(&desired);
+        names.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    fakes[0].script([Call::Answered, Call::Answered, Call::Lost]);
+    fakes[1].script([Call::Lost]);
+    let pass = reconcile::pass(&desired, &backends, Allowance::Guarded).await;
+    assert_eq!((undone(&pass), pass.is_unfinished()), (vec!["away".to_owned(), "b".to_owned()], true));
+    let pass = reconcile::pass(&desired, &backends, Allowance::Guarded).await;
+    assert_eq!((undone(&pass), pass.is_unfinished()), (Vec::new(), false));
+}
+
 /// The guard lets the rename of the only job through because of the put; when that fails, the old
 /// job is all there is.
 #[tokio::test]

@@ -532,15 +532,16 @@ fn a_prune_of_everything_waits_for_a_person() {
     gone(&tree, "b");
 }
 
-/// F29: the new name is put, and the old one does not run beside it.
+/// F29: the new name is put in the pass that prunes the old one, so that they never both fire.
 #[test]
 fn a_renamed_job_is_live_under_its_new_name_only() {
     let tree = Tree::with(&[("jobs.d/old.yaml", &by_hand("one"))]);
-    let _daemon = tree.serve(&[]);
+    let daemon = tree.serve(&[]);
     prints(&tree, "old", "one");
     fs::rename(tree.path("jobs.d/old.yaml"), tree.path("jobs.d/new.yaml")).unwrap();
     prints(&tree, "new", "one");
     gone(&tree, "old");
+    assert!(daemon.log().contains("create new on in-process, prune old on in-process"), "{}", daemon.log());
     assert_eq!(tree.ok(&["plan", "--exit-code"]), "nothing to do\n");
 }
 

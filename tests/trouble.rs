@@ -414,6 +414,37 @@ fn a_start_of_the_machine_is_decided_by_the_first_daemon_and_by_no_later_one() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
+/// F20: a job that cannot be applied keeps its own start of the machine waiting, and no other's.
+#[test]
+fn one_job_that_cannot_be_applied_keeps_no_other_from_a_start_of_the_machine() {
+    let at_boot =
+        |file: &str| format!("schedule: {{cron: \"@reboot\"}}\nrun: {{shell: \"echo x >> {file}\"}}\n");
+    let tree = Tree::with(&[("jobs.d/a.yaml", &at_boot("a")), ("jobs.d/edited.yaml", &at_boot("before"))]);
+    let daemon = tree.serve(&[]);
+    tree.wait_for_runs("edited", 1);
+    tree.wait_for_runs("a", 1);
+    assert_eq!(daemon.stop(), Some(0));
+    new_start_of_the_machine(&tree);
+    tree.write("jobs.d/edited.yaml", &at_boot("edited"));
+    tree.write("jobs.d/new.yaml", &at_boot("new"));
+    let refuse = "CREATE TRIGGER one BEFORE INSERT ON placement
+        WHEN EXISTS (SELECT 1 FROM job WHERE id = NEW.job_id AND name IN ('edited', 'new'))
+        BEGIN SELECT RAISE(ABORT, 'the disk is full'); END;";
+    ledger(&tree).execute_batch(refuse).unwrap();
+    let daemon = tree.serve(&[]);
+    tree.wait_for_runs("a", 2);
+    // What waits is not lost when the daemon ends, either.
+    daemon.kill();
+    let daemon = tree.serve(&[]);
+    assert_eq!((lines(&tree, "before"), lines(&tree, "edited"), lines(&tree, "new")), (1, 0, 0));
+    ledger(&tree).execute_batch("DROP TRIGGER one").unwrap();
+    tree.wait_for_runs("edited", 2);
+    tree.wait_for_runs("new", 1);
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!((lines(&tree, "a"), lines(&tree, "before")), (2, 1));
+    assert_eq!((lines(&tree, "edited"), lines(&tree, "new")), (1, 1));
+}
+
 /// F20: a directory that is mounted after the daemon's start is no empty one.
 #[test]
 fn a_start_of_the_machine_is_settled_when_the_manifests_were_seen() {

@@ -95,17 +95,17 @@ pub fn load(
     flags: &Flags,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Settings, SettingsError> {
-    let form = Form::default();
+    let schema = SettingsSchema::default();
     let mut problems = Vec::new();
     let mut layers = Vec::new();
     let variables = Variables::of(environment);
     layers.extend(match (&flags.file, &variables.config) {
         (FileWanted::ToCome(_), _) => None,
-        (FileWanted::Named(path), _) => read_file(Some((path, "--config")), &form, &mut problems),
+        (FileWanted::Named(path), _) => read_file(Some((path, "--config")), &schema, &mut problems),
         (FileWanted::Usual, Some(path)) => {
-            read_file(Some((Path::new(path), variables::CONFIG)), &form, &mut problems)
+            read_file(Some((Path::new(path), variables::CONFIG)), &schema, &mut problems)
         }
-        (FileWanted::Usual, None) => read_file(None, &form, &mut problems),
+        (FileWanted::Usual, None) => read_file(None, &schema, &mut problems),
     });
     let given = variables.settings.iter().map(|(name, value)| {
         let kind = LayerKind::Environment(name.clone());
@@ -116,7 +116,7 @@ pub fn load(
         Given { name: flag, key, value, kind: LayerKind::Flag(flag) }
     }));
     for given in given {
-        match single(given, &form) {
+        match single(given, &schema) {
             Ok(layer) => layers.push(layer),
             Err(faults) => problems.extend(faults),
         }
@@ -139,7 +139,7 @@ pub fn load(
 /// Reads the file: the one that a person named, with what named it, or the usual one.
 fn read_file(
     named: Option<(&Path, &'static str)>,
-    form: &Form,
+    schema: &SettingsSchema,
     problems: &mut Vec<Problem>,
 ) -> Option<Layer> {
     let path = named.map_or(Path::new(SETTINGS_FILE), |(path, _)| path);
@@ -173,7 +173,7 @@ fn read_file(
                 .help("take the `---` out"),
         );
     }
-    problems.extend(form.shape().check(&root, &source));
+    problems.extend(schema.shape().check(&root, &source));
     let directory = path.parent().map(Path::to_owned).unwrap_or_default();
     Some(Layer { source, node: root, kind: LayerKind::File { directory } })
 }
@@ -194,7 +194,7 @@ struct Given<'a> {
 }
 
 /// A layer of one value.
-fn single(given: Given<'_>, form: &Form) -> Result<Layer, Vec<Problem>> {
+fn single(given: Given<'_>, schema: &SettingsSchema) -> Result<Layer, Vec<Problem>> {
     let Given { name, key, value, kind } = given;
     let shown = value.to_string_lossy().into_owned();
     let span = Span { start: 0, end: u32::try_from(shown.len()).unwrap_or(u32::MAX) };
@@ -215,7 +215,7 @@ fn single(given: Given<'_>, form: &Form) -> Result<Layer, Vec<Problem>> {
     }
     let plain = Node { value: NodeValue::Text(text.to_owned()), span, used_at: None };
     // Quotes, `#` and `!` are characters of a path like others.
-    let leaf = match form.takes(&key) {
+    let leaf = match schema.takes(&key) {
         Takes::Text => plain,
         Takes::Other => {
             let documents = compose(text, &Limits::default()).documents;
@@ -227,15 +227,15 @@ fn single(given: Given<'_>, form: &Form) -> Result<Layer, Vec<Problem>> {
         used_at: None,
         value: NodeValue::Map(vec![Entry { key: part.clone(), key_span: span, value: inner }]),
     });
-    let faults = form.shape().check(&node, &source);
+    let faults = schema.shape().check(&node, &source);
     if faults.is_empty() { Ok(Layer { source, node, kind }) } else { Err(faults) }
 }
 
-/// The form that settings have. Its schema is made and compiled when there is something to check: often
-/// there is no setting at all.
+/// The schema of settings. It is made and compiled when there is something to check: often there is no
+/// setting at all.
 #[derive(Default)]
-struct Form {
-    schema: OnceCell<Value>,
+struct SettingsSchema {
+    json: OnceCell<Value>,
     shape: OnceCell<Shape>,
 }
 
@@ -247,18 +247,18 @@ enum Takes {
     Other,
 }
 
-impl Form {
-    fn schema(&self) -> &Value {
-        self.schema.get_or_init(|| schema::generate::<SettingsFile>("settings"))
+impl SettingsSchema {
+    fn json(&self) -> &Value {
+        self.json.get_or_init(|| schema::generate::<SettingsFile>("settings"))
     }
 
     fn shape(&self) -> &Shape {
-        self.shape.get_or_init(|| Shape::new(self.schema().clone()))
+        self.shape.get_or_init(|| Shape::new(self.json().clone()))
     }
 
     /// What the schema says that a key takes.
     fn takes(&self, key: &[String]) -> Takes {
-        let schema = self.schema();
+        let schema = self.json();
         let mut at = schema;
         for part in key {
             at = resolved(schema, &at["properties"][part]);

@@ -1,12 +1,21 @@
 //! `@reboot`: once per start of the machine.
 
-use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
-use super::{clock, daemon::Daemon};
+use super::{
+    clock,
+    daemon::{Daemon, TreeState},
+};
 use crate::{
     backend::{Backend as _, Submission, in_process::LiveJob, running::Place},
     ledger::{Decided, LedgerError, NewDecision, RETRY, Skip},
@@ -17,14 +26,16 @@ use crate::{
 /// Where Linux names this start of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Time between two looks whether manifests that could not be read, or applied, are live now.
+/// Time between two looks whether manifests that could not be read, or a job that could not be applied,
+/// are live now.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Daemon {
     /// Fires the jobs that fire once per start of the machine. Which they are is settled once, by the
-    /// first daemon of that start after its first pass that applied the manifests: a job that is added
-    /// later waits for the next, whatever becomes of the daemon. Each is decided when its share of the
-    /// jitter is over, as it then is. Returns early when the daemon stops; the next one fires the rest.
+    /// first daemon of that start after its first pass over a tree at rest: a job that is added later
+    /// waits for the next, whatever becomes of the daemon. Each is decided when it is applied and its share
+    /// of the jitter is over, as it then is: one that cannot be applied keeps no other waiting. Returns
+    /// early when the daemon stops; the next one fires the rest.
     pub async fn fire_at_boot(&self) {
         let boot = match fs::read_to_string(BOOT_ID) {
             Ok(boot) => boot.trim().to_owned(),
@@ -33,54 +44,60 @@ impl Daemon {
                 return;
             }
         };
-        if self.manifests_applied().await.is_none() {
+        if self.passed(|undone| undone.is_some()).await.is_none() {
             return;
         }
         let Some(waiting) = self.retried(|| self.waiting_at_boot(&boot)).await else { return };
-        let now = clock::now();
-        let mut delays: Vec<(Duration, JobName)> = waiting
-            .into_iter()
-            .filter_map(|name| Some((self.at_boot(&name, now)?.schedule.boot_delay(&name, now), name)))
-            .collect();
-        delays.sort();
-        let begin = Instant::now();
-        let mut closed = self.running().closed();
-        for (delay, name) in delays {
-            tokio::select! {
-                biased;
-                _ = closed.wait_for(|closed| *closed) => return,
-                () = sleep_until(begin + delay) => {}
-            }
-            let Some(job) = self.at_boot(&name, clock::now()) else { continue };
-            if self.retried(|| self.boot(&job, &boot)).await.is_none() {
-                return;
-            }
-        }
+        let begun = (clock::now(), Instant::now());
+        join_all(waiting.iter().map(|name| self.fire_once_applied(name, &boot, begun))).await;
     }
 
-    /// Waits until a pass has applied the manifests, those that came late too; none when the daemon stops
-    /// before.
-    async fn manifests_applied(&self) -> Option<()> {
-        let mut closed = self.running().closed();
-        while !self.tree().is_applied {
-            tokio::select! {
-                biased;
-                _ = closed.wait_for(|closed| *closed) => return None,
-                () = sleep(LOOK) => {}
-            }
+    /// Fires a job for a start of the machine. Its share of the jitter counts from `begun`, by either clock.
+    async fn fire_once_applied(&self, name: &JobName, boot: &str, begun: (Timestamp, Instant)) -> Option<()> {
+        self.passed(|undone| undone.is_some_and(|undone| !undone.contains(name))).await?;
+        let delay = self.at_boot(name, begun.0)?.schedule.boot_delay(name, begun.0);
+        self.unless_closed(sleep_until(begun.1 + delay)).await?;
+        let job = self.at_boot(name, clock::now())?;
+        self.retried(|| self.boot(&job, boot)).await
+    }
+
+    /// Waits until what the passes have left undone is as asked; none when the daemon stops before.
+    async fn passed(&self, is_right: impl Fn(Option<&BTreeSet<JobName>>) -> bool) -> Option<()> {
+        while !is_right(self.tree().undone.as_deref()) {
+            self.unless_closed(sleep(LOOK)).await?;
         }
         Some(())
+    }
+
+    /// Waits for something; none when the daemon stops before.
+    async fn unless_closed(&self, event: impl Future<Output = ()>) -> Option<()> {
+        let mut closed = self.running().closed();
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => None,
+            () = event => Some(()),
+        }
     }
 
     /// The jobs that have not decided on this start of the machine yet.
     async fn waiting_at_boot(&self, boot: &str) -> Result<Vec<JobName>, LedgerError> {
         if self.ledger().boot().await?.as_deref() != Some(boot) {
-            let now = clock::now();
-            let jobs = self.in_process().jobs().into_iter().map(|job| job.spec.name.clone());
-            let due = jobs.filter(|name| self.at_boot(name, now).is_some()).collect();
-            self.ledger().record_boot(boot.to_owned(), due).await?;
+            self.ledger().record_boot(boot.to_owned(), self.all_at_boot(clock::now())).await?;
         }
         self.ledger().waiting_at_boot(boot.to_owned()).await
+    }
+
+    /// Every job that fires for a start of the machine, or will once it is applied.
+    fn all_at_boot(&self, now: Timestamp) -> Vec<JobName> {
+        let held = self.in_process().jobs().into_iter().map(|job| job.spec.name.clone());
+        let mut names: BTreeSet<JobName> = held.filter(|name| self.at_boot(name, now).is_some()).collect();
+        let TreeState { undone, origins, .. } = self.tree();
+        let will = |name: &&JobName| {
+            let asked_for = origins.sound.get(name);
+            asked_for.is_some_and(|job| job.spec.enabled && job.schedule.fires_at_boot(now))
+        };
+        names.extend(undone.iter().flat_map(|undone| undone.iter()).filter(will).cloned());
+        names.into_iter().collect()
     }
 
     /// The job, if it fires for a start of the machine.
@@ -148,7 +165,7 @@ impl Daemon {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{path::Path, sync::Arc};
 
     use futures_util::FutureExt as _;
 
@@ -162,11 +179,11 @@ mod tests {
     async fn a_start_of_the_machine_is_not_settled_between_a_scan_and_its_pass() {
         let directory = tempfile::tempdir().unwrap();
         let Started { daemon, .. } = started(directory.path()).await;
-        let is_waited_for = || daemon.manifests_applied().now_or_never().is_none();
+        let is_waited_for = || daemon.passed(|undone| undone.is_some()).now_or_never().is_none();
         assert!(is_waited_for());
         daemon.update_tree(|state| state.digest = Some([1; 32]));
         assert!(is_waited_for());
-        daemon.update_tree(|state| state.is_applied = true);
+        daemon.update_tree(|state| state.undone = Some(Arc::default()));
         assert!(!is_waited_for());
     }
 

@@ -1,7 +1,7 @@
 //! What the daemon knows: the parts it is made of, and the state of the tree.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock,
@@ -100,8 +100,8 @@ pub struct TreeState {
     pub scanned_at: Option<Timestamp>,
     /// Its digest.
     pub digest: Option<[u8; 32]>,
-    /// Whether a pass has brought the tiers to what a tree at rest asks for.
-    pub is_applied: bool,
+    /// Jobs that the last pass over a tree at rest has left undone; none before there was one.
+    pub undone: Option<Arc<BTreeSet<JobName>>>,
     /// Errors in it.
     pub errors: usize,
     /// Warnings in it.

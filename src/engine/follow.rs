@@ -14,9 +14,9 @@ use tracing::{error, warn};
 
 use super::{
     clock,
+    commit_query::CommitQuery,
     daemon::{Daemon, PassReport, PassRequest},
     look::{Blind, Extent, Look, Seen},
-    question::Question,
     reconcile::{Order, Pass, pass, planned},
     tell::{self, Told},
 };
@@ -62,7 +62,7 @@ pub struct Follow {
     told: Told,
     /// Whether it was said that there are no events.
     is_polling: bool,
-    commit: Question,
+    commit: CommitQuery,
 }
 
 impl Follow {
@@ -84,7 +84,7 @@ impl Follow {
             converged: None,
             retry: RETRY,
             is_polling: false,
-            commit: Question::default(),
+            commit: CommitQuery::default(),
         }
     }
 
@@ -217,8 +217,9 @@ impl Follow {
         let is_converged = pass.is_converged() && matches!(order, Order::Follow(_));
         self.converged = is_converged.then(Instant::now);
         tell::of_pass(&self.daemon, &pass);
-        if matches!(order, Order::Follow(_)) && desired.scan.rest == Rest::Settled && !pass.is_unfinished() {
-            self.daemon.update_tree(|state| state.is_applied = true);
+        if matches!(order, Order::Follow(_)) && desired.scan.rest == Rest::Settled {
+            let undone = Arc::new(pass.undone(desired));
+            self.daemon.update_tree(|state| state.undone = Some(undone));
         }
         PassReport { pass: Some(pass), failure: None, errors }
     }

@@ -3,6 +3,7 @@
 mod back;
 pub mod boot;
 pub mod clock;
+mod commit_query;
 pub mod cursor;
 pub mod daemon;
 pub mod decide;
@@ -13,7 +14,6 @@ pub mod history;
 pub mod lock;
 mod look;
 pub mod pauses;
-mod question;
 mod queue;
 pub mod reconcile;
 pub mod recover;

@@ -3,12 +3,13 @@
 //! A pass takes no hint about what changed. A file event, a timer and a restart all start the same
 //! pass, so there is one path and it is always in use.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 
 use crate::{
     backend::{Backend, BackendError},
+    manifest::{characteristics::Tier, name::JobName},
     plan::{
         diff::{Change, Desired, Held, Live, Step, diff},
         document::{PlanDocument, Stale, allowed},
@@ -46,8 +47,25 @@ impl Pass {
     /// Whether something was left undone that is done when the tier answers.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
-        let can_help = |(_, error): &(Step, BackendError)| !matches!(error, BackendError::Refused { .. });
-        !self.unseen.is_empty() || self.failed.iter().any(can_help)
+        !self.unseen.is_empty() || self.unanswered().next().is_some()
+    }
+
+    /// The jobs of which something was left undone that is done when their tier answers.
+    #[must_use]
+    pub fn undone(&self, desired: &Desired) -> BTreeSet<JobName> {
+        let mut jobs: BTreeSet<JobName> = self.unanswered().map(|step| step.placement.job.clone()).collect();
+        let unseen: BTreeSet<Tier> = self.unseen.iter().map(BackendError::tier).collect();
+        if !unseen.is_empty() {
+            let is_unseen = desired.jobs.iter().filter(|(_, wanted)| unseen.contains(&wanted.tier));
+            jobs.extend(is_unseen.map(|(job, _)| job.clone()));
+        }
+        jobs
+    }
+
+    /// The steps that failed, and may not when they are tried again.
+    fn unanswered(&self) -> impl Iterator<Item = &Step> {
+        let can_help = |(_, error): &&(Step, BackendError)| !matches!(error, BackendError::Refused { .. });
+        self.failed.iter().filter(can_help).map(|(step, _)| step)
     }
 
     /// Whether the pass found nothing to do, and nothing that it could not see.

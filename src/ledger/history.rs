@@ -34,6 +34,8 @@ pub(super) struct Lengths {
     counted: HashMap<i64, Length>,
     /// Jobs that may have too many.
     changed: BTreeSet<i64>,
+    /// Jobs that have too many, and all that is past the limit goes on.
+    going_on: BTreeSet<i64>,
     /// Jobs up to this number were looked at since the start, or since the limit is this one.
     looked_at: i64,
     keep_last: usize,
@@ -52,6 +54,13 @@ impl Lengths {
             *length.of(verdict) += 1;
         }
         self.changed.insert(job);
+    }
+
+    /// A run of a job ended.
+    pub(super) fn ended(&mut self, job: i64) {
+        if self.going_on.remove(&job) {
+            self.changed.insert(job);
+        }
     }
 
     /// The counts, and what was looked at, may be of a transaction that did not come about: all is
@@ -104,8 +113,10 @@ pub(super) fn prune(
         let room = ROWS_MAX - pruned.rows;
         let of_kind = [(OLDEST_RUNS, runs), (OLDEST_SKIPS, skips)];
         let mut victims = Vec::new();
+        let mut past = 0;
         for (oldest, count) in of_kind {
             let excess = count.saturating_sub(limits.keep_last);
+            past += excess;
             let room = room.saturating_sub(victims.len());
             if excess > 0 && room > 0 {
                 let params = params![job, limit(excess), limit(room)];
@@ -118,6 +129,9 @@ pub(super) fn prune(
         // With room left over, all that could be dropped is.
         if victims.len() < room {
             session.lengths.changed.remove(&job);
+            if victims.len() < past {
+                session.lengths.going_on.insert(job);
+            }
         }
     }
     pruned.more = pruned.rows >= ROWS_MAX || !session.lengths.changed.is_empty();

@@ -115,7 +115,7 @@ impl Write for Session {
     fn passed(&mut self, attempts: &[Passed]) -> Result<()> {
         let outcome = json(&Outcome::Success)?;
         let mut end = self.connection.prepare_cached(
-            "UPDATE run SET open = 0, outcome = ?2, ended_us = ?3 WHERE id = ?1 RETURNING seq",
+            "UPDATE run SET open = 0, outcome = ?2, ended_us = ?3 WHERE id = ?1 RETURNING seq, job_id",
         )?;
         let mut attempt = self.connection.prepare_cached(
             "INSERT INTO attempt (run_seq, n, started_us, ended_us, outcome, bytes_seen, bytes_kept)
@@ -124,9 +124,11 @@ impl Write for Session {
         )?;
         for Passed { run_id, n, at } in attempts {
             let at = at.as_microsecond();
-            let seq: Option<i64> =
-                end.query_row(params![run_id.0.as_bytes(), outcome, at], |row| row.get(0)).optional()?;
-            if let Some(seq) = seq {
+            let ended = end.query_row(params![run_id.0.as_bytes(), outcome, at], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get(1)?))
+            });
+            if let Some((seq, job)) = ended.optional()? {
+                self.lengths.ended(job);
                 attempt.execute(params![seq, n, at, outcome])?;
             }
         }
@@ -134,9 +136,16 @@ impl Write for Session {
     }
 
     fn run_ended(&mut self, run: RunId, outcome: &Outcome, at: Timestamp) -> Result<()> {
-        self.connection
-            .prepare_cached("UPDATE run SET open = 0, outcome = ?2, ended_us = ?3 WHERE id = ?1")?
-            .execute(params![run.0.as_bytes(), json(outcome)?, at.as_microsecond()])?;
+        let job = self
+            .connection
+            .prepare_cached(
+                "UPDATE run SET open = 0, outcome = ?2, ended_us = ?3 WHERE id = ?1 RETURNING job_id",
+            )?
+            .query_row(params![run.0.as_bytes(), json(outcome)?, at.as_microsecond()], |row| row.get(0))
+            .optional()?;
+        if let Some(job) = job {
+            self.lengths.ended(job);
+        }
         Ok(())
     }
 

@@ -13,13 +13,13 @@ use crate::manifest::{
 pub(super) struct Known {
     pub(super) file: Arc<ManifestFile>,
     /// Boxed, so that the files can be gone through without what was read of them.
-    pub(super) read: Box<Read>,
+    pub(super) read: Box<ParsedFile>,
     pub(super) voice: Voice,
 }
 
 /// What was read of a file.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct ParsedFile {
     /// The hash of the defaults that held.
     pub(super) directory: [u8; 32],
     pub(super) docs: FileDocs,
@@ -53,7 +53,7 @@ pub(super) struct Matches<'a> {
 }
 
 impl Known {
-    pub(super) fn new(file: Arc<ManifestFile>, read: Box<Read>) -> Self {
+    pub(super) fn new(file: Arc<ManifestFile>, read: Box<ParsedFile>) -> Self {
         let docs = &read.docs;
         let is_silent = docs.problems.is_empty()
             && docs.used.is_empty()

@@ -15,7 +15,7 @@ use super::{
     claims::Claims,
     directory::{Directories, Directory, Flawed, Layer, Own, parent},
     document::{FileDocs, read},
-    known::{Known, Match, Matches, Read, Voice, compare},
+    known::{Known, Match, Matches, ParsedFile, Voice, compare},
     memory::Memory,
     own,
     placing::Choices,
@@ -154,7 +154,7 @@ impl Loader {
         manifests: &[Match<'_>],
         mut directories: Directories<'_>,
         prefix: &str,
-    ) -> Vec<(Arc<ManifestFile>, Box<Read>)> {
+    ) -> Vec<(Arc<ManifestFile>, Box<ParsedFile>)> {
         let layers = directories.hash();
         let same_layers = std::mem::replace(&mut self.layers, layers) == layers;
         let wanted: Vec<(&Arc<ManifestFile>, Arc<Directory>)> = manifests
@@ -168,7 +168,7 @@ impl Loader {
     }
 
     /// Takes in what was read anew, and keeps what is known of the other files.
-    fn take_in(&mut self, manifests: Vec<Match<'_>>, read: Vec<(Arc<ManifestFile>, Box<Read>)>) {
+    fn take_in(&mut self, manifests: Vec<Match<'_>>, read: Vec<(Arc<ManifestFile>, Box<ParsedFile>)>) {
         let mut read = read.into_iter().peekable();
         self.files.reserve_exact(manifests.len());
         for Match { file, before } in manifests {
@@ -191,7 +191,7 @@ impl Loader {
         &self,
         wanted: &[(&Arc<ManifestFile>, Arc<Directory>)],
         prefix: &str,
-    ) -> Vec<(Arc<ManifestFile>, Box<Read>)> {
+    ) -> Vec<(Arc<ManifestFile>, Box<ParsedFile>)> {
         let threads = self.threads.min(wanted.len() / FILES_PER_THREAD_MIN).max(1);
         let next = AtomicUsize::new(0);
         // Each takes what comes next, so that one that is slowed down does not hold up the others.
@@ -225,7 +225,7 @@ impl Loader {
         file: &Arc<ManifestFile>,
         directory: &Directory,
         prefix: &str,
-    ) -> (Arc<ManifestFile>, Box<Read>) {
+    ) -> (Arc<ManifestFile>, Box<ParsedFile>) {
         let path: Arc<str> = file.path.as_str().into();
         let docs = match &file.content {
             Content::Text(text) => {
@@ -237,7 +237,7 @@ impl Loader {
                 ..FileDocs::default()
             },
         };
-        (Arc::clone(file), Box::new(Read { directory: directory.hash, docs }))
+        (Arc::clone(file), Box::new(ParsedFile { directory: directory.hash, docs }))
     }
 
     /// The defaults in a file, parsed anew if need be.

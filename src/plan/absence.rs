@@ -2,8 +2,9 @@
 //!
 //! Pure: times are offsets on a clock that only goes forward. A file may be gone for a moment – it
 //! is saved by removing and writing it, or written slowly after it was cut – and two scans within
-//! that moment agree. So a job leaves only when its absence has lasted. Where its document names
-//! another job, both would fire meanwhile, so that the other one waits for it to leave.
+//! that moment agree. So a job leaves only when its absence has lasted. Where its document, or its file
+//! under another name, asks for another job, both would fire meanwhile, so that the other one waits for
+//! it to leave.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,15 +14,19 @@ use std::{
 };
 
 use super::diff::Desired;
-use crate::manifest::name::JobName;
+use crate::manifest::{digest::Digest, name::JobName, spec::Spec};
 
 /// How long a job must have been absent before it is pruned: longer than a program takes that
 /// removes a file to write it anew, and short enough to wait for.
 pub const ABSENCE_MIN: Duration = Duration::from_secs(1);
 
-/// The same for a job whose document names another one: its file is whole, but for a name that may be
-/// half written. The other one is not put until then.
+/// The same for a job whose document names another one, or whose file has another name: the file is
+/// whole, but for a name that may be half written. The other one is not put until then.
 pub const RENAME_MIN: Duration = Duration::from_millis(500);
+
+/// Jobs that come or go at once of which it is looked whether their files were moved: a digest each, so
+/// some milliseconds in all.
+const MOVED_MAX: usize = 250;
 
 /// The jobs whose absence is not confirmed yet.
 ///
@@ -36,7 +41,7 @@ struct Absence {
     /// The end of the first scan of the whole tree that showed it absent; none as long as only the
     /// files that events name were looked at.
     since: Option<Duration>,
-    /// The job that its document asks for instead.
+    /// The job that its document asks for instead, or its file under another name.
     successor: Option<JobName>,
 }
 
@@ -50,12 +55,14 @@ impl Absences {
         self.0.retain(|name, _| !is_there(name));
         let asked_before = |name: &JobName| before.jobs.contains_key(name) || before.frozen.contains(name);
         let changed = before.jobs.differences(&after.jobs, |_, _| true);
+        let come: Vec<&JobName> = changed.iter().copied().filter(|name| !asked_before(name)).collect();
         let gone: BTreeSet<&JobName> = changed
             .into_iter()
             .chain(&before.frozen)
             .filter(|name| asked_before(name) && !is_there(name))
             .collect();
         let mut renamed = renamed(before, after, &gone);
+        renamed.extend(moved(before, after, &gone, &come));
         for absence in self.0.values_mut() {
             if let Some(next) = absence.successor.as_ref().and_then(|job| renamed.get(job)) {
                 // Its name is still being written.
@@ -94,7 +101,7 @@ impl Absences {
         self.0.values().map(wait).min()
     }
 
-    /// The jobs that their documents ask for instead.
+    /// The jobs that are asked for instead of them.
     #[must_use]
     pub fn successors(&self) -> BTreeSet<JobName> {
         self.0.values().filter_map(|absence| absence.successor.clone()).collect()
@@ -133,6 +140,48 @@ fn renamed(before: &Desired, after: &Desired, gone: &BTreeSet<&JobName>) -> BTre
         (is_new && old.keys().eq(new.keys())).then(|| (JobName::clone(name), successor.clone()))
     });
     of_gone.collect()
+}
+
+/// The jobs among `gone` whose file has another name now, which gives the job another one, with that job.
+///
+/// The file asks for nothing any more, and another one, which asked for nothing before, asks for the
+/// same job but for its name. Neither of the two has an equal: of copies nobody knows which is which.
+fn moved(
+    before: &Desired,
+    after: &Desired,
+    gone: &BTreeSet<&JobName>,
+    come: &[&JobName],
+) -> Vec<(JobName, JobName)> {
+    let Some(name) = gone.first().filter(|_| gone.len() + come.len() <= MOVED_MAX) else { return Vec::new() };
+    let old = named(name, before, gone.iter().copied());
+    let new = named(name, after, come.iter().copied());
+    let pairs = old.iter().filter_map(|(digest, old)| match (old.as_slice(), new.get(digest)?.as_slice()) {
+        ([old], [new]) => Some(((*old, &*before.jobs.get(old)?.file), (*new, &*after.jobs.get(new)?.file))),
+        _ => None,
+    });
+    let pairs: Vec<_> = pairs.collect();
+    let (old, new): (BTreeSet<&str>, BTreeSet<&str>) =
+        pairs.iter().map(|((_, from), (_, to))| (*from, *to)).unzip();
+    let (stay, were_there) = (documents(after, &old), documents(before, &new));
+    let is_moved = |from: &str, to: &str| !stay.contains_key(from) && !were_there.contains_key(to);
+    let moved = pairs.into_iter().filter(|((_, from), (_, to))| is_moved(from, to));
+    moved.map(|((old, _), (new, _))| (old.clone(), new.clone())).collect()
+}
+
+/// Jobs by what their digests are when all have this name.
+fn named<'a>(
+    name: &JobName,
+    desired: &Desired,
+    jobs: impl Iterator<Item = &'a JobName>,
+) -> BTreeMap<Digest, Vec<&'a JobName>> {
+    let mut named: BTreeMap<Digest, Vec<&JobName>> = BTreeMap::new();
+    for job in jobs {
+        if let Some(wanted) = desired.jobs.get(job) {
+            let digest = Digest::of(&Spec { name: name.clone(), ..Spec::clone(&wanted.spec) });
+            named.entry(digest).or_default().push(job);
+        }
+    }
+    named
 }
 
 /// The jobs of some files by the number of their document.
@@ -210,16 +259,17 @@ mod tests {
     }
 
     /// What a tree asks for: `FILE:JOBS` with a letter for each document, a capital one when it
-    /// cannot be used.
+    /// cannot be used. `FILE:JOBS=VERSION` are others than those of another version.
     fn files(text: &str) -> Desired {
         let mut desired = Desired::default();
         for (file, jobs) in text.split_whitespace().map(|word| word.split_once(':').unwrap()) {
+            let (jobs, version) = jobs.split_once('=').unwrap_or((jobs, "1"));
             for (document, letter) in (0..).zip(jobs.chars()) {
                 let name = letter.to_ascii_lowercase().to_string();
                 if letter.is_ascii_uppercase() {
                     desired.frozen.insert(JobName::parse(&name).unwrap());
                 } else {
-                    let wanted = Wanted { file: file.into(), document, ..wanted(&name, "1") };
+                    let wanted = Wanted { file: file.into(), document, ..wanted(&name, version) };
                     desired.jobs.insert(JobName::parse(&name).unwrap(), wanted);
                 }
             }
@@ -257,6 +307,22 @@ mod tests {
         check_renamed(&["x:a", "x:b", "x:c"],        "");
     }
 
+    #[test]
+    #[rustfmt::skip]
+    fn a_job_whose_file_has_another_name_leaves_sooner() {
+        check_renamed(&["x:a", "y:b"],               "");
+        check_renamed(&["x:a z:c", "y:b z:c"],       "");
+        check_renamed(&["x:a z:c=2", "y:b w:d=2"],   "");
+        check_renamed(&["x:a", "y:b", "z:c"],        "");
+        // Another job, or who knows which of two.
+        check_renamed(&["x:a", "y:b=2"],             "a");
+        check_renamed(&["x:a z:c", "y:b"],           "ac");
+        check_renamed(&["x:a", "y:b z:c"],           "a");
+        // A file that stays, or was there.
+        check_renamed(&["x:ab=2", "x:b=2 y:c=2"],    "a");
+        check_renamed(&["x:a y:b=2", "y:b=2 y:c"],   "a");
+    }
+
     /// F6, F10: a file that is being written, or has a mistake in it, may ask for the job again.
     #[test]
     #[rustfmt::skip]
@@ -272,7 +338,7 @@ mod tests {
         check_renamed(&["x:a", "x:A", "x:b"],        "a");
         // Two files may be about to be swapped, or one to be moved.
         check_renamed(&["x:a y:b", "x:b"],           "a");
-        check_renamed(&["x:a", "y:b"],               "a");
+        check_renamed(&["x:a y:b", "y:a=2"],         "b");
         check_renamed(&["x:a", ""],                  "a");
     }
 
@@ -298,5 +364,12 @@ mod tests {
         assert_eq!(shown(&absences), ("ab".to_owned(), "c".to_owned()));
         absences.note(&trees[2], &trees[3]);
         assert_eq!(shown(&absences), ("bc".to_owned(), "a".to_owned()));
+        // The same where files are moved, and back.
+        let trees = ["x:a", "y:b", "x:a"].map(files);
+        let mut absences = Absences::default();
+        absences.note(&trees[0], &trees[1]);
+        assert_eq!(shown(&absences), ("a".to_owned(), "b".to_owned()));
+        absences.note(&trees[1], &trees[2]);
+        assert_eq!(shown(&absences), ("b".to_owned(), "a".to_owned()));
     }
 }

@@ -18,7 +18,7 @@ pub struct Desired {
     /// Jobs that were asked for a moment ago. They stay until their absence has lasted
     /// ([`super::absence`]).
     pub lingering: BTreeSet<JobName>,
-    /// Jobs that the documents of lingering ones ask for instead. They are not put before these leave.
+    /// Jobs that are asked for instead of lingering ones. They are not put before these leave.
     pub successors: BTreeSet<JobName>,
     /// Files that may hold jobs whose names cannot be told: as long as there are any, it is not
     /// known of a job that nothing asks for it.

@@ -77,6 +77,30 @@ async fn a_run_that_goes_on_does_not_keep_what_is_past_the_limits() {
     }
 }
 
+/// Nothing else is decided of the job after that.
+#[tokio::test]
+async fn a_run_that_went_on_is_dropped_once_it_ends() {
+    for (ledger, _files) in both() {
+        ledger.decide((0..5).map(|second| run("a", second)).collect()).await.unwrap();
+        let limits = HistoryLimits { keep_last: 1, max_age: Duration::from_secs(1_000) };
+        let prune = async || while ledger.prune_history(limits, at(9)).await.unwrap().more {};
+        ledger.run_ended(id("a", 4), Outcome::Success, at(4)).await.unwrap();
+        prune().await;
+        assert_eq!(rows(&ledger).await.len(), 5, "four go on");
+        let passed = |second| vec![Passed { run_id: id("a", second), n: 1, at: at(second) }];
+        ledger.passed(passed(0)).await.unwrap();
+        prune().await;
+        assert_eq!(rows(&ledger).await.len(), 4);
+        ledger.passed(passed(2)).await.unwrap();
+        ledger.run_ended(id("a", 1), Outcome::Success, at(4)).await.unwrap();
+        prune().await;
+        assert_eq!(rows(&ledger).await, ["3-3 1 run", "4-4 1 run"]);
+        ledger.run_ended(id("a", 3), Outcome::Success, at(4)).await.unwrap();
+        prune().await;
+        assert_eq!(rows(&ledger).await, ["4-4 1 run"]);
+    }
+}
+
 #[tokio::test]
 async fn skips_do_not_push_runs_out_of_the_history() {
     for (ledger, _files) in both() {

@@ -1,6 +1,6 @@
-//! Which commit the tree is at, asked of git one question at a time.
+//! Which commit the tree is at, asked of git one query at a time.
 //!
-//! Git may take a while in a large work tree. A question that comes meanwhile is asked once the answer
+//! Git may take a while in a large work tree. A query that comes meanwhile is asked once the answer
 //! is there, so that no older answer overwrites a newer one, and few processes run.
 
 use std::{
@@ -18,21 +18,21 @@ type Subject = (Stamp, Option<[u8; 32]>);
 
 /// Asks git for the commit, for one daemon.
 #[derive(Debug, Default)]
-pub(super) struct Question(Arc<Mutex<Turns>>);
+pub(super) struct CommitQuery(Arc<Mutex<Turns>>);
 
 /// Whose turn it is.
 #[derive(Debug, Default)]
 struct Turns {
     /// What was asked for last.
     subject: Option<Subject>,
-    stage: Stage,
+    progress: Progress,
     /// Whether it was said that git is slow.
     was_slow: bool,
 }
 
-/// How far the question is.
+/// How far the query is.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum Progress {
     /// Nobody asks.
     #[default]
     Answered,
@@ -42,19 +42,12 @@ enum Stage {
     Outdated,
 }
 
-/// What is to be done next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Ask,
-    Nothing,
-}
-
-impl Question {
+impl CommitQuery {
     /// Asks, when the answer may be another one than the last. Does not wait for it.
     pub(super) fn ask(&self, daemon: &Arc<Daemon>, tree: Option<[u8; 32]>) {
         let root = daemon.parts().root.clone();
         let subject = (commit::stamp(&root), tree);
-        if self.turns(|turns| turns.want(subject)) == Next::Ask {
+        if self.turns(|turns| turns.want(subject)) {
             tokio::spawn(Self(Arc::clone(&self.0)).answer(Arc::clone(daemon), root));
         }
     }
@@ -72,7 +65,8 @@ impl Question {
                 self.turns(|turns| turns.was_slow = false);
             }
             daemon.update_tree(|state| state.commit = answer.unwrap_or_default());
-            if self.turns(Turns::answered) == Next::Nothing {
+            let is_asked_again = self.turns(Turns::answered);
+            if !is_asked_again {
                 return;
             }
         }
@@ -84,27 +78,29 @@ impl Question {
 }
 
 impl Turns {
-    fn want(&mut self, subject: Subject) -> Next {
+    /// Somebody wants to know; whether git is to be asked now.
+    fn want(&mut self, subject: Subject) -> bool {
         if self.subject.as_ref() == Some(&subject) {
-            return Next::Nothing;
+            return false;
         }
         self.subject = Some(subject);
-        let next = if self.stage == Stage::Answered { Next::Ask } else { Next::Nothing };
-        self.stage = if self.stage == Stage::Answered { Stage::Asked } else { Stage::Outdated };
-        next
+        let is_free = self.progress == Progress::Answered;
+        self.progress = if is_free { Progress::Asked } else { Progress::Outdated };
+        is_free
     }
 
     /// Git was not waited for any longer, so that the next who wants to know has it asked again, unless it
     /// is anyway; whether it was said already that it is slow.
     fn gave_up(&mut self) -> bool {
-        self.subject.take_if(|_| self.stage != Stage::Outdated);
+        self.subject.take_if(|_| self.progress != Progress::Outdated);
         std::mem::replace(&mut self.was_slow, true)
     }
 
-    fn answered(&mut self) -> Next {
-        let is_outdated = self.stage == Stage::Outdated;
-        self.stage = if is_outdated { Stage::Asked } else { Stage::Answered };
-        if is_outdated { Next::Ask } else { Next::Nothing }
+    /// Git has answered; whether it is to be asked again.
+    fn answered(&mut self) -> bool {
+        let is_outdated = self.progress == Progress::Outdated;
+        self.progress = if is_outdated { Progress::Asked } else { Progress::Answered };
+        is_outdated
     }
 }
 
@@ -118,7 +114,7 @@ mod tests {
     fn check(events: &str, expected: &str) {
         let mut turns = Turns::default();
         let shown = events.bytes().map(|event| {
-            let next = match event {
+            let is_asked = match event {
                 b'.' => turns.answered(),
                 b'x' => {
                     turns.gave_up();
@@ -126,14 +122,14 @@ mod tests {
                 }
                 tree => turns.want((Vec::new(), Some([tree; 32]))),
             };
-            if next == Next::Ask { '!' } else { '-' }
+            if is_asked { '!' } else { '-' }
         });
         assert_eq!(shown.collect::<String>(), expected, "{events}");
     }
 
     #[test]
     #[rustfmt::skip]
-    fn git_is_asked_one_question_at_a_time_and_the_last_one_is_answered_last() {
+    fn git_is_asked_one_query_at_a_time_and_the_last_one_is_answered_last() {
         check("1.",        "!-");
         check("1.1",       "!--");
         check("1.2.",      "!-!-");
