@@ -33,6 +33,10 @@ use crate::{
 /// How long a statement waits for another process that holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pages that the writer keeps in memory: what a group commit of a herd changes. What else it reads is
+/// in the system's cache.
+const CACHE_KIB: i32 = 1024;
+
 /// Where a ledger is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -469,6 +473,7 @@ fn start(mut connection: Connection, path: &Path) -> Result<Writer, LedgerError>
         .and_then(|()| connection.pragma_update(None, "journal_mode", "WAL"))
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
+        .and_then(|()| connection.pragma_update(None, "cache_size", -CACHE_KIB))
         .and_then(|()| schema::migrate(&mut connection));
     match prepared {
         Ok(Ok(())) => Writer::start(Session::new(connection), path).map_err(|error| cannot_open(path, error)),
