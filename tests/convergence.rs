@@ -259,7 +259,7 @@ fn load(loader: &mut Loader, files: &Files, rest: Rest) -> Desired {
         .iter()
         .map(|(path, content)| {
             let content_hash = hash(content);
-            Arc::new(ManifestFile { path: path.clone(), content_hash, content: content.clone() })
+            Arc::new(ManifestFile { path: path.as_str().into(), content_hash, content: content.clone() })
         })
         .collect();
     let now: Timestamp = "2026-11-24T00:00:00Z".parse().unwrap();

@@ -18,11 +18,8 @@ use tintal::{
 
 /// What a tree of one file holds.
 fn load(text: &str, ledger: LedgerKind) -> Tree {
-    let file = ManifestFile {
-        path: "job.yaml".to_owned(),
-        content_hash: [0; 32],
-        content: Content::Text(text.into()),
-    };
+    let file =
+        ManifestFile { path: "job.yaml".into(), content_hash: [0; 32], content: Content::Text(text.into()) };
     let tiers = Tiers { configured: vec![Tier::InProcess, Tier::Queue], ledger };
     let now = "2026-11-24T00:00:00Z".parse().unwrap();
     let files = [Arc::new(file)];

@@ -155,12 +155,12 @@ fn a_file_by_itself_has_the_verdict_that_it_has_in_the_tree() {
     let chosen = all
         .iter()
         .enumerate()
-        .filter(|(index, file)| index % 12 == 0 || special.contains(&file.path.as_str()))
+        .filter(|(index, file)| index % 12 == 0 || special.contains(&&*file.path))
         .filter(|(_, file)| !file.path.ends_with("_defaults.yaml"));
     let mut verdicts = BTreeSet::new();
     for (_, file) in chosen {
-        let documents = if file.path == "several.yaml" { 3 } else { 1 };
-        let is_ready = ready.get(file.path.as_str()) == Some(&documents);
+        let documents = if &*file.path == "several.yaml" { 3 } else { 1 };
+        let is_ready = ready.get(&*file.path) == Some(&documents);
         let ran = files.run(&["validate", "--format", "json", &format!("jobs.d/{}", file.path)]);
         assert_eq!(ran.code, Some(i32::from(!is_ready)), "{}: {}", file.path, ran.stdout);
         verdicts.insert(is_ready);

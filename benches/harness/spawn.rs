@@ -134,7 +134,7 @@ async fn one(
 pub fn spec(text: &str) -> Arc<Spec> {
     let tiers = Tiers { configured: vec![Tier::InProcess], ledger: LedgerKind::File };
     let file = ManifestFile {
-        path: "job.yaml".to_owned(),
+        path: "job.yaml".into(),
         content_hash: *blake3::hash(text.as_bytes()).as_bytes(),
         content: Content::Text(text.into()),
     };

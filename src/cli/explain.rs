@@ -83,7 +83,7 @@ impl Explain {
 }
 
 fn provenance(view: &View, job: &Arc<Loaded>, spec: &Value) -> BTreeMap<String, Provenance> {
-    let find = |path: &str| view.files.iter().find(|file| file.path == path);
+    let find = |path: &str| view.files.iter().find(|file| *file.path == *path);
     let Some(file) = find(&job.origin.path) else { return BTreeMap::new() };
     let mut layers: Vec<Arc<ManifestFile>> = Vec::new();
     let mut directory = job.origin.path.rsplit_once('/').map_or("", |(directory, _)| directory);

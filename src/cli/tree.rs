@@ -116,7 +116,7 @@ pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<M
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut alike: BTreeMap<Vec<PathBuf>, Vec<Arc<ManifestFile>>> = BTreeMap::new();
     for file in &files {
-        let directory = Path::new(&file.path).parent().unwrap_or(Path::new(""));
+        let directory = Path::new(&*file.path).parent().unwrap_or(Path::new(""));
         alike.entry(above(directory)).or_default().push(Arc::clone(file));
     }
     let mut loader = loader(settings);
@@ -125,7 +125,7 @@ pub(super) fn load_files(settings: &Settings, paths: &[PathBuf], given: Option<M
         let above = read_files(&above);
         let input = Input { files: &files, above: &above, unreadable: &[], prefix: "", now: clock::now() };
         let tree = loader.load(&input);
-        let concerns = |path: &str| files.iter().any(|file| file.path == path);
+        let concerns = |path: &str| files.iter().any(|file| *file.path == *path);
         // Of the jobs under defaults none need be here that needs what they suppress.
         let is_unknown = |problem: &Problem| {
             let path = Path::new(&problem.primary.place.source.path);
@@ -183,7 +183,7 @@ fn read_files(paths: &[PathBuf]) -> Vec<Arc<ManifestFile>> {
     let missing = given.unreadable.into_iter().map(|one| {
         let content_hash = *blake3::hash(one.reason.as_bytes()).as_bytes();
         Arc::new(ManifestFile {
-            path: one.path,
+            path: one.path.into(),
             content_hash,
             content: Content::Unreadable { reason: one.reason },
         })
@@ -200,7 +200,7 @@ pub(super) fn file_of(path: &str, text: Vec<u8>) -> ManifestFile {
         Ok(text) => Content::Text(text.into()),
         Err(error) => Content::NotText { offset: error.utf8_error().valid_up_to() },
     };
-    ManifestFile { path: path.to_owned(), content_hash, content }
+    ManifestFile { path: path.into(), content_hash, content }
 }
 
 /// The path of a file relative to a directory, if it lies in it.

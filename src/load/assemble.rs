@@ -162,7 +162,7 @@ fn unique(named: &[Named<'_>], prefix: &str, tree: &mut Tree) {
             [Named { name, file, what, by, .. }] => {
                 tree.broken.insert(JobName::clone(name));
                 if *by == By::Remembered {
-                    tree.suspects.insert(JobName::clone(name), file.path.clone());
+                    tree.suspects.insert(JobName::clone(name), file.path.to_string());
                 } else if let What::Broken(Doc { refused: Some(refused), .. }) = what {
                     tree.refused.insert(JobName::clone(name), Arc::clone(refused));
                 }

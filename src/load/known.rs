@@ -114,6 +114,6 @@ pub(super) fn compare(files: &[Arc<ManifestFile>], known: Vec<Known>) -> Matches
 
 /// The file at a path, among files in the order of paths.
 pub(super) fn at<'a>(files: &'a [Known], path: &str) -> Option<&'a Known> {
-    let at = files.binary_search_by(|known| known.file.path.as_str().cmp(path)).ok()?;
+    let at = files.binary_search_by(|known| (*known.file.path).cmp(path)).ok()?;
     files.get(at)
 }

@@ -226,13 +226,13 @@ impl Loader {
         directory: &Directory,
         prefix: &str,
     ) -> (Arc<ManifestFile>, Box<ParsedFile>) {
-        let path: Arc<str> = file.path.as_str().into();
+        let path = &file.path;
         let docs = match &file.content {
             Content::Text(text) => {
-                read(&path, &source(prefix, &path, text), directory, &self.shapes, &self.choices)
+                read(path, &source(prefix, path, text), directory, &self.shapes, &self.choices)
             }
             other => FileDocs {
-                problems: vec![unusable(prefix, &path, other)],
+                problems: vec![unusable(prefix, path, other)],
                 obscured: true,
                 ..FileDocs::default()
             },
@@ -288,7 +288,7 @@ impl Loader {
         if self.defaults.len() > defaults.len() + input.above.len() {
             let own = defaults.iter().map(|file| format!("{}{}", input.prefix, file.path));
             let there: HashSet<String> =
-                own.chain(input.above.iter().map(|file| file.path.clone())).collect();
+                own.chain(input.above.iter().map(|file| file.path.to_string())).collect();
             self.defaults.retain(|path, _| there.contains(path));
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestFile {
     /// Path relative to the root of the tree, with `/` between parts.
-    pub path: String,
+    pub path: Arc<str>,
     /// BLAKE3 of the bytes; of nothing when they could not be read.
     pub content_hash: [u8; 32],
     /// What was read.

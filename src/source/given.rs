@@ -95,7 +95,7 @@ fn read_path(typed: &Path, given: &mut Given, seen: &mut Seen) {
             Found::File(_) => content::read(&entry.real),
         };
         if let Reading::Read { hash, content, .. } = reading {
-            given.files.push(Arc::new(ManifestFile { path, content_hash: hash, content }));
+            given.files.push(Arc::new(ManifestFile { path: path.into(), content_hash: hash, content }));
         }
     }
     seen.read.extend(here);

@@ -7,6 +7,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::stat::Stat;
 use crate::manifest::file::ManifestFile;
 
+/// So many files are put in where they belong; for more, all are gone through once.
+const FEW: usize = 8;
+
 /// The files of a tree, in the order of their paths, with what is known of each.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
@@ -45,7 +48,7 @@ impl Kept {
 
     /// Where a path stands.
     pub(super) fn place(&self, path: &str) -> Option<usize> {
-        self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()
+        self.files.binary_search_by(|file| (*file.path).cmp(path)).ok()
     }
 
     /// Takes out the files at these paths.
@@ -56,13 +59,13 @@ impl Kept {
 
     /// Takes out the files at all places but those that `stays` holds for.
     pub(super) fn retain(&mut self, stays: impl Fn(usize) -> bool) {
-        let Some(first) = (0..self.marks.len()).find(|at| !stays(*at)) else { return };
-        let mut at = first..;
-        let files = Arc::make_mut(&mut self.files);
-        let rest = files.split_off(first);
-        files.extend(rest.into_iter().zip(at.clone()).filter(|(_, at)| stays(*at)).map(|(file, _)| file));
-        let rest = self.marks.split_off(first);
-        self.marks.extend(rest.into_iter().filter(|_| at.next().is_some_and(&stays)));
+        if (0..self.marks.len()).all(&stays) {
+            return;
+        }
+        let mut at = 0..;
+        Arc::make_mut(&mut self.files).retain(|_| at.next().is_some_and(&stays));
+        let mut at = 0..;
+        self.marks.retain(|_| at.next().is_some_and(&stays));
     }
 
     /// Puts files in, none of which is there.
@@ -72,6 +75,14 @@ impl Kept {
         }
         new.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
         let files = Arc::make_mut(&mut self.files);
+        if new.len() <= FEW {
+            for (file, mark) in new {
+                let at = files.partition_point(|old| old.path < file.path);
+                files.insert(at, file);
+                self.marks.insert(at, mark);
+            }
+            return;
+        }
         let count = files.len() + new.len();
         let mut old_files = std::mem::replace(files, Vec::with_capacity(count)).into_iter();
         let mut old_marks = std::mem::replace(&mut self.marks, Vec::with_capacity(count)).into_iter();
@@ -96,7 +107,7 @@ mod tests {
     fn files(letters: &str) -> Vec<(Arc<ManifestFile>, Mark)> {
         let file = |path: char| {
             let content = Content::Text("".into());
-            let file = ManifestFile { path: path.to_string(), content_hash: [0; 32], content };
+            let file = ManifestFile { path: path.to_string().into(), content_hash: [0; 32], content };
             let leaf = [u8::try_from(path).unwrap(); 32];
             (Arc::new(file), Mark { settled: None, leaf })
         };
@@ -113,7 +124,7 @@ mod tests {
                 None => kept.insert(files(step.trim_start_matches('+'))),
             }
         }
-        let paths: String = kept.files().iter().map(|file| file.path.as_str()).collect();
+        let paths: String = kept.files().iter().map(|file| &*file.path).collect();
         let leaves: String = kept.leaves().map(|leaf| char::from(leaf[0])).collect();
         assert_eq!((paths.as_str(), leaves.as_str()), (expected, expected), "{steps}");
         assert!(expected.char_indices().all(|(at, path)| kept.place(&path.to_string()) == Some(at)));
@@ -130,6 +141,8 @@ mod tests {
         check("+abc -x",           "abc");
         check("+abc -abc",         "");
         check("+abc -abc +b",      "b");
+        check("+bdfhkm +ljigeca",  "abcdefghijklm");
+        check("+bdfhkmop +nlqrsjigeca", "abcdefghijklmnopqrs");
     }
 
     #[test]

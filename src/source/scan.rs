@@ -176,8 +176,8 @@ impl Scanner {
         let mut wanted = Vec::new();
         let mut before = self.kept.files().iter().enumerate().peekable();
         for entry in entries {
-            while before.next_if(|(_, file)| file.path < entry.path).is_some() {}
-            match before.next_if(|(_, file)| file.path == entry.path) {
+            while before.next_if(|(_, file)| *file.path < *entry.path).is_some() {}
+            match before.next_if(|(_, file)| *file.path == *entry.path) {
                 Some((at, _)) if self.is_settled(at, &entry.found) => stays[at] = true,
                 _ => wanted.push(entry),
             }
@@ -249,7 +249,7 @@ impl Scanner {
         let read = wanted.iter().filter(|entry| entry.is_opened()).count();
         let new = read_all(wanted).into_iter().filter_map(|(path, reading)| {
             let Reading::Read { hash, content, stat } = reading else { return None };
-            let file = Arc::new(ManifestFile { path, content_hash: hash, content });
+            let file = Arc::new(ManifestFile { path: path.into(), content_hash: hash, content });
             let settled = stat.filter(|stat| stat.is_settled(now));
             let mark = Mark { settled, leaf: leaf(&file) };
             Some((file, mark))

@@ -80,7 +80,7 @@ impl Target {
         let path = |name: &JobName| self.within.join(file_name(name)).to_string_lossy().into_owned();
         let new: BTreeMap<String, &ImportedJob> = jobs.iter().map(|job| (path(&job.name), *job)).collect();
         let mut files: Vec<_> =
-            self.files.iter().filter(|file| !new.contains_key(&file.path)).cloned().collect();
+            self.files.iter().filter(|file| !new.contains_key(&*file.path)).cloned().collect();
         let texts = new.iter().map(|(path, job)| tree::file_of(path, job.yaml.clone().into_bytes()));
         files.extend(texts.map(Arc::new));
         files.sort_by(|a, b| a.path.cmp(&b.path));

@@ -29,11 +29,8 @@ fn spec(yaml: &str) -> Arc<Spec> {
         manifest::characteristics::Tier,
         tier::{LedgerKind, Tiers},
     };
-    let file = ManifestFile {
-        path: "job.yaml".to_owned(),
-        content_hash: [0; 32],
-        content: Content::Text(yaml.into()),
-    };
+    let file =
+        ManifestFile { path: "job.yaml".into(), content_hash: [0; 32], content: Content::Text(yaml.into()) };
     let tiers = Tiers { configured: vec![Tier::InProcess], ledger: LedgerKind::File };
     let now = "2026-11-24T00:00:00Z".parse().unwrap();
     let tree = Loader::new(tiers, 1).load(&Input {

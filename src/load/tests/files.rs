@@ -30,7 +30,7 @@ fn what_cannot_be_read_is_told_with_a_way_out_that_fits() {
         ),
     ] {
         let content = Content::Unreadable { reason: reason.to_owned() };
-        let file = Arc::new(ManifestFile { path: "a.yaml".to_owned(), content_hash: [0; 32], content });
+        let file = Arc::new(ManifestFile { path: "a.yaml".into(), content_hash: [0; 32], content });
         let unreadable = [("sub".to_owned(), reason.to_owned())];
         let now = "2026-06-01T00:00:00Z".parse().unwrap();
         let tree = loader().load(&Input {

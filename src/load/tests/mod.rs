@@ -23,7 +23,7 @@ use crate::{
 
 fn file(path: &str, text: &str) -> Arc<ManifestFile> {
     Arc::new(ManifestFile {
-        path: path.to_owned(),
+        path: path.into(),
         content_hash: *blake3::hash(text.as_bytes()).as_bytes(),
         content: Content::Text(text.into()),
     })

@@ -87,7 +87,7 @@ fn a_live_job_whose_file_holds_nothing_keeps_its_name() {
             load_with(&mut loader, &[("a.yaml", &two)]);
             let hash = *blake3::hash(format!("{content:?}").as_bytes()).as_bytes();
             let nothing =
-                ManifestFile { path: "a.yaml".to_owned(), content_hash: hash, content: content.clone() };
+                ManifestFile { path: "a.yaml".into(), content_hash: hash, content: content.clone() };
             let tree = load_files(&mut loader, vec![Arc::new(nothing), file(path, &job("y"))]);
             assert_eq!((names(tree.jobs.keys()), names(&tree.broken)), (vec![], vec!["x", "y"]), "{path}");
             let double = tree.problems.iter().find(|problem| problem.code.as_str() == "TIN020").unwrap();
