@@ -9,13 +9,20 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Name of the lock's file.
 const LOCK_FILE: &str = "lock";
 
 /// How often it is looked at whether the directory is still there.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How long a lock that is held is asked for again. A process that is killed while it starts another one
+/// leaves its lock to that one, until that has become its program.
+const HELD_MAX: Duration = Duration::from_millis(500);
+
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Why a state directory cannot be used.
 #[derive(Debug, Error)]
@@ -83,6 +90,21 @@ impl StateLock {
         Ok(Self { file, path })
     }
 
+    /// Like [`Self::take`], but waits half a second for one that is held.
+    ///
+    /// # Errors
+    ///
+    /// When another process has it still, or it cannot be written.
+    pub async fn wait_for(state: &Path) -> Result<Self, LockError> {
+        let until = Instant::now() + HELD_MAX;
+        loop {
+            match Self::take(state) {
+                Err(LockError::Held { .. }) if Instant::now() < until => sleep(AGAIN).await,
+                taken => return taken,
+            }
+        }
+    }
+
     /// Whether the directory is still the one that was taken: it was not removed, nor another put in
     /// its place. While that cannot be told, it is.
     #[must_use]
@@ -102,9 +124,37 @@ impl StateLock {
     }
 }
 
+impl Drop for StateLock {
+    fn drop(&mut self) {
+        // To close the file would leave the lock to a process that is just being started.
+        let _ = self.file.unlock();
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_lock_that_is_let_go_of_is_not_kept_by_a_copy_of_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = StateLock::take(directory.path()).unwrap();
+        let _copy = first.file.try_clone().unwrap();
+        drop(first);
+        assert!(StateLock::take(directory.path()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_is_held_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = StateLock::take(directory.path()).unwrap();
+        let mut second = std::pin::pin!(StateLock::wait_for(directory.path()));
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(second.await.is_ok());
+    }
 
     /// F27.
     #[test]

@@ -70,7 +70,7 @@ pub async fn start(
     settings: &Settings,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Started, StartError> {
-    let lock = StateLock::take(&settings.state)?;
+    let lock = StateLock::wait_for(&settings.state).await?;
     let location = match settings.ledger {
         LedgerKind::File => Location::File(settings.state.join(LEDGER_FILE)),
         LedgerKind::Memory => Location::Memory,
