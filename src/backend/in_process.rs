@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -22,6 +25,9 @@ use crate::{
     schedule::Schedule,
 };
 
+/// No next fire: a time that no schedule gives.
+const NOT_PLANNED: i64 = i64::MIN;
+
 /// A job that the tier holds.
 #[derive(Debug)]
 pub struct LiveJob {
@@ -33,26 +39,29 @@ pub struct LiveJob {
     pub schedule: Schedule,
     /// Since when the tier holds it as this.
     pub applied_at: Timestamp,
-    /// When it fires next, for those who look.
-    next_fire: Mutex<Option<Timestamp>>,
+    /// When it fires next, for those who look: microseconds from the epoch, as the
+    /// ledger keeps it, or [`NOT_PLANNED`].
+    next_fire: AtomicI64,
 }
 
 impl LiveJob {
     /// A job of which it is not planned yet when it fires.
     #[must_use]
     pub fn new(spec: Arc<Spec>, digest: Digest, schedule: Schedule, applied_at: Timestamp) -> Self {
-        Self { spec, digest, schedule, applied_at, next_fire: Mutex::default() }
+        Self { spec, digest, schedule, applied_at, next_fire: NOT_PLANNED.into() }
     }
 
     /// When it fires next: a fire time; none when it does not, or when this process does not fire.
     #[must_use]
     pub fn next_fire(&self) -> Option<Timestamp> {
-        *self.next_fire.lock().unwrap_or_else(PoisonError::into_inner)
+        let micros = self.next_fire.load(Ordering::Relaxed);
+        Timestamp::from_microsecond(micros).ok().filter(|_| micros != NOT_PLANNED)
     }
 
     /// Keeps when it fires next, for those who look.
     pub fn plan_next(&self, fire_time: Option<Timestamp>) {
-        *self.next_fire.lock().unwrap_or_else(PoisonError::into_inner) = fire_time;
+        let micros = fire_time.map_or(NOT_PLANNED, Timestamp::as_microsecond);
+        self.next_fire.store(micros, Ordering::Relaxed);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::stat::Stat;
+use super::stat::{Stat, StatHash};
 use crate::manifest::file::ManifestFile;
 
 /// So many files are put in where they belong; for more, all are gone through once.
@@ -25,7 +25,7 @@ pub(super) struct Mark {
     /// The stamps that mean these bytes; none when equal stamps do not mean equal bytes: a file
     /// that was changed just before it was read may be changed again within the same tick of the
     /// file system's clock.
-    pub(super) settled: Option<Stat>,
+    pub(super) settled: Option<StatHash>,
     /// The file's part of the hash of the tree.
     pub(super) leaf: [u8; 32],
 }
@@ -43,7 +43,7 @@ impl Kept {
 
     /// Whether the file at a place is what it was when it was read, as far as its stamps can tell.
     pub(super) fn is_settled_as(&self, at: usize, stat: &Stat) -> bool {
-        self.marks.get(at).is_some_and(|mark| mark.settled == Some(*stat))
+        self.marks.get(at).is_some_and(|mark| mark.settled.is_some_and(|settled| settled == stat.hash()))
     }
 
     /// Where a path stands.

@@ -250,7 +250,7 @@ impl Scanner {
         let new = read_all(wanted).into_iter().filter_map(|(path, reading)| {
             let Reading::Read { hash, content, stat } = reading else { return None };
             let file = Arc::new(ManifestFile { path: path.into(), content_hash: hash, content });
-            let settled = stat.filter(|stat| stat.is_settled(now));
+            let settled = stat.filter(|stat| stat.is_settled(now)).map(|stat| stat.hash());
             let mark = Mark { settled, leaf: leaf(&file) };
             Some((file, mark))
         });

@@ -31,6 +31,10 @@ pub(super) struct Stat {
     changed: (i64, i64),
 }
 
+/// The hash of a [`Stat`], where very many are kept: the first bytes of BLAKE3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StatHash([u8; 16]);
+
 /// When the newest change of all that was looked at was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Newest {
@@ -87,6 +91,14 @@ impl Stat {
     /// its stamps. It is the change stamp that counts: nobody can set that one.
     pub(super) fn is_settled(&self, scanned: Timestamp) -> bool {
         nanos(self.changed) + RACY_NANOS < scanned.as_nanosecond()
+    }
+
+    pub(super) fn hash(&self) -> StatHash {
+        let mut hasher = blake3::Hasher::new();
+        self.hash_into(&mut hasher);
+        let mut hash = [0; 16];
+        hasher.finalize_xof().fill(&mut hash);
+        StatHash(hash)
     }
 
     pub(super) fn hash_into(&self, hasher: &mut blake3::Hasher) {
