@@ -9,6 +9,7 @@ use super::{
     directory::Directory,
     fault::{Fault, Written},
     fill::{Form, fill},
+    held::HeldSpecs,
     meaning::{self, Given},
     past::{self, Past},
     placing::{self, Choices},
@@ -83,6 +84,7 @@ pub(super) fn read(
     directory: &Directory,
     shapes: &Shapes,
     choices: &Choices,
+    held: &HeldSpecs,
 ) -> FileDocs {
     let (parsed, mut problems) = parse(source, shapes);
     let reading = Reading {
@@ -90,6 +92,7 @@ pub(super) fn read(
         source,
         directory,
         choices,
+        held,
         stem: stem(path).filter(|_| parsed.len() == 1),
     };
     let mut docs: Vec<Doc> = parsed.iter().map(|one| reading.document(one, &mut problems)).collect();
@@ -118,6 +121,7 @@ pub(super) struct Reading<'a> {
     pub(super) source: &'a Arc<SourceText>,
     pub(super) directory: &'a Directory,
     choices: &'a Choices,
+    held: &'a HeldSpecs,
     /// The name that the file gives its only document; not yet checked.
     stem: Option<&'a str>,
 }
@@ -181,7 +185,7 @@ impl Reading<'_> {
         let mut doc = Doc { past, ..broken(Some(name)) };
         match judged {
             Judged::Placed(traits, schedule, classified) if is_good => {
-                let (spec, digest) = (Arc::new(spec), OnceLock::new());
+                let (spec, digest) = (self.held.share(spec), OnceLock::new());
                 doc.job = Some(Arc::new(Loaded { spec, schedule, origin, traits, classified, digest }));
             }
             Judged::Refused(Refusal { rules_choose, considered, .. }) => {

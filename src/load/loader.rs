@@ -15,6 +15,7 @@ use super::{
     claims::Claims,
     directory::{Directories, Directory, Flawed, Layer, Own, parent},
     document::{FileDocs, read},
+    held::HeldSpecs,
     known::{Known, Match, Matches, ParsedFile, Voice, compare},
     memory::Memory,
     own,
@@ -29,6 +30,7 @@ use crate::{
         file::{Content, ManifestFile},
         parse::{Document, Parsed, Shapes, parse},
         problem::{Place, Problem, Severity, SourceText, Span, keep_first},
+        spec::Spec,
         yaml::Node,
     },
     tier::Tiers,
@@ -61,6 +63,7 @@ pub struct Input<'a> {
 pub struct Loader {
     shapes: Shapes,
     choices: Choices,
+    held: HeldSpecs,
     threads: usize,
     /// What is known of the files of manifests, in the order of paths.
     files: Vec<Known>,
@@ -87,6 +90,7 @@ impl Loader {
         Self {
             shapes: Shapes::new(),
             choices: Choices::new(tiers),
+            held: HeldSpecs::default(),
             threads: threads.max(1),
             files: Vec::new(),
             claims: Claims::default(),
@@ -99,6 +103,12 @@ impl Loader {
     /// Compiles the schema of manifests now, and not when the first one is read.
     pub fn prepare(&self) {
         LazyLock::force(&self.shapes.job);
+    }
+
+    /// Specs that are held already: a job of the next tree that has an equal one takes it, so that it is
+    /// in memory once.
+    pub fn hold(&self, specs: impl Iterator<Item = Arc<Spec>>) {
+        self.held.extend(specs);
     }
 
     /// The tiers that can take jobs.
@@ -128,6 +138,7 @@ impl Loader {
             self.load_defaults(&defaults, input.prefix, &mut tree).into_iter().collect();
         self.forget_defaults(&defaults, input);
         let read = self.read_anew(&manifests, Directories::new(&own, &above), input.prefix);
+        self.held.clear();
         tree.parsed += read.len();
         self.take_in(manifests, read);
         for gone in gone {
@@ -229,7 +240,7 @@ impl Loader {
         let path = &file.path;
         let docs = match &file.content {
             Content::Text(text) => {
-                read(path, &source(prefix, path, text), directory, &self.shapes, &self.choices)
+                read(path, &source(prefix, path, text), directory, &self.shapes, &self.choices, &self.held)
             }
             other => FileDocs {
                 problems: vec![unusable(prefix, path, other)],

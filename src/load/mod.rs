@@ -16,6 +16,7 @@ mod effect;
 mod entries;
 mod fault;
 mod fill;
+mod held;
 mod known;
 mod meaning;
 mod memory;
