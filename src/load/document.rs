@@ -10,6 +10,7 @@ use super::{
     fault::{Fault, Written},
     fill::{Form, fill},
     meaning::{self, Given},
+    numbers,
     past::{self, Past},
     placing::{self, Choices},
     rest,
@@ -225,6 +226,7 @@ impl Reading<'_> {
         let mut open = open.to_vec();
         open.extend(rest::open(&stand_ins));
         templates::check(&spec, &open, faults);
+        numbers::check(&spec, &Written { source: self.source, node, layers: &self.directory.layers }, faults);
         let given = Given { manifest, defaults: &self.directory.merged, form };
         let placed = meaning::check(&spec, &given, faults).map(|(traits, schedule)| {
             let classified = placing::place(&spec, &traits, self.choices, faults);

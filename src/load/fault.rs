@@ -113,6 +113,12 @@ impl Written<'_> {
         problem
     }
 
+    /// The text of the value under a pointer, as it is written.
+    pub(super) fn text(&self, pointer: &str) -> Option<&str> {
+        let (source, located) = self.located(pointer)?;
+        source.text.get(located.node.span.range())
+    }
+
     /// The value under a pointer, with the file that it is written in.
     fn located(&self, pointer: &str) -> Option<(&Arc<SourceText>, Located<'_>)> {
         if let Some(located) = self.node.at(pointer) {

@@ -19,6 +19,7 @@ mod fill;
 mod known;
 mod meaning;
 mod memory;
+mod numbers;
 mod own;
 mod past;
 mod placing;
