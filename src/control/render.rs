@@ -294,7 +294,11 @@ pub fn pass(report: &PassReport) -> PassView {
         held_back: pass
             .held_back
             .iter()
-            .map(|held| HeldBackView { job: held.job.to_string(), reason: held.reason.clone() })
+            .map(|held| HeldBackView {
+                job: held.job.to_string(),
+                change: held.change,
+                reason: held.reason.clone(),
+            })
             .collect(),
         failure: report.failure.clone(),
         errors: report.errors,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
-    plan::document::PlanDocument,
+    plan::document::{PlanDocument, Verb},
 };
 
 /// Version of every shape in this file.
@@ -313,6 +313,8 @@ pub struct PassView {
 pub struct HeldBackView {
     /// The job.
     pub job: String,
+    /// What is not done.
+    pub change: Verb,
     /// Why.
     pub reason: String,
 }

@@ -21,6 +21,7 @@ use crate::{
         name::JobName,
         problem::{Problem, Severity},
     },
+    plan::document::Verb,
     source::scan::Scan,
 };
 
@@ -138,13 +139,17 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
         .held_back
         .iter()
         .map(|held| {
-            let condition =
-                since(before.get(&held.job), "PruneHeldBack".to_owned(), held.reason.clone(), now);
+            let reason = match held.change {
+                Verb::Put => "PutHeldBack",
+                Verb::Prune => "PruneHeldBack",
+            };
+            let condition = since(before.get(&held.job), reason.to_owned(), held.reason.clone(), now);
             (held.job.clone(), condition)
         })
         .collect::<BTreeMap<_, _>>();
     for (job, condition) in held.iter().filter(|(job, _)| !before.contains_key(*job)).take(LOGGED_MAX) {
-        warn!(%job, reason = condition.message, "not removed");
+        let what = if condition.reason == "PutHeldBack" { "not put" } else { "not removed" };
+        warn!(%job, reason = condition.message, "{what}");
     }
     if !pass.done.is_empty() {
         let count = pass.done.len();

@@ -74,10 +74,7 @@ fn a_number_that_comes_out_other_than_it_is_written_is_told() {
     let (a, c) = ("TIN017 /run/http/body/a", "TIN017 /run/http/body/c/0");
     check(&format!("run: {{http: {body}}}\n"), &[&format!("1 {a}"), &format!("1 {c}")]);
     // Beside other mistakes, and where the value comes from.
-    check(
-        "run: {shell: [b]}\nparams: {a: 3.10}\n",
-        &["1 TIN011 /run/shell", "2 TIN017 /params/a"],
-    );
+    check("run: {shell: [b]}\nparams: {a: 3.10}\n", &["1 TIN011 /run/shell", "2 TIN017 /params/a"]);
     let run = "run: {shell: a}\n";
     let tree = load(&[
         ("_defaults.yaml", "kind: defaults\nparams: {version: 3.10, near: 3.10}\n"),
