@@ -282,6 +282,28 @@ fn a_daemon_applies_a_plan_by_the_same_rules() {
     assert_eq!(tree.ok(&["plan", "--exit-code"]), "nothing to do\n");
 }
 
+/// F12: a file that is broken stands for what it held, and the daemon is who knows.
+#[test]
+fn a_plan_beside_a_daemon_knows_what_a_broken_file_held() {
+    let tree = applied(9);
+    let daemon = tree.serve(&[]);
+    tree.write("jobs.d/j1.yaml", "bogus: [\n");
+    remove(&tree, 2..=7);
+    wait_for("they are held back", || daemon.log().contains("not removed").then_some(()));
+    let reason = "the pass would prune 6 of 9 jobs at once";
+    assert_eq!(tree.run(&["plan"]).stdout.matches(reason).count(), 6, "{}", tree.run(&["plan"]).stdout);
+    assert_eq!(tree.run(&["status"]).stdout.matches(reason).count(), 6);
+    let planned = tree.run(&["plan", "--allow-prune", "6", "--out", "plan.json"]);
+    assert!(planned.stdout.contains("0 to put, 6 to prune, 0 held back, 1 frozen"), "{}", planned.stdout);
+    // What it holds says nothing of the files of another directory.
+    tree.write("other.d/j1.yaml", "bogus: [\n");
+    let other = tree.run(&["plan", "--jobs", "other.d"]).stdout;
+    assert!(other.contains("! j9 is not pruned: `other.d/j1.yaml` cannot be read"), "{other}");
+    let applied = tree.run(&["apply", "--plan", "plan.json"]);
+    assert_eq!(applied.stdout.lines().count(), 6, "{}", applied.stdout);
+    assert!(tree.ok(&["list"]).contains("j1 "));
+}
+
 /// F15: with a daemon, plan asks it what is live, wherever the ledger is.
 #[test]
 fn after_apply_the_plan_is_empty_with_a_ledger_in_memory_too() {

@@ -2,7 +2,10 @@
 //!
 //! Every document has `"v": 1`; keys are only ever added.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -250,6 +253,17 @@ pub struct PlacementView {
     pub actual: Digest,
     /// What was applied last, when it is known.
     pub spec: Option<Spec>,
+}
+
+/// `GET /v1/files`: what the files of the tree held when they were last good.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FilesView {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The root of the tree, absolute.
+    pub root: PathBuf,
+    /// The jobs of each file, by its path relative to the root; nothing of a file that never was good.
+    pub files: BTreeMap<String, BTreeSet<JobName>>,
 }
 
 /// What a person asks for with `trigger`.

@@ -52,6 +52,7 @@ impl Told {
         let errors = tree.errors();
         let broken = self.broken(&tree, &before);
         let origins = Arc::new(Origins { sound: tree.jobs, broken });
+        let mistaken = Arc::new(tree.mistaken);
         daemon.update_tree(|state| {
             state.digest = Some(scan.tree_hash);
             state.errors = errors;
@@ -59,6 +60,7 @@ impl Told {
             state.failure = None;
             state.degraded = degraded;
             state.origins = origins;
+            state.mistaken = mistaken;
             state.parsed += tree.parsed as u64;
         });
     }

@@ -1,7 +1,7 @@
 //! The loader: keeps what it knows of unchanged files.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{
         Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
@@ -27,6 +27,7 @@ use crate::{
         code::Code,
         defaults::DEFAULTS_FILE,
         file::{Content, ManifestFile},
+        name::JobName,
         parse::{Document, Parsed, Shapes, parse},
         problem::{Place, Problem, Severity, SourceText, Span, keep_first},
         yaml::Node,
@@ -99,6 +100,11 @@ impl Loader {
     /// Compiles the schema of manifests now, and not when the first one is read.
     pub fn prepare(&self) {
         LazyLock::force(&self.shapes.job);
+    }
+
+    /// Learns what files held when they were last good, by path, from a loader that has seen them so.
+    pub fn remember(&mut self, held: BTreeMap<String, BTreeSet<JobName>>) {
+        self.memory.take_over(held);
     }
 
     /// The tiers that can take jobs.
