@@ -216,7 +216,9 @@ impl Reading<'_> {
         faults: &mut Vec<Fault>,
     ) -> (Spec, Judged) {
         let form = form(node);
+        let written = Written { source: self.source, node, layers: &self.directory.layers };
         let (spec, mut first) = fill(name, manifest, &self.directory.merged, form);
+        first.retain(|fault| !written.is_override(fault));
         // Where a part has no meaning something stands in for it, so that the others are checked too.
         let stand_ins: Vec<String> = first
             .iter()
@@ -226,7 +228,7 @@ impl Reading<'_> {
         let mut open = open.to_vec();
         open.extend(rest::open(&stand_ins));
         templates::check(&spec, &open, faults);
-        numbers::check(&spec, &Written { source: self.source, node, layers: &self.directory.layers }, faults);
+        numbers::check(&spec, &written, faults);
         let given = Given { manifest, defaults: &self.directory.merged, form };
         let placed = meaning::check(&spec, &given, faults).map(|(traits, schedule)| {
             let classified = placing::place(&spec, &traits, self.choices, faults);

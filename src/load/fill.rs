@@ -246,6 +246,7 @@ fn fill_policy(policy: &Policy, faults: &mut Vec<Fault>) -> PolicySpec {
                         "`max_running` has no effect with `overlap: skip`",
                     )
                     .label("one run at a time")
+                    .by("/policy/overlap")
                     .help("write `overlap: allow` to let runs go on beside each other"),
                 );
             }
@@ -283,6 +284,7 @@ pub(super) fn retry(retry: Option<&Retry>, pointer: &str, faults: &mut Vec<Fault
         faults.push(
             Fault::new(Code::NoEffect, at("factor"), "`factor` has no effect with `backoff: fixed`")
                 .label("no effect")
+                .by("/policy/retry/backoff")
                 .help("leave it out, or write `backoff: exponential`"),
         );
     }
