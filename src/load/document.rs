@@ -102,6 +102,8 @@ pub(super) fn read(
         .map(|layer| (layer.source.path.clone(), layer.ignores.apply(&mut problems)))
         .filter(|(_, used)| !used.is_empty())
         .collect();
+    // A suppression of it stays in use: the manifest may be for a machine on which it is told.
+    problems.retain(|problem| problem.code != Code::NoStepView || choices.show_steps());
     keep_first(&mut problems);
     if let [Doc { name: Some(name), .. }] = docs.as_slice() {
         for problem in problems.iter_mut().filter(|problem| problem.job.is_none()) {

@@ -271,7 +271,7 @@ const PAGES: &[(Code, &str, &str, &str)] = &[
     ),
     (
         Code::NoStepView,
-        "A job with steps runs in-process, where no page shows how each step goes. The output of all steps is in one log, with the step's id before each line.",
+        "A job with steps runs in-process, where no page shows how each step goes, while the `workflow` tier is configured, which has one. The output of all steps is in one log, with the step's id before each line. Where no tier shows steps, nothing is told; `tintal explain` says so.",
         "tier: in-process\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
         "# tintal: ignore TIN065 -- the log is enough\ntier: in-process\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
     ),

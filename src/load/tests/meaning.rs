@@ -1,7 +1,11 @@
 //! What a manifest means: what is derived, what can never start, what has no effect.
 
-use super::{check, load, told};
-use crate::load::effective::effective;
+use super::{check, load, load_with, told};
+use crate::{
+    load::{Loader, effective::effective},
+    manifest::characteristics::Tier,
+    tier::{LedgerKind, Tiers},
+};
 
 #[track_caller]
 fn derives(text: &str, frequency: &str, complexity: &str) {
@@ -44,15 +48,31 @@ fn a_stated_frequency_agrees_with_the_schedule_or_with_its_absence() {
     }
 }
 
+/// W5: a view of steps is missed where one of the tiers has it.
+#[test]
+fn steps_in_process_are_told_where_a_tier_would_show_them() {
+    let told_of = |text: &str, configured: &[Tier]| {
+        let tiers = Tiers { configured: configured.to_vec(), ledger: LedgerKind::File };
+        let tree = load_with(&mut Loader::new(tiers, 1), &[("job.yaml", text)]);
+        told(&tree).join(" ")
+    };
+    let steps = "schedule: {every: 10m}\nrun: {steps: [{id: a, shell: x}]}\n";
+    let all = &Tier::ALL[..];
+    assert_eq!(told_of(steps, all), "job.yaml:2 TIN065 /run/steps");
+    assert_eq!(told_of(&format!("tier: in-process\n{steps}"), all), "job.yaml:1 TIN065 /tier");
+    assert_eq!(told_of(&format!("tier: workflow\n{steps}"), all), "");
+    assert_eq!(
+        told_of("tier: in-process\ncharacteristics: {complexity: complex}\nrun: {command: [a]}\n", all),
+        "job.yaml:1 TIN065 /tier"
+    );
+    assert_eq!(told_of(steps, &[Tier::InProcess, Tier::Queue]), "");
+    // One manifest holds on both machines.
+    let known = format!("# tintal: ignore TIN065 -- the log is enough\ntier: in-process\n{steps}");
+    assert_eq!((told_of(&known, all), told_of(&known, &[Tier::InProcess])), (String::new(), String::new()));
+}
+
 #[test]
 fn a_warning_is_about_the_tier_that_stands_in() {
-    let steps = "run: {steps: [{id: a, shell: x}]}\n";
-    check(&format!("schedule: {{cron: \"@daily\"}}\n{steps}"), &["2 TIN065 /run/steps"]);
-    check(&format!("tier: in-process\n{steps}"), &["1 TIN065 /tier"]);
-    check(
-        "characteristics: {complexity: complex}\nrun: {command: [a]}\n",
-        &["1 TIN065 /characteristics/complexity"],
-    );
     check("characteristics: {durability: persistent}\nrun: {command: [a]}\n", &[]);
     check(
         "schedule: {every: 5s}\ncharacteristics: {visibility: user-facing}\nrun: {command: [a]}\n",
