@@ -263,7 +263,7 @@ fn edit_files(files: &mut Files, rng: &mut SmallRng) {
             2 => text("schedule: {every: 1s\n"),
             3 => text("schedule: {cron: \"0 25 * * *\"}\nrun: {command: [x]}\n"),
             4 => text("run: {comand: [x]}\n"),
-            5 => Content::NotText { offset: 0 },
+            5 => Content::NotText { offset: 0, encoding: None },
             6 => Content::Unreadable { reason: "permission denied".to_owned() },
             _ => Content::Text(valid(rng).into()),
         };

@@ -218,11 +218,7 @@ fn read_files(paths: &[PathBuf]) -> Vec<Arc<ManifestFile>> {
 /// A text as a file.
 pub(super) fn file_of(path: &str, text: Vec<u8>) -> ManifestFile {
     let content_hash = *blake3::hash(&text).as_bytes();
-    let content = match String::from_utf8(text) {
-        Ok(text) => Content::Text(text.into()),
-        Err(error) => Content::NotText { offset: error.utf8_error().valid_up_to() },
-    };
-    ManifestFile { path: path.to_owned(), content_hash, content }
+    ManifestFile { path: path.to_owned(), content_hash, content: Content::of_bytes(text) }
 }
 
 /// The path of a file relative to a directory, if it lies in it.

@@ -385,7 +385,14 @@ fn unusable(prefix: &str, path: &str, content: &Content) -> Problem {
         )
         .label("this file")
         .help("split it into several files, or move it out of the tree"),
-        Content::NotText { offset } => {
+        Content::NotText { encoding: Some(encoding), .. } => {
+            let encoding = encoding.as_str();
+            let name = path.rsplit('/').next().unwrap_or(path);
+            Problem::new(Code::NotText, place, format!("the file looks like {encoding}, and is to be UTF-8"))
+                .label("this file")
+                .help(format!("save it as UTF-8, or convert it: `iconv -f {encoding} -t UTF-8 {name}`"))
+        }
+        Content::NotText { offset, encoding: None } => {
             Problem::new(Code::NotText, place, format!("byte {offset} of the file is not UTF-8"))
                 .label("this file")
                 .help("save it as UTF-8; a file that is no manifest belongs elsewhere")

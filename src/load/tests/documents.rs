@@ -1,6 +1,6 @@
 //! All problems of a document in one run: one mistake does not hide those that do not follow from it.
 
-use super::{check, load, told};
+use super::check;
 
 #[test]
 fn a_mistake_of_shape_does_not_hide_the_meaning_of_its_siblings() {
