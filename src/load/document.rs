@@ -8,7 +8,7 @@ use std::{
 use super::{
     directory::Directory,
     fault::{Fault, Written},
-    fill::{Form, fill},
+    fill::{ScheduleForm, fill},
     meaning::{self, Given},
     numbers,
     past::{self, Past},
@@ -290,10 +290,10 @@ fn suppress(docs: &mut [Doc], problems: &mut Vec<Problem>, nodes: &[&Node], sour
 }
 
 /// Whether the schedule is written as one mapping or as a list.
-pub(super) fn form(node: &Node) -> Form {
+pub(super) fn form(node: &Node) -> ScheduleForm {
     match node.get("schedule").map(|schedule| &schedule.value) {
-        Some(NodeValue::List(_)) => Form::List,
-        _ => Form::Mapping,
+        Some(NodeValue::List(_)) => ScheduleForm::List,
+        _ => ScheduleForm::Mapping,
     }
 }
 
