@@ -105,23 +105,23 @@ pub fn puts(
 
 /// Whether several jobs are held, and none of them is asked for, under whatever name.
 fn is_another(desired: &Desired, live: &Live) -> bool {
-    let held: BTreeSet<&JobName> = live.placements.keys().map(|placement| &placement.job).collect();
-    let stays = |name: &&JobName| {
-        desired.jobs.contains_key(name) || desired.frozen.contains(*name) || desired.renamed.contains(*name)
+    let stays = |name: &JobName| {
+        desired.jobs.contains_key(name) || desired.frozen.contains(name) || desired.renamed.contains(name)
     };
-    held.len() > 1
+    // Placements are in the order of names.
+    let mut held = live.placements.keys().map(|placement| &placement.job);
+    let (first, last) = (held.next(), held.next_back());
+    last.is_some_and(|last| Some(last) != first)
         && desired.obscured.is_empty()
         && !desired.jobs.is_empty()
-        && !held.iter().any(stays)
-        && !is_renamed(desired, live, held.len())
+        && !live.placements.keys().any(|placement| stays(&placement.job))
+        && !is_renamed(desired, live)
 }
 
 /// Whether one of the jobs that are asked for is one of those that are held, but for its name.
-fn is_renamed(desired: &Desired, live: &Live, held: usize) -> bool {
-    let Some((name, _)) = desired.jobs.iter().next().filter(|_| held + desired.jobs.len() <= RENAMED_MAX)
-    else {
-        return false;
-    };
+fn is_renamed(desired: &Desired, live: &Live) -> bool {
+    let are_few = live.placements.len() + desired.jobs.len() <= RENAMED_MAX;
+    let Some((name, _)) = desired.jobs.iter().next().filter(|_| are_few) else { return false };
     let digest = |wanted: &Wanted| nameless(name, &wanted.spec);
     let asked: BTreeSet<Digest> = desired.jobs.values().map(digest).collect();
     let specs = live.placements.values().filter_map(|held| held.spec.as_ref().map(Arc::as_ref));
