@@ -1,4 +1,4 @@
-//! Builds the one thing that Rust cannot say without `unsafe` (ADR 0008).
+//! Builds the one thing that Rust cannot say without `unsafe` (ADR 0009).
 
 fn main() {
     println!("cargo:rerun-if-changed=src/allocator.c");

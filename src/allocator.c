@@ -1,4 +1,4 @@
-/* How the allocator of glibc keeps memory, set before `main` (ADR 0008).
+/* How the allocator of glibc keeps memory, set before `main` (ADR 0009).
  *
  * Left to itself, glibc takes the largest block that was ever freed as a measure of how much free memory
  * each of its arenas keeps: twice that. The first pass over a large tree frees a few blocks of some

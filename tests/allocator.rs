@@ -1,4 +1,4 @@
-//! ADR 0008: how much freed memory the process keeps does not follow the largest block it ever freed.
+//! ADR 0009: how much freed memory the process keeps does not follow the largest block it ever freed.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 

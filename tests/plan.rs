@@ -226,6 +226,45 @@ fn a_plan_of_another_tree_or_live_state_is_refused_and_nothing_is_done() {
     }
 }
 
+/// F12: the wrong directory, or a generator that names its jobs anew.
+#[test]
+fn another_tree_changes_nothing_until_a_person_says_so() {
+    let tree = applied(4);
+    tree.write("other.d/new.yaml", &by_hand("other"));
+    let reason = "if that is meant, run `tintal apply --allow-prune 4`";
+    for _ in 0..2 {
+        let refused = tree.run(&["apply", "--jobs", "other.d"]);
+        assert_eq!(
+            (refused.code, refused.stdout.matches(reason).count()),
+            (Some(1), 5),
+            "{}",
+            refused.stdout
+        );
+        assert!(
+            refused.stdout.contains("\nnot put: new: the manifests ask for none of the jobs that are held")
+        );
+    }
+    let plan = tree.run(&["plan", "--jobs", "other.d", "--exit-code"]);
+    assert!(
+        plan.stdout.contains("! new is not put: ") && plan.stdout.contains("0 to put"),
+        "{}",
+        plan.stdout
+    );
+    assert_eq!(tree.ok(&["plan", "--exit-code"]), "nothing to do\n");
+    // All under new names, without a word on which is which.
+    for number in 1..=4 {
+        let from = tree.path(&format!("jobs.d/j{number}.yaml"));
+        fs::rename(from, tree.path(&format!("jobs.d/k{number}.yaml"))).unwrap();
+    }
+    assert_eq!(tree.ok(&["apply"]).lines().count(), 8);
+    let done = tree.ok(&["apply", "--jobs", "other.d", "--allow-prune", "4"]);
+    assert_eq!(done.lines().count(), 5, "{done}");
+    // One job for one other is an everyday edit.
+    tree.write("third.d/third.yaml", &by_hand("third"));
+    let done = tree.ok(&["apply", "--jobs", "third.d"]);
+    assert_eq!(done, "create third on in-process\nprune new on in-process\n");
+}
+
 #[test]
 fn a_daemon_applies_a_plan_by_the_same_rules() {
     let tree = applied(8);
@@ -241,6 +280,28 @@ fn a_daemon_applies_a_plan_by_the_same_rules() {
     tree.ok(&["plan", "--allow-prune", "6", "--out", "plan.json"]);
     assert_eq!(tree.ok(&["apply", "--plan", "plan.json"]).lines().count(), 6);
     assert_eq!(tree.ok(&["plan", "--exit-code"]), "nothing to do\n");
+}
+
+/// F12: a file that is broken stands for what it held, and the daemon is who knows.
+#[test]
+fn a_plan_beside_a_daemon_knows_what_a_broken_file_held() {
+    let tree = applied(9);
+    let daemon = tree.serve(&[]);
+    tree.write("jobs.d/j1.yaml", "bogus: [\n");
+    remove(&tree, 2..=7);
+    wait_for("they are held back", || daemon.log().contains("not removed").then_some(()));
+    let reason = "the pass would prune 6 of 9 jobs at once";
+    assert_eq!(tree.run(&["plan"]).stdout.matches(reason).count(), 6, "{}", tree.run(&["plan"]).stdout);
+    assert_eq!(tree.run(&["status"]).stdout.matches(reason).count(), 6);
+    let planned = tree.run(&["plan", "--allow-prune", "6", "--out", "plan.json"]);
+    assert!(planned.stdout.contains("0 to put, 6 to prune, 0 held back, 1 frozen"), "{}", planned.stdout);
+    // What it holds says nothing of the files of another directory.
+    tree.write("other.d/j1.yaml", "bogus: [\n");
+    let other = tree.run(&["plan", "--jobs", "other.d"]).stdout;
+    assert!(other.contains("! j9 is not pruned: `other.d/j1.yaml` cannot be read"), "{other}");
+    let applied = tree.run(&["apply", "--plan", "plan.json"]);
+    assert_eq!(applied.stdout.lines().count(), 6, "{}", applied.stdout);
+    assert!(tree.ok(&["list"]).contains("j1 "));
 }
 
 /// F15: with a daemon, plan asks it what is live, wherever the ledger is.

@@ -532,6 +532,31 @@ fn a_prune_of_everything_waits_for_a_person() {
     gone(&tree, "b");
 }
 
+/// F12, F29: names in a file that get others are renames, whatever else changes; other files are not.
+#[test]
+fn a_daemon_waits_for_a_person_when_every_job_is_replaced() {
+    let job = |name: &str, word: &str| format!("name: {name}\n{}", by_hand(word));
+    let tree = Tree::with(&[("jobs.d/1.yaml", &job("a", "one")), ("jobs.d/2.yaml", &job("b", "one"))]);
+    let daemon = tree.serve(&[]);
+    tree.write("jobs.d/1.yaml", &job("c", "two"));
+    tree.write("jobs.d/2.yaml", &job("d", "two"));
+    prints(&tree, "c", "two");
+    prints(&tree, "d", "two");
+    gone(&tree, "a");
+    gone(&tree, "b");
+    fs::create_dir(tree.path("new.d")).unwrap();
+    tree.write("new.d/e.yaml", &by_hand("three"));
+    fs::rename(tree.path("jobs.d"), tree.path("old.d")).unwrap();
+    fs::rename(tree.path("new.d"), tree.path("jobs.d")).unwrap();
+    wait_for("they are held back", || daemon.log().contains("not put").then_some(()));
+    prints(&tree, "c", "two");
+    let status = tree.run(&["status"]).stdout;
+    assert!(status.contains("e: Held: the manifests ask for none of the jobs that are held"), "{status}");
+    assert_eq!(tree.ok(&["apply", "--allow-prune", "2"]).lines().count(), 3);
+    prints(&tree, "e", "three");
+    gone(&tree, "c");
+}
+
 /// F29: the new name is put in the pass that prunes the old one, so that they never both fire.
 #[test]
 fn a_renamed_job_is_live_under_its_new_name_only() {

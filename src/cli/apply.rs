@@ -72,7 +72,7 @@ impl Apply {
                 writeln!(out, "failed: {step}")?;
             }
             for held in &view.held_back {
-                writeln!(out, "not pruned: {}: {}", held.job, held.reason)?;
+                writeln!(out, "not {}: {}: {}", held.change.done(), held.job, held.reason)?;
             }
             if view.done.is_empty() && view.failed.is_empty() && view.held_back.is_empty() {
                 writeln!(out, "nothing to do")?;

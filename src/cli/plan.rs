@@ -70,7 +70,7 @@ enum Format {
 
 impl PlanCommand {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
-        let mut view = tree::load(settings)?;
+        let mut view = tree::load_as_daemon(settings)?;
         if let Some(refused) = view.refused.take() {
             return Err(refused.into());
         }

@@ -8,9 +8,10 @@ use std::{
     thread,
 };
 
-use super::Failure;
+use super::{Failure, console::block_on};
 use crate::{
     config::{Settings, file::SETTINGS_FILE},
+    control::{client, view::FilesView},
     engine::clock,
     load::{Input, Loaded, Loader, Tree},
     manifest::{
@@ -82,8 +83,29 @@ pub(super) fn load_with(
     root: &Path,
     replaced: Option<ManifestFile>,
 ) -> Result<View, Failure> {
-    let now = clock::now();
+    load_by(loader(settings), settings, root, replaced)
+}
+
+/// Loads the tree of the settings as the daemon does that runs, which knows what files held before they
+/// were mistaken.
+pub(super) fn load_as_daemon(settings: &Settings) -> Result<View, Failure> {
     let mut loader = loader(settings);
+    let known: Option<FilesView> = block_on(client::ask(&settings.state, "/v1/files"))??;
+    if let Some(FilesView { root, files, .. }) = known
+        && fs::canonicalize(root).ok() == fs::canonicalize(&settings.jobs).ok()
+    {
+        loader.remember(files);
+    }
+    load_by(loader, settings, &settings.jobs, None)
+}
+
+fn load_by(
+    mut loader: Loader,
+    settings: &Settings,
+    root: &Path,
+    replaced: Option<ManifestFile>,
+) -> Result<View, Failure> {
+    let now = clock::now();
     // The schema is compiled while the tree is read: here, where memory is quicker to come by.
     let scan = thread::scope(|scope| {
         let scan = scope.spawn(|| Scanner::new(root.to_owned()).scan(now));
@@ -196,11 +218,7 @@ fn read_files(paths: &[PathBuf]) -> Vec<Arc<ManifestFile>> {
 /// A text as a file.
 pub(super) fn file_of(path: &str, text: Vec<u8>) -> ManifestFile {
     let content_hash = *blake3::hash(&text).as_bytes();
-    let content = match String::from_utf8(text) {
-        Ok(text) => Content::Text(text.into()),
-        Err(error) => Content::NotText { offset: error.utf8_error().valid_up_to() },
-    };
-    ManifestFile { path: path.into(), content_hash, content }
+    ManifestFile { path: path.into(), content_hash, content: Content::of_bytes(text) }
 }
 
 /// The path of a file relative to a directory, if it lies in it.

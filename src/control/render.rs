@@ -9,9 +9,9 @@ use std::{
 use jiff::Timestamp;
 
 use super::view::{
-    AttemptView, ClockJumpView, ConditionView, DaemonView, HealthView, HeldBackView, JobView, LastRunView,
-    PassView, PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView, TierView, VERSION,
-    WaitView,
+    AttemptView, ClockJumpView, ConditionView, DaemonView, FilesView, HealthView, HeldBackView, JobView,
+    LastRunView, PassView, PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView,
+    TierView, VERSION, WaitView,
 };
 use crate::{
     backend::in_process::LiveJob,
@@ -190,6 +190,25 @@ fn source(root: &Path, tree: &TreeState, now: Timestamp) -> SourceView {
     }
 }
 
+/// `GET /v1/files`.
+///
+/// # Errors
+///
+/// When the working directory is gone, and the root of the tree is given relative to it.
+pub fn files(daemon: &Daemon) -> std::io::Result<FilesView> {
+    let tree = daemon.tree();
+    let mut files: BTreeMap<String, BTreeSet<JobName>> = BTreeMap::new();
+    for (name, job) in tree.origins.sound.iter() {
+        let path = &*job.origin.path;
+        if !tree.mistaken.contains_key(path) {
+            files.entry(path.to_owned()).or_default().insert(name.clone());
+        }
+    }
+    let mistaken = tree.mistaken.iter();
+    files.extend(mistaken.filter_map(|(path, held)| Some((path.clone(), held.clone()?))));
+    Ok(FilesView { v: VERSION, root: std::path::absolute(&daemon.parts().root)?, files })
+}
+
 /// `GET /v1/placements`.
 #[must_use]
 pub fn placements(live: &Live) -> PlacementsView {
@@ -294,7 +313,11 @@ pub fn pass(report: &PassReport) -> PassView {
         held_back: pass
             .held_back
             .iter()
-            .map(|held| HeldBackView { job: held.job.to_string(), reason: held.reason.clone() })
+            .map(|held| HeldBackView {
+                job: held.job.to_string(),
+                change: held.change,
+                reason: held.reason.clone(),
+            })
             .collect(),
         failure: report.failure.clone(),
         errors: report.errors,

@@ -8,6 +8,7 @@
 //! | `GET /v1/status` | `StatusView` |
 //! | `GET /v1/source` | `SourceView`: of the status, what there is to know of the manifests |
 //! | `GET /v1/placements` | `PlacementsView`: what the tiers hold |
+//! | `GET /v1/files` | `FilesView`: what the files held when they were last good |
 //! | `GET /v1/runs?job=&limit=&before=` | `RunsView`: of one job, so many at most, decided for a fire time before that |
 //! | `GET /v1/runs/{run}` | `RunsView` of one run |
 //! | `GET /v1/runs/{run}/attempts/{n}/log?follow=` | the output; with `follow=true` as it comes, until the attempt is over |
@@ -32,8 +33,8 @@ use serde::Deserialize;
 use tokio::{net::UnixListener, sync::watch};
 
 use super::view::{
-    ChangeView, ErrorView, HealthView, PassView, PauseRequest, PlacementsView, ReconcileRequest, RunsView,
-    StatusView, TriggerRequest, TriggerView, VERSION,
+    ChangeView, ErrorView, FilesView, HealthView, PassView, PauseRequest, PlacementsView, ReconcileRequest,
+    RunsView, StatusView, TriggerRequest, TriggerView, VERSION,
 };
 use super::{follow, render};
 use crate::{
@@ -79,6 +80,7 @@ pub async fn serve(
         .route("/v1/status", get(status))
         .route("/v1/source", get(source))
         .route("/v1/placements", get(placements))
+        .route("/v1/files", get(files))
         .route("/v1/runs", get(runs))
         .route("/v1/runs/{run}", get(run))
         .route("/v1/runs/{run}/attempts/{n}/log", get(log))
@@ -163,6 +165,13 @@ async fn status(State(daemon): State<Arc<Daemon>>) -> Response {
 async fn placements(State(daemon): State<Arc<Daemon>>) -> Json<PlacementsView> {
     let (live, _) = reconcile::observe(&daemon.backends()).await;
     Json(render::placements(&live))
+}
+
+async fn files(State(daemon): State<Arc<Daemon>>) -> Response {
+    match render::files(&daemon) {
+        Ok(view) => Json::<FilesView>(view).into_response(),
+        Err(error) => broken(&error),
+    }
 }
 
 /// What `GET /v1/runs` may ask for.

@@ -2,7 +2,10 @@
 //!
 //! Every document has `"v": 1`; keys are only ever added.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
-    plan::document::PlanDocument,
+    plan::document::{PlanDocument, Verb},
 };
 
 /// Version of every shape in this file.
@@ -252,6 +255,17 @@ pub struct PlacementView {
     pub spec: Option<Spec>,
 }
 
+/// `GET /v1/files`: what the files of the tree held when they were last good.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FilesView {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The root of the tree, absolute.
+    pub root: PathBuf,
+    /// The jobs of each file, by its path relative to the root; nothing of a file that never was good.
+    pub files: BTreeMap<String, BTreeSet<JobName>>,
+}
+
 /// What a person asks for with `trigger`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -313,6 +327,8 @@ pub struct PassView {
 pub struct HeldBackView {
     /// The job.
     pub job: String,
+    /// What is not done.
+    pub change: Verb,
     /// Why.
     pub reason: String,
 }

@@ -116,6 +116,9 @@ pub struct TreeState {
     pub failed: Arc<BTreeMap<JobName, Condition>>,
     /// Where each job's manifest is.
     pub origins: Arc<Origins>,
+    /// Of each file that is mistaken, the jobs that it has held since it was last good; none of one that
+    /// never was.
+    pub mistaken: Arc<BTreeMap<String, Option<BTreeSet<JobName>>>>,
     /// Raised by every pass that changed something.
     pub generation: u64,
     /// Files parsed since the start.

@@ -217,6 +217,9 @@ impl Follow {
         // A plan has no say in what else there is to do.
         let is_converged = pass.is_converged() && matches!(order, Order::Follow(_));
         self.converged = is_converged.then(Instant::now);
+        if is_converged && desired.lingering.is_empty() {
+            self.absences.settled();
+        }
         tell::of_pass(&self.daemon, &pass);
         if matches!(order, Order::Follow(_)) && desired.scan.rest == Rest::Settled {
             let undone = Arc::new(pass.undone(desired));
@@ -249,6 +252,7 @@ impl Follow {
                 (desired.lingering, desired.successors) = waiting;
                 self.converged = None;
             }
+            desired.renamed = self.absences.renamed();
             let wait = self.absences.wait(at.end, lasting);
             let Some(wait) = wait.filter(|_| asker == Asker::Person && desired.scan.rest == Rest::Settled)
             else {

@@ -13,7 +13,7 @@ use crate::{
     plan::{
         diff::{Change, Desired, Held, Live, Step, diff},
         document::{PlanDocument, Stale, allowed},
-        guard::{Allowance, HeldBack, guard},
+        guard::{self, Allowance, HeldBack},
     },
 };
 
@@ -39,7 +39,7 @@ pub struct Pass {
     pub failed: Vec<(Step, BackendError)>,
     /// Tiers that could not be seen.
     pub unseen: Vec<BackendError>,
-    /// Prunes that the guard held back.
+    /// Steps that the guard held back.
     pub held_back: Vec<HeldBack>,
 }
 
@@ -83,11 +83,13 @@ impl Pass {
 pub async fn pass(desired: &Desired, backends: &[Arc<dyn Backend>], allowance: Allowance) -> Pass {
     let (live, unseen) = observe(backends).await;
     let mut pass = Pass { unseen, ..Pass::default() };
+    let (steps, waiting) = guard::puts(diff(desired, &live), desired, &live, allowance);
     let (puts, prunes): (Vec<Step>, Vec<Step>) =
-        diff(desired, &live).into_iter().partition(|step| matches!(step.change, Change::Put { .. }));
+        steps.into_iter().partition(|step| matches!(step.change, Change::Put { .. }));
     apply_all(puts, backends, &mut pass).await;
-    let (prunes, held_back) = guard(prunes, desired, &with_puts(live, &pass.done), allowance);
+    let (prunes, held_back) = guard::prunes(prunes, desired, &with_puts(live, &pass.done), allowance);
     pass.held_back = held_back;
+    pass.held_back.extend(waiting);
     apply_all(prunes, backends, &mut pass).await;
     pass
 }

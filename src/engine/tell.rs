@@ -21,6 +21,7 @@ use crate::{
         name::JobName,
         problem::{Problem, Severity},
     },
+    plan::document::Verb,
     source::scan::Scan,
 };
 
@@ -51,6 +52,7 @@ impl Told {
         let errors = tree.errors();
         let broken = self.broken(&tree, &before);
         let origins = Arc::new(Origins { sound: tree.jobs, broken });
+        let mistaken = Arc::new(tree.mistaken);
         daemon.update_tree(|state| {
             state.digest = Some(scan.tree_hash);
             state.errors = errors;
@@ -58,6 +60,7 @@ impl Told {
             state.failure = None;
             state.degraded = degraded;
             state.origins = origins;
+            state.mistaken = mistaken;
             state.parsed += tree.parsed as u64;
         });
     }
@@ -138,13 +141,17 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
         .held_back
         .iter()
         .map(|held| {
-            let condition =
-                since(before.get(&held.job), "PruneHeldBack".to_owned(), held.reason.clone(), now);
+            let reason = match held.change {
+                Verb::Put => "PutHeldBack",
+                Verb::Prune => "PruneHeldBack",
+            };
+            let condition = since(before.get(&held.job), reason.to_owned(), held.reason.clone(), now);
             (held.job.clone(), condition)
         })
         .collect::<BTreeMap<_, _>>();
     for (job, condition) in held.iter().filter(|(job, _)| !before.contains_key(*job)).take(LOGGED_MAX) {
-        warn!(%job, reason = condition.message, "not removed");
+        let what = if condition.reason == "PutHeldBack" { "not put" } else { "not removed" };
+        warn!(%job, reason = condition.message, "{what}");
     }
     if !pass.done.is_empty() {
         let count = pass.done.len();

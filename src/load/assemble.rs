@@ -81,6 +81,7 @@ pub(super) fn assemble(parts: &Parts<'_>, memory: &mut Memory, input: &Input<'_>
     unique(&named, input.prefix, tree);
     for (file, docs) in parts.heard.iter().filter(|(_, docs)| docs.is_mistaken()) {
         memory.learn(&file.path, docs, tree);
+        tree.mistaken.insert(file.path.to_string(), memory.of(&file.path).cloned());
     }
     unreadable(input, tree);
     tree.obscured.sort();

@@ -8,9 +8,10 @@ use std::{
 use super::{
     directory::Directory,
     fault::{Fault, Written},
-    fill::{Form, fill},
+    fill::{ScheduleForm, fill},
     held::HeldSpecs,
     meaning::{self, Given},
+    numbers,
     past::{self, Past},
     placing::{self, Choices},
     rest,
@@ -104,6 +105,8 @@ pub(super) fn read(
         .map(|layer| (layer.source.path.clone(), layer.ignores.apply(&mut problems)))
         .filter(|(_, used)| !used.is_empty())
         .collect();
+    // A suppression of it stays in use: the manifest may be for a machine on which it is told.
+    problems.retain(|problem| problem.code != Code::NoStepView || choices.show_steps());
     keep_first(&mut problems);
     if let [Doc { name: Some(name), .. }] = docs.as_slice() {
         for problem in problems.iter_mut().filter(|problem| problem.job.is_none()) {
@@ -219,7 +222,9 @@ impl Reading<'_> {
         faults: &mut Vec<Fault>,
     ) -> (Spec, Judged) {
         let form = form(node);
+        let written = Written { source: self.source, node, layers: &self.directory.layers };
         let (spec, mut first) = fill(name, manifest, &self.directory.merged, form);
+        first.retain(|fault| !written.is_override(fault));
         // Where a part has no meaning something stands in for it, so that the others are checked too.
         let stand_ins: Vec<String> = first
             .iter()
@@ -229,6 +234,7 @@ impl Reading<'_> {
         let mut open = open.to_vec();
         open.extend(rest::open(&stand_ins));
         templates::check(&spec, &open, faults);
+        numbers::check(&spec, &written, faults);
         let given = Given { manifest, defaults: &self.directory.merged, form };
         let placed = meaning::check(&spec, &given, faults).map(|(traits, schedule)| {
             let classified = placing::place(&spec, &traits, self.choices, faults);
@@ -288,10 +294,10 @@ fn suppress(docs: &mut [Doc], problems: &mut Vec<Problem>, nodes: &[&Node], sour
 }
 
 /// Whether the schedule is written as one mapping or as a list.
-pub(super) fn form(node: &Node) -> Form {
+pub(super) fn form(node: &Node) -> ScheduleForm {
     match node.get("schedule").map(|schedule| &schedule.value) {
-        Some(NodeValue::List(_)) => Form::List,
-        _ => Form::Mapping,
+        Some(NodeValue::List(_)) => ScheduleForm::List,
+        _ => ScheduleForm::Mapping,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Options of a schedule entry that change nothing: nothing is read and ignored.
 
-use super::{fault::Fault, fill::Form};
+use super::{fault::Fault, fill::ScheduleForm};
 use crate::{
     manifest::{
         code::Code,
@@ -13,7 +13,7 @@ use crate::{
 
 /// Warns of each option of a cron entry that the manifest itself gives and that changes nothing.
 /// What comes from the defaults of a directory is meant for other entries.
-pub(super) fn check(spec: &Spec, manifest: &Manifest, form: Form, faults: &mut Vec<Fault>) {
+pub(super) fn check(spec: &Spec, manifest: &Manifest, form: ScheduleForm, faults: &mut Vec<Fault>) {
     let entries = manifest.schedule.as_ref().map(|schedule| schedule.0.as_slice()).unwrap_or_default();
     for (index, (entry, written)) in spec.schedule.iter().zip(entries).enumerate() {
         let TriggerSpec::Cron(cron) = &entry.trigger else { continue };

@@ -7,7 +7,7 @@ use crate::manifest::{
     code::Code,
     name::JobName,
     problem::{Place, Problem, SourceText, Span},
-    yaml::{Located, Node, written},
+    yaml::{Located, Node, NodeValue, written},
 };
 
 /// Whether a report may show the value that is wrong.
@@ -32,6 +32,9 @@ pub(super) struct Fault {
     pub(super) help: Option<String>,
     /// Other places that matter.
     pub(super) related: Vec<(String, String)>,
+    /// Pointer to the option that it follows from. Where that stands nearer to the job than the value, it
+    /// is an override, and no fault.
+    pub(super) by: Option<&'static str>,
 }
 
 impl Fault {
@@ -45,6 +48,7 @@ impl Fault {
             label: "here".to_owned(),
             help: None,
             related: Vec::new(),
+            by: None,
         }
     }
 
@@ -70,6 +74,11 @@ impl Fault {
 
     pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help;
+        self
+    }
+
+    pub(super) fn by(mut self, pointer: &'static str) -> Self {
+        self.by = Some(pointer);
         self
     }
 
@@ -111,6 +120,29 @@ impl Written<'_> {
         problem.hidden = hidden;
         problem.job = job.cloned();
         problem
+    }
+
+    /// Whether a fault is an override: what is idle comes from defaults that are farther away than what
+    /// makes it so, and is meant for other jobs.
+    pub(super) fn is_override(&self, fault: &Fault) -> bool {
+        fault.by.is_some_and(|by| self.distance(by) < self.distance(&fault.pointer))
+    }
+
+    /// How many files are nearer to the job than the one that gives a value.
+    fn distance(&self, pointer: &str) -> usize {
+        let inherited = as_default(pointer);
+        let layers = self.layers.iter().map(|layer| layer.node.at(&inherited));
+        let mut levels = std::iter::once(self.node.at(pointer)).chain(layers);
+        let is_given = |located: Option<Located<'_>>| {
+            located.is_some_and(|located| located.node.value != NodeValue::Null)
+        };
+        levels.position(is_given).unwrap_or(usize::MAX)
+    }
+
+    /// The text of the value under a pointer, as it is written.
+    pub(super) fn text(&self, pointer: &str) -> Option<&str> {
+        let (source, located) = self.located(pointer)?;
+        source.text.get(located.node.span.range())
     }
 
     /// The value under a pointer, with the file that it is written in.

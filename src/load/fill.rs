@@ -35,14 +35,14 @@ pub(super) const MAX_ATTEMPTS: u32 = 3;
 
 /// How the schedule is written: what pointers to its entries look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ScheduleForm {
     /// One mapping.
     Mapping,
     /// A list of them.
     List,
 }
 
-impl Form {
+impl ScheduleForm {
     /// The pointer to an entry.
     pub(super) fn pointer(self, entry: usize) -> String {
         match self {
@@ -61,7 +61,7 @@ pub(super) fn fill(
     name: &JobName,
     manifest: &Manifest,
     defaults: &Defaults,
-    form: Form,
+    form: ScheduleForm,
 ) -> (Spec, Vec<Fault>) {
     let mut all = Vec::new();
     let faults = &mut all;
@@ -246,6 +246,7 @@ fn fill_policy(policy: &Policy, faults: &mut Vec<Fault>) -> PolicySpec {
                         "`max_running` has no effect with `overlap: skip`",
                     )
                     .label("one run at a time")
+                    .by("/policy/overlap")
                     .help("write `overlap: allow` to let runs go on beside each other"),
                 );
             }
@@ -283,6 +284,7 @@ pub(super) fn retry(retry: Option<&Retry>, pointer: &str, faults: &mut Vec<Fault
         faults.push(
             Fault::new(Code::NoEffect, at("factor"), "`factor` has no effect with `backoff: fixed`")
                 .label("no effect")
+                .by("/policy/retry/backoff")
                 .help("leave it out, or write `backoff: exponential`"),
         );
     }

@@ -1,7 +1,7 @@
 //! The loader: keeps what it knows of unchanged files.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{
         Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
@@ -28,6 +28,7 @@ use crate::{
         code::Code,
         defaults::DEFAULTS_FILE,
         file::{Content, ManifestFile},
+        name::JobName,
         parse::{Document, Parsed, Shapes, parse},
         problem::{Place, Problem, Severity, SourceText, Span, keep_first},
         spec::Spec,
@@ -109,6 +110,11 @@ impl Loader {
     /// in memory once.
     pub fn hold(&self, specs: impl Iterator<Item = Arc<Spec>>) {
         self.held.extend(specs);
+    }
+
+    /// Learns what files held when they were last good, by path, from a loader that has seen them so.
+    pub fn remember(&mut self, held: BTreeMap<String, BTreeSet<JobName>>) {
+        self.memory.take_over(held);
     }
 
     /// The tiers that can take jobs.
@@ -390,7 +396,14 @@ fn unusable(prefix: &str, path: &str, content: &Content) -> Problem {
         )
         .label("this file")
         .help("split it into several files, or move it out of the tree"),
-        Content::NotText { offset } => {
+        Content::NotText { encoding: Some(encoding), .. } => {
+            let encoding = encoding.as_str();
+            let name = path.rsplit('/').next().unwrap_or(path);
+            Problem::new(Code::NotText, place, format!("the file looks like {encoding}, and is to be UTF-8"))
+                .label("this file")
+                .help(format!("save it as UTF-8, or convert it: `iconv -f {encoding} -t UTF-8 {name}`"))
+        }
+        Content::NotText { offset, encoding: None } => {
             Problem::new(Code::NotText, place, format!("byte {offset} of the file is not UTF-8"))
                 .label("this file")
                 .help("save it as UTF-8; a file that is no manifest belongs elsewhere")

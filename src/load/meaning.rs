@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     effect, entries,
     fault::Fault,
-    fill::{Form, derived_complexity},
+    fill::{ScheduleForm, derived_complexity},
     steps,
 };
 use crate::{
@@ -35,7 +35,7 @@ pub(super) struct Given<'a> {
     pub(super) manifest: &'a Manifest,
     /// All that hold for it.
     pub(super) defaults: &'a Defaults,
-    pub(super) form: Form,
+    pub(super) form: ScheduleForm,
 }
 
 /// Checks a spec; gives what the classifier reads of it, and its schedule, unless that cannot be
@@ -90,7 +90,7 @@ fn frequency_clash(stated: Frequency, derived: Frequency, schedule: &Schedule) -
     }
 }
 
-fn compile_fault(error: CompileError, form: Form) -> Fault {
+fn compile_fault(error: CompileError, form: ScheduleForm) -> Fault {
     let entry = form.pointer(error.entry);
     let (code, key, label) = match error.kind {
         CompileFault::Cron => (Code::Cron, "/cron", "cannot be read"),
@@ -136,7 +136,7 @@ fn day_fields(spec: &Spec, given: &Given<'_>, schedule: &Schedule, faults: &mut 
     }
 }
 
-fn spread(spec: &Spec, interval: Duration, form: Form, faults: &mut Vec<Fault>) {
+fn spread(spec: &Spec, interval: Duration, form: ScheduleForm, faults: &mut Vec<Fault>) {
     for (index, entry) in spec.schedule.iter().enumerate() {
         let Some(jitter) = entry.jitter.filter(|jitter| *jitter > interval) else { continue };
         let message = format!(

@@ -3,7 +3,7 @@
 //! A mistake may stand on the very line that names the job, and a file that is cut to nothing names
 //! none. Which jobs such a file stands for is only known from before (`FAILURE_MODES` F6, F12).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{document::FileDocs, tree::Tree};
 use crate::manifest::name::JobName;
@@ -22,6 +22,11 @@ enum Condition {
 }
 
 impl Memory {
+    /// Takes over what files held when they were last good.
+    pub(super) fn take_over(&mut self, held: BTreeMap<String, BTreeSet<JobName>>) {
+        self.0.extend(held);
+    }
+
     /// Takes over what a file held before it was read anew.
     pub(super) fn turn(&mut self, path: &str, before: Option<&FileDocs>, now: &FileDocs) {
         if !now.is_mistaken() {

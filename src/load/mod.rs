@@ -20,6 +20,7 @@ mod held;
 mod known;
 mod meaning;
 mod memory;
+mod numbers;
 mod own;
 mod past;
 mod placing;

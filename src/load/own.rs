@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     fault::{Fault, Written},
-    fill::{Form, fill},
+    fill::{ScheduleForm, fill},
     meaning::{self, Given},
     templates,
 };
@@ -26,9 +26,9 @@ pub(super) fn check(defaults: &Defaults, node: &Node, source: &Arc<SourceText>) 
     let (Ok(manifest), Ok(name)) = (serde_json::from_str::<Manifest>(STAND_IN), JobName::parse("job")) else {
         return Vec::new();
     };
-    let (spec, mut faults) = fill(&name, &manifest, defaults, Form::Mapping);
+    let (spec, mut faults) = fill(&name, &manifest, defaults, ScheduleForm::Mapping);
     templates::check(&spec, templates::ALL, &mut faults);
-    let given = Given { manifest: &manifest, defaults, form: Form::Mapping };
+    let given = Given { manifest: &manifest, defaults, form: ScheduleForm::Mapping };
     meaning::check(&spec, &given, &mut faults);
     let written = Written { source, node, layers: &[] };
     faults

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::{document::form, fault::Fault, fill::Form};
+use super::{document::form, fault::Fault, fill::ScheduleForm};
 use crate::{
     manifest::{
         code::Code,
@@ -32,7 +32,7 @@ pub(super) fn told(spec: &Spec, node: &Node, faults: &[Fault]) -> Vec<(Timestamp
 }
 
 /// A warning for each entry that has a last fire, with the time from which it holds.
-fn warnings(spec: &Spec, form: Form) -> Vec<(Timestamp, Fault)> {
+fn warnings(spec: &Spec, form: ScheduleForm) -> Vec<(Timestamp, Fault)> {
     let entries = spec.schedule.iter().enumerate();
     entries.filter_map(|(index, entry)| warning(spec, entry, &form.pointer(index))).collect()
 }

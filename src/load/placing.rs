@@ -27,6 +27,11 @@ impl Choices {
         Self { tiers, made: Mutex::default() }
     }
 
+    /// Whether a tier that shows how each step goes can take jobs.
+    pub(super) fn show_steps(&self) -> bool {
+        self.tiers.configured.contains(&Tier::Workflow)
+    }
+
     fn choose(&self, traits: &Traits, pin: Option<Tier>) -> Result<Arc<Classified>, Refusal> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = made.get(&(*traits, pin)) {
@@ -65,10 +70,20 @@ pub(super) fn place(
         faults.push(
             Fault::new(warning.code, pointer, format!("{}: {}", warning.id, warning.message))
                 .label(label)
-                .help("`tintal explain` shows which tiers were considered"),
+                .help(way_out(warning.code, pinned)),
         );
     }
     Ok(classified)
+}
+
+/// What can be done about a warning.
+fn way_out(code: Code, pinned: bool) -> &'static str {
+    match code {
+        Code::UserFacingOften => "let it fire once a minute or less, or let it be `visibility: internal`",
+        Code::NoStepView => "write `tier: workflow`, which shows how each step goes",
+        _ if pinned => "let it fire once a minute or less, or take `tier` out so that the rules choose",
+        _ => "let it fire once a minute or less, or let it be `infrastructure: local`",
+    }
 }
 
 /// A refusal in the words of the manifest.

@@ -124,6 +124,8 @@ pub(super) fn follows(fault: &Fault, pointer: &str, removed: &[String]) -> bool 
                 || removed.iter().any(|gone| gone == "/run" || gone == "/run/steps")
         }
         Code::TimeoutTooLong => any(&["/schedule", "/policy"]),
+        // It is about itself.
+        Code::NumberForm => false,
         code if code.severity() == Severity::Warning => any(&[section(pointer)]),
         _ => false,
     };

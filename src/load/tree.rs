@@ -28,6 +28,9 @@ pub struct Tree {
     /// Of the broken ones, those that their file no longer names, each with the file that it came
     /// from when it was last good; relative to the root.
     pub suspects: BTreeMap<JobName, String>,
+    /// Of each file that is mistaken, the jobs that it has held since it was last good; none of one that
+    /// never was.
+    pub mistaken: BTreeMap<String, Option<BTreeSet<JobName>>>,
     /// Those of `broken` that have no tier.
     pub refused: BTreeMap<JobName, Arc<Refused>>,
     /// Files and directories that may hold jobs whose names cannot be told, sorted.

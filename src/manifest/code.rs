@@ -51,6 +51,7 @@ codes! {
     ExactlyOne       = "TIN014", Error,   "exactly one of several fields must be given";
     Form             = "TIN015", Error,   "the text does not have the right form";
     OutOfRange       = "TIN016", Error,   "a number, a length or a count is out of range";
+    NumberForm       = "TIN017", Warning, "the number is not kept as it is written";
     DuplicateName    = "TIN020", Error,   "two jobs have one name";
     NoName           = "TIN021", Error,   "the job has no name";
     Cron             = "TIN030", Error,   "the cron expression cannot be read";

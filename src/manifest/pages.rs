@@ -102,6 +102,12 @@ const PAGES: &[(Code, &str, &str, &str)] = &[
         TEXT,
     ),
     (
+        Code::NumberForm,
+        "A number in `params`, or in the body of a request, comes out other than it is written: YAML reads `3.10` as the number 3.1, and `0755` as 755, and a template fills these in. Where a version, a mode or another text is meant, quotes keep it. Where a number is meant, write it as it comes out.",
+        "run: {command: [echo, \"{{ params.version }}\"]}\nparams: {version: 3.10}\n",
+        "run: {command: [echo, \"{{ params.version }}\"]}\nparams: {version: \"3.10\"}\n",
+    ),
+    (
         Code::DuplicateName,
         "Two documents ask for a job of the same name. Neither is changed until one of them has another name: it cannot be told which is meant.",
         "name: a\nrun: {command: [echo, one]}\n---\nname: a\nrun: {command: [echo, two]}\n",
@@ -265,7 +271,7 @@ const PAGES: &[(Code, &str, &str, &str)] = &[
     ),
     (
         Code::NoStepView,
-        "A job with steps runs in-process, where no page shows how each step goes. The output of all steps is in one log, with the step's id before each line.",
+        "A job with steps runs in-process, where no page shows how each step goes, while the `workflow` tier is configured, which has one. The output of all steps is in one log, with the step's id before each line. Where no tier shows steps, nothing is told; `tintal explain` says so.",
         "tier: in-process\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
         "# tintal: ignore TIN065 -- the log is enough\ntier: in-process\nrun:\n  steps:\n    - {id: a, command: [echo, hi]}\n",
     ),

@@ -26,6 +26,7 @@ fn section(schema: &Value, name: Option<&str>, out: &mut String) {
         if let Some(words) = schema.get("description").and_then(Value::as_str) {
             let _ = writeln!(out, "{words}");
         }
+        allowed(schema, out);
     }
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     let required: Vec<&str> = schema
@@ -40,6 +41,19 @@ fn section(schema: &Value, name: Option<&str>, out: &mut String) {
         let must = if required.contains(&field.as_str()) { " **Required.**" } else { "" };
         let words = property.get("description").and_then(Value::as_str).unwrap_or_default();
         let _ = writeln!(out, "| `{field}` | {} | {}{must} |", kind(property), cell(words));
+    }
+}
+
+/// The words of an enumeration that its description has no line for: those that mean what they say.
+fn allowed(schema: &Value, out: &mut String) {
+    let described = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let words = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+    let words = words.filter_map(Value::as_str).map(|word| format!("- `{word}`"));
+    let plain: Vec<String> = words.filter(|line| !described.contains(&format!("{line}:"))).collect();
+    if !plain.is_empty() {
+        // A list that the description began goes on.
+        let gap = if described.contains("\n- `") { "" } else { "\n" };
+        let _ = writeln!(out, "{gap}{}", plain.join("\n"));
     }
 }
 
@@ -71,4 +85,24 @@ fn kind(property: &Value) -> String {
 
 fn cell(words: &str) -> String {
     words.replace("\n\n- ", "<br>- ").replace("\n- ", "<br>- ").replace('\n', " ").replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::schema;
+
+    #[test]
+    fn each_section_of_an_enumeration_lists_its_words() {
+        let schema = schema::job();
+        let text = markdown(&schema, "Manifest", "");
+        for (name, part) in schema["$defs"].as_object().unwrap() {
+            let Some(words) = part.get("enum").and_then(Value::as_array) else { continue };
+            let section = text.split(&format!("\n## {name}\n")).nth(1).unwrap();
+            let section = section.split("\n## ").next().unwrap();
+            for word in words.iter().filter_map(Value::as_str) {
+                assert!(section.contains(&format!("\n- `{word}`")), "{name}: {word}");
+            }
+        }
+    }
 }

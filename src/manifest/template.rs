@@ -126,6 +126,12 @@ pub fn shell_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
+/// A value as a template fills it in where it stands alone.
+#[must_use]
+pub fn filled_in(value: &Json) -> String {
+    Value::from(Serde(value)).to_string()
+}
+
 /// Fills a template in.
 ///
 /// # Errors

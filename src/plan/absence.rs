@@ -33,7 +33,12 @@ const MOVED_MAX: usize = 250;
 /// A job that was never asked for since the daemon runs is none of them: it was taken away while
 /// nobody looked.
 #[derive(Debug, Default)]
-pub struct Absences(BTreeMap<JobName, Absence>);
+pub struct Absences {
+    absent: BTreeMap<JobName, Absence>,
+    /// Jobs that are asked for under another name, with that one; also those whose absence is confirmed,
+    /// until nothing is left to be done.
+    renamed: BTreeMap<JobName, JobName>,
+}
 
 /// What is known of a job that nothing asks for.
 #[derive(Debug, Default)]
@@ -52,7 +57,7 @@ impl Absences {
         let place = |desired: &Desired, name: &JobName| {
             desired.jobs.get(name).map(|wanted| (Arc::clone(&wanted.file), wanted.document))
         };
-        self.0.retain(|name, _| !is_there(name));
+        self.absent.retain(|name, _| !is_there(name));
         let asked_before = |name: &JobName| before.jobs.contains_key(name) || before.frozen.contains(name);
         let changed = before.jobs.differences(&after.jobs, |_, _| true);
         let come: Vec<&JobName> = changed.iter().copied().filter(|name| !asked_before(name)).collect();
@@ -63,7 +68,7 @@ impl Absences {
             .collect();
         let mut renamed = renamed(before, after, &gone);
         renamed.extend(moved(before, after, &gone, &come));
-        for absence in self.0.values_mut() {
+        for absence in self.absent.values_mut() {
             if let Some(next) = absence.successor.as_ref().and_then(|job| renamed.get(job)) {
                 // Its name is still being written.
                 *absence = Absence { since: None, successor: Some(next.clone()) };
@@ -72,8 +77,15 @@ impl Absences {
                 .successor
                 .take_if(|job| before.jobs.contains_key(job) && place(after, job) != place(before, job));
         }
+        for successor in self.renamed.values_mut() {
+            if let Some(next) = renamed.get(successor) {
+                next.clone_into(successor);
+            }
+        }
+        self.renamed.extend(renamed.clone());
+        self.renamed.retain(|name, successor| !is_there(name) && is_there(successor));
         for name in gone {
-            self.0.entry(name.clone()).or_default().successor = renamed.remove(name);
+            self.absent.entry(name.clone()).or_default().successor = renamed.remove(name);
         }
     }
 
@@ -81,7 +93,7 @@ impl Absences {
     /// absent in such a scan that ended `lasting` before this one began: when a slow scan looked at
     /// their place is not known. Of those that have another name now, [`RENAME_MIN`] is enough.
     pub fn confirm(&mut self, scan: &Range<Duration>, lasting: Duration) {
-        self.0.retain(|_, absence| {
+        self.absent.retain(|_, absence| {
             let since = *absence.since.get_or_insert(scan.end);
             scan.start.saturating_sub(since) < absence.min(lasting)
         });
@@ -89,7 +101,7 @@ impl Absences {
 
     /// The tree could not be seen: what was absent before may have come and gone.
     pub fn restart(&mut self) {
-        self.0.values_mut().for_each(|absence| absence.since = None);
+        self.absent.values_mut().for_each(|absence| absence.since = None);
     }
 
     /// How long after `at` the next one can be confirmed; none when there is none.
@@ -98,19 +110,30 @@ impl Absences {
         let wait = |absence: &Absence| {
             absence.since.map_or(Duration::ZERO, |since| (since + absence.min(lasting)).saturating_sub(at))
         };
-        self.0.values().map(wait).min()
+        self.absent.values().map(wait).min()
     }
 
     /// The jobs that are asked for instead of them.
     #[must_use]
     pub fn successors(&self) -> BTreeSet<JobName> {
-        self.0.values().filter_map(|absence| absence.successor.clone()).collect()
+        self.absent.values().filter_map(|absence| absence.successor.clone()).collect()
+    }
+
+    /// The jobs that are asked for under another name, also those whose absence is confirmed.
+    #[must_use]
+    pub fn renamed(&self) -> BTreeSet<JobName> {
+        self.renamed.keys().cloned().collect()
+    }
+
+    /// What is asked for is held, and nothing else.
+    pub fn settled(&mut self) {
+        self.renamed.clear();
     }
 
     /// Their names.
     #[must_use]
     pub fn names(&self) -> BTreeSet<JobName> {
-        self.0.keys().cloned().collect()
+        self.absent.keys().cloned().collect()
     }
 }
 
@@ -177,11 +200,15 @@ fn named<'a>(
     let mut named: BTreeMap<Digest, Vec<&JobName>> = BTreeMap::new();
     for job in jobs {
         if let Some(wanted) = desired.jobs.get(job) {
-            let digest = Digest::of(&Spec { name: name.clone(), ..Spec::clone(&wanted.spec) });
-            named.entry(digest).or_default().push(job);
+            named.entry(nameless(name, &wanted.spec)).or_default().push(job);
         }
     }
     named
+}
+
+/// The digest of a job if it had this name: of jobs that differ in their names only it is the same.
+pub(super) fn nameless(name: &JobName, spec: &Spec) -> Digest {
+    Digest::of(&Spec { name: name.clone(), ..spec.clone() })
 }
 
 /// The jobs of some files by the number of their document.

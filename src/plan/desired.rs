@@ -39,6 +39,7 @@ impl Asked {
             frozen: tree.broken.clone(),
             lingering: BTreeSet::new(),
             successors: BTreeSet::new(),
+            renamed: BTreeSet::new(),
             obscured: tree.obscured.clone(),
             scan,
         }

@@ -34,7 +34,7 @@ pub struct PlanDocument {
     pub frozen: Vec<JobName>,
     /// The steps, in order.
     pub steps: Vec<PlannedStep>,
-    /// Prunes that are no steps of the plan, since the guard holds them back.
+    /// What is no step of the plan, since the guard holds it back.
     pub held_back: Vec<HeldBack>,
 }
 
@@ -112,6 +112,15 @@ impl Verb {
         match self {
             Self::Put => "put",
             Self::Prune => "prune",
+        }
+    }
+
+    /// The word for what is done.
+    #[must_use]
+    pub fn done(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Prune => "pruned",
         }
     }
 }

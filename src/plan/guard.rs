@@ -1,21 +1,30 @@
 //! Holds back prunes that look like an accident.
 //!
 //! A source that is gone looks just like a clean-up (`argo-cd#3473`, `flux2#2421`): a person says
-//! which one it is. Shares are counted of what is held once the puts are done, so that a plan, the
-//! pass that follows it and every later pass agree on what is held back.
+//! which one it is. Shares are counted of what is held once the puts are done, and of a tree that has
+//! nothing in common with what is held nothing is put either (ADR 0008), so that a plan, the pass that
+//! follows it and every later pass agree on what is held back.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::diff::{Change, Desired, Live, Rest, Step};
-use crate::manifest::name::JobName;
+use super::{
+    absence::nameless,
+    diff::{Change, Desired, Live, Rest, Step, Wanted},
+    document::Verb,
+};
+use crate::manifest::{digest::Digest, name::JobName};
 
 /// Prunes that a pass may do without asking, however small the tree.
 pub const PRUNE_FREE: usize = 5;
 
 /// Share of the held jobs, as one part in so many, that a pass may prune without asking.
 pub const PRUNE_SHARE: usize = 5;
+
+/// Jobs that are asked for or held of which it is looked whether one is another under a new name: a digest
+/// each. More than these are more than a pass may prune.
+const RENAMED_MAX: usize = 250;
 
 /// What a person said about prunes; the greater of two is the one that says more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,14 +36,105 @@ pub enum Allowance {
     UpTo(usize),
 }
 
-/// A prune that was held back.
+/// A step that was held back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldBack {
     /// The job.
     pub job: JobName,
+    /// What is not done.
+    #[serde(default = "prune")]
+    pub change: Verb,
     /// Why, and the way out.
     pub reason: String,
+}
+
+/// Of a plan that was written before puts were held back.
+fn prune() -> Verb {
+    Verb::Prune
+}
+
+/// Splits the steps into those to do and those that are held back.
+#[must_use]
+pub fn guard(
+    steps: Vec<Step>,
+    desired: &Desired,
+    live: &Live,
+    allowance: Allowance,
+) -> (Vec<Step>, Vec<HeldBack>) {
+    let (steps, mut waiting) = puts(steps, desired, live, allowance);
+    let (steps, mut held_back) = prunes(steps, desired, live, allowance);
+    held_back.append(&mut waiting);
+    (steps, held_back)
+}
+
+/// Splits the steps into those to do, as far as the puts go, and the puts that are held back.
+///
+/// A tree that asks for none of the jobs that are held is more often another directory than a wish: were
+/// its jobs put, they would run beside those of the first, and in the next pass the first would be a part
+/// of what is held. One job in place of one other is an everyday edit; a job under another name is the
+/// same job; and while not every name is known, nor is this.
+#[must_use]
+pub fn puts(
+    steps: Vec<Step>,
+    desired: &Desired,
+    live: &Live,
+    allowance: Allowance,
+) -> (Vec<Step>, Vec<HeldBack>) {
+    if !is_another(desired, live) {
+        return (steps, Vec::new());
+    }
+    let leaving = leaving(&steps, desired).len();
+    if allowance >= Allowance::UpTo(leaving.max(1)) {
+        return (steps, Vec::new());
+    }
+    let reason = unknown(desired).unwrap_or_else(|| {
+        format!(
+            "the manifests ask for none of the jobs that are held, as those of another directory do; {}",
+            way_out(leaving)
+        )
+    });
+    let (puts, prunes): (Vec<Step>, Vec<Step>) =
+        steps.into_iter().partition(|step| matches!(step.change, Change::Put { .. }));
+    // Until it is known that they are absent, these wait without a word.
+    let told = puts.into_iter().filter(|_| leaving > 0);
+    let held_back =
+        told.map(|step| HeldBack { job: step.placement.job, change: Verb::Put, reason: reason.clone() });
+    (prunes, held_back.collect())
+}
+
+/// Whether several jobs are held, and none of them is asked for, under whatever name.
+fn is_another(desired: &Desired, live: &Live) -> bool {
+    let stays = |name: &JobName| {
+        desired.jobs.contains_key(name) || desired.frozen.contains(name) || desired.renamed.contains(name)
+    };
+    // Placements are in the order of names.
+    let mut held = live.placements.keys().map(|placement| &placement.job);
+    let (first, last) = (held.next(), held.next_back());
+    last.is_some_and(|last| Some(last) != first)
+        && desired.obscured.is_empty()
+        && !desired.jobs.is_empty()
+        && !live.placements.keys().any(|placement| stays(&placement.job))
+        && !is_renamed(desired, live)
+}
+
+/// Whether one of the jobs that are asked for is one of those that are held, but for its name.
+fn is_renamed(desired: &Desired, live: &Live) -> bool {
+    let are_few = live.placements.len() + desired.jobs.len() <= RENAMED_MAX;
+    let Some((name, _)) = desired.jobs.iter().next().filter(|_| are_few) else { return false };
+    let digest = |wanted: &Wanted| nameless(name, &wanted.spec);
+    let asked: BTreeSet<Digest> = desired.jobs.values().map(digest).collect();
+    let specs = live.placements.values().filter_map(|held| held.spec.as_ref().map(Arc::as_ref));
+    specs.into_iter().any(|spec| asked.contains(&nameless(name, spec)))
+}
+
+/// The jobs that steps prune. A job on two tiers leaves once, and one that is asked for does not leave.
+fn leaving(steps: &[Step], desired: &Desired) -> BTreeSet<JobName> {
+    steps.iter().filter(|step| leaves(step, desired)).map(|step| step.placement.job.clone()).collect()
+}
+
+fn leaves(step: &Step, desired: &Desired) -> bool {
+    matches!(step.change, Change::Prune) && !desired.jobs.contains_key(&step.placement.job)
 }
 
 /// Splits the steps into those to do and the prunes that are held back.
@@ -46,29 +146,25 @@ pub struct HeldBack {
 /// many. So one job that gets another name is no prune of everything, and an emptied tree is.
 /// The end of a move to another tier is no prune of a job.
 #[must_use]
-pub fn guard(
+pub fn prunes(
     steps: Vec<Step>,
     desired: &Desired,
     live: &Live,
     allowance: Allowance,
 ) -> (Vec<Step>, Vec<HeldBack>) {
-    // A job on two tiers leaves once, and one that is asked for does not leave.
-    let leaves =
-        |step: &Step| matches!(step.change, Change::Prune) && !desired.jobs.contains_key(&step.placement.job);
-    let jobs = |steps: &[Step], is_counted: &dyn Fn(&Step) -> bool| -> BTreeSet<JobName> {
-        steps.iter().filter(|step| is_counted(step)).map(|step| step.placement.job.clone()).collect()
-    };
-    let leaving = jobs(&steps, &leaves);
+    let leaving = leaving(&steps, desired);
     if leaving.is_empty() {
         return (steps, Vec::new());
     }
-    let mut held = jobs(&steps, &|step| matches!(step.change, Change::Put { .. }));
-    held.extend(live.placements.keys().map(|placement| placement.job.clone()));
+    let puts = steps.iter().filter(|step| matches!(step.change, Change::Put { .. }));
+    let mut held: BTreeSet<&JobName> = puts.map(|step| &step.placement.job).collect();
+    held.extend(live.placements.keys().map(|placement| &placement.job));
     let refused = unknown(desired).or_else(|| refusal(leaving.len(), held.len(), allowance));
     let Some(reason) = refused else { return (steps, Vec::new()) };
 
-    let kept = steps.into_iter().filter(|step| !leaves(step)).collect();
-    let held_back = leaving.into_iter().map(|job| HeldBack { job, reason: reason.clone() });
+    let kept = steps.into_iter().filter(|step| !leaves(step, desired)).collect();
+    let held_back =
+        leaving.into_iter().map(|job| HeldBack { job, change: Verb::Prune, reason: reason.clone() });
     (kept, held_back.collect())
 }
 
@@ -93,7 +189,7 @@ fn unknown(desired: &Desired) -> Option<String> {
 
 /// Why a pass that would prune `leaving` of `held` jobs prunes none of them.
 fn refusal(leaving: usize, held: usize, allowance: Allowance) -> Option<String> {
-    let way_out = format!("if that is meant, run `tintal apply --allow-prune {leaving}`");
+    let way_out = way_out(leaving);
     match allowance {
         Allowance::UpTo(count) if leaving <= count => None,
         Allowance::UpTo(count) => {
@@ -107,4 +203,8 @@ fn refusal(leaving: usize, held: usize, allowance: Allowance) -> Option<String> 
         }
         Allowance::Guarded => None,
     }
+}
+
+fn way_out(leaving: usize) -> String {
+    format!("if that is meant, run `tintal apply --allow-prune {leaving}`")
 }

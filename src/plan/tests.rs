@@ -40,7 +40,7 @@ pub(super) fn wanted(name: &str, version: &str) -> Wanted {
 }
 
 /// `job@tier=version`, or `job!` for a frozen job, `job-` for one that lingers, `job+` for one that waits
-/// for it to leave, or `?` for a file that cannot be read, or `~` for a tree that is being written.
+/// for it to leave, `job=` for one with another name, or `?` for a file that cannot be read, or `~` for a tree that is being written.
 fn desired(text: &str) -> Desired {
     let mut desired = Desired::default();
     for word in text.split_whitespace() {
@@ -58,6 +58,10 @@ fn desired(text: &str) -> Desired {
         }
         if let Some(name) = word.strip_suffix('-') {
             desired.lingering.insert(job(name));
+            continue;
+        }
+        if let Some(name) = word.strip_suffix('=') {
+            desired.renamed.insert(job(name));
             continue;
         }
         if let Some(name) = word.strip_suffix('+') {
@@ -175,6 +179,31 @@ fn guard_table() {
         &["prune c on queue", "prune d on queue", "prune e on queue", "prune f on queue", "prune g on queue"],      &[]);
 }
 
+/// F12: a wrong directory is no clean-up, however small it is.
+#[test]
+#[rustfmt::skip]
+fn a_tree_that_has_nothing_in_common_with_what_is_held_changes_nothing() {
+    use Allowance::{Guarded, UpTo};
+    let two = "a@queue=1/1 b@queue=1/1";
+    //          desired            live  allowed   steps                                                         held back
+    check_guard("n@queue=2",       two,  Guarded,  &[],                                                          &["a", "b", "n"]);
+    check_guard("n@queue=2",       two,  UpTo(1),  &[],                                                          &["a", "b", "n"]);
+    check_guard("n@queue=2",       two,  UpTo(2),  &["create n on queue", "prune a on queue", "prune b on queue"], &[]);
+    check_guard("n@queue=2 ~",     two,  Guarded,  &[],                                                          &["a", "b", "n"]);
+    // A file that cannot be read may hold the first ones, and good ones start.
+    check_guard("n@queue=2 ?",     two,  Guarded,  &["create n on queue"],                                       &["a", "b"]);
+    // Something is in common: a job, one that cannot be used, one under another name.
+    check_guard("b@queue=1 n@queue=2", two, Guarded, &["create n on queue", "prune a on queue"],                 &[]);
+    check_guard("a! n@queue=2",    two,  Guarded,  &["create n on queue", "prune b on queue"],                   &[]);
+    check_guard("n@queue=1",       two,  Guarded,  &["create n on queue", "prune a on queue", "prune b on queue"], &[]);
+    check_guard("n@queue=2 a=",    two,  Guarded,  &["create n on queue", "prune a on queue", "prune b on queue"], &[]);
+    // One job for another is an everyday edit.
+    check_guard("n@queue=2 m@queue=3", "a@queue=1/1 a@in-process=1/1", Guarded,
+        &["create m on queue", "create n on queue", "prune a on in-process", "prune a on queue"],                &[]);
+    // They may be back in a moment.
+    check_guard("n@queue=2 a- b-", two,  Guarded,  &[],                                                          &[]);
+}
+
 /// F10, F12: a job has to be absent in two scans that agree, and in every file.
 #[test]
 #[rustfmt::skip]
@@ -279,8 +308,11 @@ fn a_plan_of_this_version_reads_as_it_was_written() {
     let text = r#"{"v":1,"tree":"00","live":"11","errors":0,"frozen":["f"],"steps":[{"job":"a","tier":"queue",
         "change":"prune","why":"removed","digest":null,"fields":[{"pointer":"/run","before":1,"after":null}],
         "next_before":"x","next_after":null,"fires_before":["x"],"fires_after":[]}],
-        "held_back":[{"job":"b","reason":"r"}]}"#;
+        "held_back":[{"job":"b","change":"put","reason":"r"}]}"#;
     let plan: PlanDocument = serde_json::from_str(text).unwrap();
+    // One of before puts were held back.
+    let earlier: PlanDocument = serde_json::from_str(&text.replace(r#""change":"put","#, "")).unwrap();
+    assert_eq!(earlier.held_back[0].change, Verb::Prune);
     let again: serde_json::Value = serde_json::to_value(&plan).unwrap();
     assert_eq!(again, serde_json::from_str::<serde_json::Value>(text).unwrap());
 }

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::field::{Field, Flaw, Unit};
-use crate::manifest::{name::JobName, nearest::nearest, schedule::DayMatch};
+use crate::manifest::{name::JobName, nearest::nearest, schedule::DayMatch, text::parse_duration};
 
 /// Expressions that have a name, and what they stand for.
 const NICKNAMES: [(&str, &str); 8] = [
@@ -138,10 +138,11 @@ fn nickname(text: &str) -> Result<&'static str, Flaw> {
         return Ok(expansion);
     }
     if let Some(interval) = lower.strip_prefix("@every") {
-        let interval = interval.trim();
-        let interval = if interval.is_empty() { "5m" } else { interval };
-        return Err(Flaw::new(None, "`@every` is not a cron expression")
-            .help(format!("write `every: {interval}` instead of `cron`")));
+        let flaw = Flaw::new(None, "`@every` is not a cron expression");
+        return Err(match interval_of(interval) {
+            Some(interval) => flaw.help(format!("write `every: {interval}` instead of `cron`")),
+            None => flaw.help("write an interval instead of `cron`, as in `every: 5m`"),
+        });
     }
     let flaw = Flaw::new(None, format!("there is no expression with the name `{text}`"));
     // What they all begin with says nothing of which is meant.
@@ -153,6 +154,26 @@ fn nickname(text: &str) -> Result<&'static str, Flaw> {
             flaw.help(format!("the names are {}", names.join(", ")))
         }
     })
+}
+
+/// The duration that stands after `@every`, as a manifest has it: `5m` of `5 minutes`, `1m` of `_minute`.
+fn interval_of(text: &str) -> Option<String> {
+    let text: String = text.chars().filter(|c| !matches!(c, ' ' | '\t' | '_' | '-')).collect();
+    if parse_duration(&text).is_ok() {
+        return Some(text);
+    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim_end_matches('s') {
+        "second" | "sec" => "s",
+        "minute" | "min" => "m",
+        "hour" => "h",
+        "day" => "d",
+        "week" => "w",
+        _ => return None,
+    };
+    let number = if number.is_empty() { "1" } else { number };
+    Some(format!("{number}{unit}")).filter(|interval| parse_duration(interval).is_ok())
 }
 
 fn fields(words: &[(&str, usize)], units: &[Unit], job: &JobName) -> Result<Parsed, Vec<Flaw>> {

@@ -4,7 +4,6 @@ use std::{
     fs::File,
     io::{self, Read},
     path::Path,
-    sync::Arc,
 };
 
 use rustix::fs::{Mode, OFlags};
@@ -71,9 +70,5 @@ fn attempt(path: &Path) -> io::Result<Reading> {
         return Ok(reading);
     }
     let hash = *blake3::hash(&bytes).as_bytes();
-    let content = match String::from_utf8(bytes) {
-        Ok(text) => Content::Text(Arc::from(text)),
-        Err(error) => Content::NotText { offset: error.utf8_error().valid_up_to() },
-    };
-    Ok(Reading::Read { hash, content, stat: Some(stat) })
+    Ok(Reading::Read { hash, content: Content::of_bytes(bytes), stat: Some(stat) })
 }

@@ -58,6 +58,13 @@ fn entry_at(path: &Path) -> PathBuf {
     }
 }
 
+/// What there is to say of a link that leads nowhere.
+fn dangling(typed: &Path) -> Option<String> {
+    let target = fs::read_link(typed).ok()?;
+    let error = fs::metadata(typed).err().filter(reason::is_gone)?;
+    Some(reason::of_link(&error, &target.to_string_lossy()))
+}
+
 fn read_path(typed: &Path, given: &mut Given, seen: &mut Seen) {
     let spelling = typed.to_string_lossy();
     let mut listing = match listing::list(typed, &mut Places::default()) {
@@ -67,7 +74,11 @@ fn read_path(typed: &Path, given: &mut Given, seen: &mut Seen) {
             if seen.unreadable.insert(path.clone()) {
                 let is_missing = typed.symlink_metadata().is_err_and(|error| reason::is_gone(&error));
                 let missing = || "there is no such file or directory: check the path".to_owned();
-                let reason = if is_missing { missing() } else { error.reason };
+                let reason = match dangling(typed) {
+                    Some(reason) => reason,
+                    None if is_missing => missing(),
+                    None => error.reason,
+                };
                 given.unreadable.push(Unreadable { path, reason, behind: Behind::Nothing });
             }
             return;

@@ -36,7 +36,8 @@ pub fn markdown() -> String {
     }
     let _ = writeln!(out, "| {} ({}) | any | {} | {} |", CLASH.id, CLASH.code, CLASH.when, CLASH.message);
     out.push_str(
-        "\n## All combinations\n\nWith every tier configured.\n\n\
+        "\n`tintal validate` tells W5 where the `workflow` tier is configured, which shows each step, and W4 \
+         where it is an error.\n\n## All combinations\n\nWith every tier configured.\n\n\
          | frequency | visibility | complexity | durability | infrastructure | tier | rule | warnings |\n\
          |---|---|---|---|---|---|---|---|\n",
     );

@@ -19,7 +19,7 @@ pub(super) fn markdown(plan: &PlanDocument) -> String {
         write_row(step, &mut out);
     }
     for held in &plan.held_back {
-        let _ = writeln!(out, "\n**{} is not pruned**: {}", held.job, held.reason);
+        let _ = writeln!(out, "\n**{} is not {}**: {}", held.job, held.change.done(), held.reason);
     }
     for job in &plan.frozen {
         let _ = writeln!(out, "\n**{job} stays as it is**: its manifest cannot be used");

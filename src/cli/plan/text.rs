@@ -12,7 +12,7 @@ pub(super) fn text(plan: &PlanDocument) -> String {
         write_step(step, &mut out);
     }
     for held in &plan.held_back {
-        let _ = writeln!(out, "! {} is not pruned: {}", held.job, held.reason);
+        let _ = writeln!(out, "! {} is not {}: {}", held.job, held.change.done(), held.reason);
     }
     for job in &plan.frozen {
         let _ = writeln!(out, "! {job} stays as it is: its manifest cannot be used");

@@ -28,6 +28,38 @@ fn merged(near: &Value, far: &Value, expected: &Value) {
     assert_eq!(merged, defaults(expected), "{near} over {far}");
 }
 
+/// What a job makes idle by an option of its own is meant for the other jobs.
+#[test]
+fn an_option_of_defaults_that_a_nearer_one_makes_idle_is_not_told() {
+    let job = "run: {shell: a}\n";
+    let told_of = |defaults: &str, near: &str, own: &str| {
+        told(&load(&[
+            ("_defaults.yaml", &format!("kind: defaults\npolicy: {defaults}\n")),
+            ("near/_defaults.yaml", &format!("kind: defaults\npolicy: {near}\n")),
+            ("near/job.yaml", &format!("{job}policy: {own}\n")),
+        ]))
+    };
+    let four = "{overlap: allow, max_running: 4}";
+    for (defaults, near, own, expected) in [
+        (four, "{}", "{overlap: skip}", ""),
+        (four, "{overlap: skip}", "{}", ""),
+        ("{max_running: 4}", "{overlap: skip}", "{}", ""),
+        ("{overlap: skip, max_running: 4}", "{}", "{}", "_defaults.yaml:2 TIN041 /policy/max_running"),
+        ("{max_running: 4}", "{}", "{}", "_defaults.yaml:2 TIN041 /policy/max_running"),
+        ("{overlap: skip}", "{max_running: 4}", "{}", "near/_defaults.yaml:2 TIN041 /policy/max_running"),
+        (four, "{}", "{overlap: skip, max_running: 4}", "near/job.yaml:2 TIN041 /policy/max_running"),
+        ("{retry: {factor: 3.5}}", "{}", "{retry: {backoff: fixed}}", ""),
+        (
+            "{retry: {backoff: fixed}}",
+            "{retry: {factor: 3.5}}",
+            "{}",
+            "near/_defaults.yaml:2 TIN041 /policy/retry/factor",
+        ),
+    ] {
+        assert_eq!(told_of(defaults, near, own).join(", "), expected, "{defaults} {near} {own}");
+    }
+}
+
 #[test]
 #[rustfmt::skip]
 fn the_nearest_wins_field_by_field() {

@@ -1,18 +1,6 @@
 //! All problems of a document in one run: one mistake does not hide those that do not follow from it.
 
-use super::{load, told};
-
-/// What is told of a manifest, but for the warning that every job with steps has on a fresh machine.
-#[track_caller]
-fn check(text: &str, expected: &[&str]) {
-    let tree = load(&[("job.yaml", text)]);
-    let found: Vec<String> = told(&tree)
-        .iter()
-        .map(|line| line.trim_start_matches("job.yaml:").to_owned())
-        .filter(|line| !line.contains("TIN065"))
-        .collect();
-    assert_eq!(found, expected, "{text}");
-}
+use super::check;
 
 #[test]
 fn a_mistake_of_shape_does_not_hide_the_meaning_of_its_siblings() {

@@ -1,7 +1,11 @@
 //! What a manifest means: what is derived, what can never start, what has no effect.
 
-use super::{check, load, told};
-use crate::load::effective::effective;
+use super::{check, load, load_with, told};
+use crate::{
+    load::{Loader, effective::effective},
+    manifest::characteristics::Tier,
+    tier::{LedgerKind, Tiers},
+};
 
 #[track_caller]
 fn derives(text: &str, frequency: &str, complexity: &str) {
@@ -44,20 +48,64 @@ fn a_stated_frequency_agrees_with_the_schedule_or_with_its_absence() {
     }
 }
 
+/// W5: a view of steps is missed where one of the tiers has it.
+#[test]
+fn steps_in_process_are_told_where_a_tier_would_show_them() {
+    let told_of = |text: &str, configured: &[Tier]| {
+        let tiers = Tiers { configured: configured.to_vec(), ledger: LedgerKind::File };
+        let tree = load_with(&mut Loader::new(tiers, 1), &[("job.yaml", text)]);
+        told(&tree).join(" ")
+    };
+    let steps = "schedule: {every: 10m}\nrun: {steps: [{id: a, shell: x}]}\n";
+    let all = &Tier::ALL[..];
+    assert_eq!(told_of(steps, all), "job.yaml:2 TIN065 /run/steps");
+    assert_eq!(told_of(&format!("tier: in-process\n{steps}"), all), "job.yaml:1 TIN065 /tier");
+    assert_eq!(told_of(&format!("tier: workflow\n{steps}"), all), "");
+    assert_eq!(
+        told_of("tier: in-process\ncharacteristics: {complexity: complex}\nrun: {command: [a]}\n", all),
+        "job.yaml:1 TIN065 /tier"
+    );
+    assert_eq!(told_of(steps, &[Tier::InProcess, Tier::Queue]), "");
+    // One manifest holds on both machines.
+    let known = format!("# tintal: ignore TIN065 -- the log is enough\ntier: in-process\n{steps}");
+    assert_eq!((told_of(&known, all), told_of(&known, &[Tier::InProcess])), (String::new(), String::new()));
+}
+
 #[test]
 fn a_warning_is_about_the_tier_that_stands_in() {
-    let steps = "run: {steps: [{id: a, shell: x}]}\n";
-    check(&format!("schedule: {{cron: \"@daily\"}}\n{steps}"), &["2 TIN065 /run/steps"]);
-    check(&format!("tier: in-process\n{steps}"), &["1 TIN065 /tier"]);
-    check(
-        "characteristics: {complexity: complex}\nrun: {command: [a]}\n",
-        &["1 TIN065 /characteristics/complexity"],
-    );
     check("characteristics: {durability: persistent}\nrun: {command: [a]}\n", &[]);
     check(
         "schedule: {every: 5s}\ncharacteristics: {visibility: user-facing}\nrun: {command: [a]}\n",
         &["1 TIN061 /schedule"],
     );
+}
+
+#[test]
+fn a_number_that_comes_out_other_than_it_is_written_is_told() {
+    let run = "run: {command: [a, \"{{ params }}\"]}\n";
+    let told_of = |params: &str, expected: &[&str]| check(&format!("{run}params: {params}\n"), expected);
+    told_of("{version: 3.10, mode: 0755}", &["2 TIN017 /params/version", "2 TIN017 /params/mode"]);
+    told_of("{a: [1e3, 5], b: {c: 0x1F}}", &["2 TIN017 /params/a/0", "2 TIN017 /params/b/c"]);
+    told_of("{a: 1e21, b: 1000000000000000000000.0, c: .5}", &["2 TIN017 /params/a", "2 TIN017 /params/c"]);
+    told_of("{a: &v 1.10, b: *v}", &["2 TIN017 /params/a", "2 TIN017 /params/b"]);
+    told_of("{a: 3.1, b: 755, c: -7, d: 1000.0, e: 0.5, f: 18446744073709551615}", &[]);
+    told_of("{a: \"3.10\", b: '0755', c: 1.2.3, d: !!float \"3.10\", e: true}", &[]);
+    let body = "{url: \"http://a/\", method: POST, body: {a: 3.10, b: 3.1, c: [0755]}}";
+    let (a, c) = ("TIN017 /run/http/body/a", "TIN017 /run/http/body/c/0");
+    check(&format!("run: {{http: {body}}}\n"), &[&format!("1 {a}"), &format!("1 {c}")]);
+    // Beside other mistakes, and where the value comes from.
+    check("run: {shell: [b]}\nparams: {a: 3.10}\n", &["1 TIN011 /run/shell", "2 TIN017 /params/a"]);
+    let run = "run: {shell: a}\n";
+    let tree = load(&[
+        ("_defaults.yaml", "kind: defaults\nparams: {version: 3.10, near: 3.10}\n"),
+        ("a.yaml", &format!("{run}params: {{near: 1}}\n")),
+        ("b.yaml", &format!("{run}params: {{near: 1}}\n")),
+    ]);
+    assert_eq!(told(&tree), ["_defaults.yaml:2 TIN017 /params/version"]);
+    let problem = &tree.problems[0];
+    assert_eq!(problem.message, "`3.10` is read as the number 3.1");
+    let help = "put it in quotes to keep it as it is written: `\"3.10\"`";
+    assert_eq!(problem.help.as_deref(), Some(help));
 }
 
 #[test]

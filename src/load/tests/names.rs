@@ -80,7 +80,7 @@ fn a_live_job_whose_file_holds_nothing_keeps_its_name() {
         Content::Text("".into()),
         Content::Text("# moved\n".into()),
         Content::Unreadable { reason: "permission denied".to_owned() },
-        Content::NotText { offset: 0 },
+        Content::NotText { offset: 0, encoding: None },
     ] {
         for path in ["b.yaml", "0.yaml"] {
             let mut loader = loader();

@@ -147,7 +147,7 @@ impl<'a> Walk<'a> {
         if let Some(Value::String(expected)) = keyword(keywords, "type")
             && !has_type(spot.node, expected)
         {
-            let draft = leaf::wrong_type(keywords, expected, spot);
+            let draft = leaf::wrong_type(keywords, expected, spot, &self.source.text);
             let place = self.at(spot.used_at.unwrap_or(self.source.first_line(spot.node.span)));
             self.push_at(spot, place, draft);
             return;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     check::{Content, Shape, Spot, Walk},
-    words::{Draft, SHOWN_MAX, example, expected, found, keyword, kind, listed, short},
+    words::{Draft, SHOWN_MAX, example, expected, found, keyword, kind, listed, short, written},
 };
 use crate::manifest::{
     code::Code,
@@ -18,22 +18,27 @@ use crate::manifest::{
 pub(super) const REFERENCE: &str =
     "name a variable or a file that holds the value: `secrets: {NAME: {env: VARIABLE}}`";
 
-/// A value of another type than the schema asks for.
-pub(super) fn wrong_type(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) -> Draft {
+/// A value of another type than the schema asks for; `text` is that of the file.
+pub(super) fn wrong_type(
+    keywords: &Map<String, Value>,
+    type_name: &str,
+    spot: &Spot<'_>,
+    text: &str,
+) -> Draft {
     let subject = spot.subject();
     if spot.content == Content::Secret {
         let found = kind(spot.node);
         let message = format!("{subject} takes {}, not {found}", expected(type_name));
         return Draft::new(Code::WrongType, message, format!("this is {found}"), REFERENCE);
     }
-    let message = format!("{subject} takes {}, not {}", expected(type_name), found(spot.node));
-    let help = type_help(keywords, type_name, spot);
-    Draft::new(Code::WrongType, message, format!("this is {}", found(spot.node)), help)
+    let message = format!("{subject} takes {}, not {}", expected(type_name), found(spot.node, text));
+    let help = type_help(keywords, type_name, spot, text);
+    Draft::new(Code::WrongType, message, format!("this is {}", found(spot.node, text)), help)
 }
 
-fn type_help(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>) -> String {
+fn type_help(keywords: &Map<String, Value>, type_name: &str, spot: &Spot<'_>, text: &str) -> String {
     let key = spot.key.map_or("value", |(key, _)| key);
-    let raw = scalar(spot.node);
+    let raw = written(spot.node, text);
     match (&spot.node.value, type_name) {
         (NodeValue::List(_), "object") if spot.key.is_none() => {
             "a document holds one job; several stand one after the other with `---` between them".to_owned()
@@ -104,16 +109,6 @@ fn is_duration(keywords: &Map<String, Value>) -> bool {
     keyword(keywords, "pattern")
         .and_then(Value::as_str)
         .is_some_and(|pattern| pattern.contains("(ms|s|m|h|d|w)"))
-}
-
-fn scalar(node: &Node) -> Option<String> {
-    match &node.value {
-        NodeValue::Bool(value) => Some(value.to_string()),
-        NodeValue::Int(value) => Some(value.to_string()),
-        NodeValue::UInt(value) => Some(value.to_string()),
-        NodeValue::Float(value) => Some(value.to_string()),
-        _ => None,
-    }
 }
 
 /// What is wrong with a scalar of the right type.
@@ -219,9 +214,8 @@ fn name_help(text: &str) -> String {
 }
 
 fn range_fault(walk: &Walk<'_>, keywords: &Map<String, Value>, spot: &Spot<'_>) -> Option<Draft> {
-    let number = scalar(spot.node)?;
-    let written = walk.source.text.get(spot.node.span.range()).map_or(number.clone(), short);
-    let value: f64 = number.parse().ok()?;
+    let written = written(spot.node, &walk.source.text)?;
+    let value = spot.node.to_json().as_f64()?;
     let bound = |name: &str| keyword(keywords, name).and_then(Value::as_f64);
     let (least, most) = (bound("minimum"), bound("maximum"));
     let below = least.is_some_and(|least| value < least);

@@ -105,6 +105,35 @@ fn what_stands_under_a_misspelt_field_is_looked_at_too() {
     );
 }
 
+/// `3.10` is the number 3.1, and quotes are to keep what is written.
+#[test]
+fn a_number_for_a_text_is_quoted_as_it_is_written() {
+    check(
+        &[
+            "run: {shell: a, env: {V: 3.10, M: 0755, B: True}}\n",
+            "run: {command: [a, 1.10, 0x1F, 1e3]}\n",
+            "run: {command: [a, &v 0755], cwd: *v}\n",
+            "run: {shell: a}\npolicy: {timeout: 030}\n",
+        ],
+        expect![[r#"
+            run: {shell: a, env: {V: 3.10, M: 0755, B: True}}
+                1:26-30 TIN011 `V` takes text, not the number 3.10 | put it in quotes: `"3.10"`
+                1:35-39 TIN011 `M` takes text, not the number 0755 | put it in quotes: `"0755"`
+                1:44-48 TIN011 `B` takes text, not `True` | put it in quotes: `"True"`
+            run: {command: [a, 1.10, 0x1F, 1e3]}
+                1:20-24 TIN011 item 2 of `command` takes text, not the number 1.10 | put it in quotes: `"1.10"`
+                1:26-30 TIN011 item 3 of `command` takes text, not the number 0x1F | put it in quotes: `"0x1F"`
+                1:32-35 TIN011 item 4 of `command` takes text, not the number 1e3 | put it in quotes: `"1e3"`
+            run: {command: [a, &v 0755], cwd: *v}
+                1:23-27 TIN011 item 2 of `command` takes text, not the number 0755 | put it in quotes: `"0755"`
+                1:35-37 TIN011 `cwd` takes text, not the number 0755 | put it in quotes: `"0755"`
+            run: {shell: a}
+            policy: {timeout: 030}
+                2:19-22 TIN011 `timeout` takes text, not the number 030 | a duration has a unit, as in `30s` or `30m`
+        "#]],
+    );
+}
+
 #[test]
 fn one_mistake_is_told_once() {
     check(

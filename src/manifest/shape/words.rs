@@ -74,15 +74,26 @@ pub(super) fn kind(node: &Node) -> &'static str {
     }
 }
 
-/// What stands there, in words.
-pub(super) fn found(node: &Node) -> String {
-    match &node.value {
-        NodeValue::Bool(value) => format!("`{value}`"),
-        NodeValue::Int(value) => format!("the number {value}"),
-        NodeValue::UInt(value) => format!("the number {value}"),
-        NodeValue::Float(value) => format!("the number {value}"),
-        _ => kind(node).to_owned(),
+/// What stands there, in words; `text` is that of the file.
+pub(super) fn found(node: &Node, text: &str) -> String {
+    match (&node.value, written(node, text)) {
+        (NodeValue::Bool(_), Some(written)) => format!("`{written}`"),
+        (_, Some(written)) => format!("the number {written}"),
+        (_, None) => kind(node).to_owned(),
     }
+}
+
+/// A number, or `true` or `false`, as it is written: `3.10` is the same number as `3.1`, and another text.
+pub(super) fn written(node: &Node, text: &str) -> Option<String> {
+    let value = match &node.value {
+        NodeValue::Bool(value) => value.to_string(),
+        NodeValue::Int(value) => value.to_string(),
+        NodeValue::UInt(value) => value.to_string(),
+        NodeValue::Float(value) => value.to_string(),
+        _ => return None,
+    };
+    let written = text.get(node.span.range()).filter(|written| !written.starts_with(['"', '\'']));
+    Some(written.map_or(value, short))
 }
 
 /// Names in a sentence: `a`, `b` or `c`.

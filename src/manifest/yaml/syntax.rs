@@ -49,6 +49,9 @@ pub(super) fn fault(
                 .help("indent with spaces")
         }
         ErrorKind::MissingAnchorOrAliasName => nameless(text, offset),
+        ErrorKind::UnexpectedCharacter { character } if character.is_control() => {
+            return control(text, *character, offset);
+        }
         ErrorKind::UnexpectedCharacter { character } => {
             let message = format!("a value cannot begin with `{character}`");
             Fault::new(Code::Syntax, token_at(text, offset), message).help(quote_help(text, offset))
@@ -90,8 +93,29 @@ fn unclosed(text: &str, found: Fault, open: Span) -> Fault {
         .help(format!("close it with `{close}`"))
 }
 
+/// A character that YAML has nowhere, quoted or not.
+fn control(text: &str, character: char, offset: usize) -> Fault {
+    let place = char_at(text, offset);
+    if character == '\0' {
+        return Fault::new(Code::Syntax, place, "a zero byte cannot stand in a manifest")
+            .label("a zero byte")
+            .help("take it out: no argument, variable or path of a program can hold one");
+    }
+    let number = u32::from(character);
+    Fault::new(Code::Syntax, place, format!("the control character {number:#04x} cannot stand in a manifest"))
+        .label("a control character")
+        .help(format!("take it out, or write `\\x{number:02x}` for it in double quotes"))
+}
+
 /// The fault for an alias that has no anchor.
 pub(super) fn unknown_alias(text: &str, span: Span, name: &str) -> Fault {
+    if let Some(anchor) = earlier_anchor(text, span, name) {
+        let message = format!("the anchor `&{name}` stands in an earlier document, and anchors end at `---`");
+        return Fault::new(Code::Syntax, span, message)
+            .label("an alias")
+            .related(anchor, "the anchor is here")
+            .help("write the value out; what all jobs of a directory share stands in its `_defaults.yaml`");
+    }
     let fault = Fault::new(Code::Syntax, span, format!("there is no anchor `&{name}` above this alias"));
     let looks_like_cron = name.starts_with(['/', '*', ',', '-']) || line_rest(text, span).contains(' ');
     if looks_like_cron {
@@ -103,6 +127,22 @@ pub(super) fn unknown_alias(text: &str, span: Span, name: &str) -> Fault {
             .label("an alias")
             .help(format!("put `&{name}` before the value that it stands for, or quote it"))
     }
+}
+
+/// The last anchor of a name above a byte that stands in another document.
+fn earlier_anchor(text: &str, alias: Span, name: &str) -> Option<Span> {
+    let before = &text[..alias.start as usize];
+    let end_of_documents = before.rfind("\n---")?;
+    let sign = format!("&{name}");
+    let ends = |at: usize| {
+        let next = before[at + sign.len()..].chars().next();
+        next.is_none_or(|next| next.is_whitespace() || matches!(next, ',' | ']' | '}'))
+    };
+    let begins = |at: usize| before[..at].ends_with([' ', '\t', '\n', '[', '{', ',']);
+    let documents = &before[..end_of_documents];
+    let mut found = documents.rmatch_indices(&sign).map(|(at, _)| at);
+    let at = found.find(|at| begins(*at) && ends(*at))?;
+    Some(Span { start: to_u32(at), end: to_u32(at + sign.len()) })
 }
 
 /// The fault for a key that is a number, a list or the like.

@@ -121,6 +121,10 @@ fn mistakes_of_the_whole_expression_are_told() {
     check("",               "Cron: the expression is empty (write five fields, as in `30 2 * * *`)");
     check("* * * *",        "Cron: the expression has 4 fields, not 5, 6 or 7 (the five are minute, hour, day of month, month, day of week, as in `30 2 * * *`)");
     check("0 0 0 * * * 2027 date", "Cron 'date': the expression has 8 fields, not 5, 6 or 7 (seven are second, minute, hour, day of month, month, day of week, year; a command belongs under `run`)");
+    check("@every_minute",  "Cron '@every_minute': `@every` is not a cron expression (write `every: 1m` instead of `cron`)");
+    check("@every 10 minutes", "Cron '@every 10 minutes': `@every` is not a cron expression (write `every: 10m` instead of `cron`)");
+    check("@every",         "Cron '@every': `@every` is not a cron expression (write an interval instead of `cron`, as in `every: 5m`)");
+    check("@everyfoo",      "Cron '@everyfoo': `@every` is not a cron expression (write an interval instead of `cron`, as in `every: 5m`)");
     check("@every 5m",      "Cron '@every 5m': `@every` is not a cron expression (write `every: 5m` instead of `cron`)");
     check("@dayly",         "Cron '@dayly': there is no expression with the name `@dayly` (did you mean `@daily`?)");
     check("0 0 * * * | Europe/Berln", "TimeZone: there is no time zone `Europe/Berln` (did you mean `Europe/Berlin`?)");

@@ -47,8 +47,9 @@ fn what_is_missing_or_unreadable_is_told_and_the_rest_is_read() {
     let tree = Tree::with(&[("a.yaml", "1"), ("large.json", &"x".repeat(2 << 20))]);
     tree.link("gone", "team");
     tree.link("gone", "b.yaml");
-    let given =
-        read_paths(&[tree.path("none.yaml"), tree.path("large.json"), tree.root(), tree.path("none.yaml")]);
+    tree.link("gone", "alone");
+    let [none, large, alone] = ["none.yaml", "large.json", "alone"].map(|path| tree.path(path));
+    let given = read_paths(&[none.clone(), large, alone, tree.root(), none]);
     let root = tree.root().display().to_string();
     let expected = [
         format!("{root}/large.json: 2097152 bytes"),
@@ -59,6 +60,7 @@ fn what_is_missing_or_unreadable_is_told_and_the_rest_is_read() {
     let told: Vec<String> = given.unreadable.iter().map(|at| format!("{}: {}", at.path, at.reason)).collect();
     let expected = [
         format!("{root}/none.yaml: there is no such file or directory: check the path"),
+        format!("{root}/alone: it is a symbolic link to `gone`, which does not exist"),
         format!("{root}/team: it is a symbolic link to `gone`, which does not exist"),
     ];
     assert_eq!(told, expected);

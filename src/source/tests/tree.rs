@@ -107,7 +107,7 @@ pub(super) fn shown(files: &[Arc<ManifestFile>]) -> Vec<String> {
     let line = |file: &Arc<ManifestFile>| match &file.content {
         Content::Text(text) => format!("{}={text}", file.path),
         Content::Unreadable { reason } => format!("{}: {reason}", file.path),
-        Content::NotText { offset } => format!("{}: not text at {offset}", file.path),
+        Content::NotText { offset, .. } => format!("{}: not text at {offset}", file.path),
         Content::TooLarge { bytes, .. } => format!("{}: {bytes} bytes", file.path),
     };
     files.iter().map(line).collect()

@@ -5,6 +5,37 @@ use expect_test::expect;
 use super::check;
 
 #[test]
+fn an_alias_of_another_document_and_a_character_that_no_file_has_are_told_as_what_they_are() {
+    check(
+        &[
+            "a: &r {b: c}\n---\na: *r\n",
+            "a: &rest b\nc: x&r\n---\na: *r\n",
+            "a: [\"x\0y\"]\n",
+            "a: |\n  x\0y\n",
+            "a: 'x\u{1}y'\n",
+        ],
+        &expect![[r#"
+            a: &r {b: c}\n---\na: *r\n
+                {"a":{"b":"c"}}
+                flawed {"a":null}
+                3:4-6 TIN001 /a the anchor `&r` stands in an earlier document, and anchors end at `---` (the anchor is here 1:4-6) | write the value out; what all jobs of a directory share stands in its `_defaults.yaml`
+            a: &rest b\nc: x&r\n---\na: *r\n
+                {"a":"b","c":"x&r"}
+                flawed {"a":null}
+                4:4-6 TIN001 /a there is no anchor `&r` above this alias | put `&r` before the value that it stands for, or quote it
+            a: [\"x\0y\"]\n
+                part {"a":[]}
+                1:7-8 TIN001 a zero byte cannot stand in a manifest | take it out: no argument, variable or path of a program can hold one
+            a: |\n  x\0y\n
+                part {}
+                2:4-5 TIN001 a zero byte cannot stand in a manifest | take it out: no argument, variable or path of a program can hold one
+            a: \'x\u{1}y\'\n
+                part {}
+                1:6-7 TIN001 the control character 0x01 cannot stand in a manifest | take it out, or write `\x01` for it in double quotes"#]],
+    );
+}
+
+#[test]
 fn common_slips_have_their_way_out() {
     check(
         &[

@@ -90,6 +90,6 @@ fn anchors_aliases_and_merge_keys() {
             a: &x 1\n---\nb: *x\n
                 {"a":1}
                 flawed {"b":null}
-                3:4-6 TIN001 /b there is no anchor `&x` above this alias | put `&x` before the value that it stands for, or quote it"#]],
+                3:4-6 TIN001 /b the anchor `&x` stands in an earlier document, and anchors end at `---` (the anchor is here 1:4-6) | write the value out; what all jobs of a directory share stands in its `_defaults.yaml`"#]],
     );
 }
