@@ -11,7 +11,7 @@ async fn steps_run_as_their_needs_allow() {
 run:
   steps:
     - {id: a, shell: 'echo 41'}
-    - {id: b, needs: [a], shell: 'echo $(({{ steps.a.output }} + 1))'}
+    - {id: b, needs: [a], shell: 'n={{ steps.a.output }}; echo $((n + 1))'}
     - {id: bad, shell: 'echo oops; exit 1'}
     - {id: after_bad, needs: [bad], shell: 'echo never'}
     - {id: c, needs: [b], command: [echo, 'b said {{ steps.b.output }}']}
