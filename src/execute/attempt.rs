@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     manifest::{
-        spec::{Action, Spec, TriggerSpec},
+        spec::{Action, Spec},
         template::Values,
     },
     run::{Outcome, RunId},
@@ -52,6 +52,8 @@ pub(super) struct Shared {
 pub struct Attempt {
     /// The job.
     pub spec: Arc<Spec>,
+    /// The zone that templates tell it in.
+    pub timezone: String,
     /// The run.
     pub run_id: RunId,
     /// The nominal instant.
@@ -185,17 +187,13 @@ fn deadline(timeout: Duration) -> Instant {
 
 fn values(attempt: &Attempt) -> Values {
     let spec = &attempt.spec;
-    let timezone = spec.schedule.iter().find_map(|entry| match &entry.trigger {
-        TriggerSpec::Cron(cron) => Some(cron.timezone.clone()),
-        _ => None,
-    });
     let mut params = spec.params.clone();
     params.extend(attempt.params.clone());
     Values {
         job: spec.name.clone(),
         labels: spec.labels.clone(),
         fire_time: attempt.fire_time,
-        timezone: timezone.unwrap_or_else(|| "UTC".to_owned()),
+        timezone: attempt.timezone.clone(),
         run_id: attempt.run_id.to_string(),
         attempt: attempt.attempt,
         params,
