@@ -11,6 +11,8 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{sync::watch, task::spawn_blocking, time::Instant};
+    proxy::Clients,
+    sink::Capture,
 
 use super::{
     environment::{self, Surroundings},
@@ -177,7 +179,7 @@ async fn run(
             }
             outcome
         }
-        action => leaf.run(action, None, &values, stop).await.outcome,
+        action => leaf.run(action, None, Capture::Nothing, &values, stop).await.outcome,
     }
 }
 

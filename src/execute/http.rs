@@ -10,6 +10,7 @@ use super::{
     attempt::Shared,
     causes::with_causes,
     mask::MASK,
+    printed::Stream,
     redirect::{self, Carries, Hop},
     sink::Sink,
 };
@@ -152,7 +153,7 @@ async fn read(mut response: Response, sink: &mut Sink<'_>) -> reqwest::Result<Ve
     let mut body = Vec::new();
     while body.len() < BODY_BYTES_MAX {
         let Some(chunk) = response.chunk().await? else { break };
-        sink.write(&chunk);
+        sink.write(Stream::Out, &chunk);
         body.extend_from_slice(&chunk);
     }
     Ok(body)

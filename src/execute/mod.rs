@@ -12,6 +12,7 @@ mod form;
 mod http;
 mod mask;
 mod output;
+mod printed;
 mod process;
 mod program;
 mod redirect;

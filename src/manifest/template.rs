@@ -55,13 +55,26 @@ pub struct Values {
     pub secrets: BTreeMap<String, String>,
 }
 
+/// Most bytes of a step's output that later steps can use: a result, and not a file. Each run holds that
+/// of its steps in memory.
+pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+
 /// What came of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepResult {
-    /// What it printed, without the newline at the end.
-    pub output: Arc<str>,
+    /// What it printed.
+    pub output: StepOutput,
     /// `success`, or the word for how it failed.
     pub status: String,
+}
+
+/// What a step printed on stdout, or the body of the answer to its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepOutput {
+    /// All of it, without the newline at the end.
+    Whole(Arc<str>),
+    /// It is longer than [`OUTPUT_BYTES_MAX`]. A part of it would be taken for all.
+    TooLong,
 }
 
 /// Whether a text holds a template at all.
@@ -99,7 +112,7 @@ pub fn render<'t>(text: &'t str, kind: Kind, values: &Values) -> Result<Cow<'t, 
 /// What templates see, as the engine takes it.
 fn context_of(values: &Values) -> Value {
     let steps: BTreeMap<&str, Value> =
-        values.steps.iter().map(|(id, step)| (id.as_str(), Value::from_object(step.clone()))).collect();
+        values.steps.iter().map(|(id, step)| (id.as_str(), seen(id, step))).collect();
     let fire_time = FireTime::new(values.fire_time, &values.timezone);
     context! {
         job => context! { name => values.job.as_str(), labels => values.labels.clone() },
@@ -165,15 +178,46 @@ impl Object for FireTime {
     }
 }
 
-impl Object for StepResult {
+/// A step as templates see it.
+#[derive(Debug)]
+struct SeenStep {
+    id: String,
+    result: StepResult,
+}
+
+fn seen(id: &str, result: &StepResult) -> Value {
+    Value::from_object(SeenStep { id: id.to_owned(), result: result.clone() })
+}
+
+impl SeenStep {
+    fn output(&self) -> Result<&Arc<str>, Error> {
+        match &self.result.output {
+            StepOutput::Whole(text) => Ok(text),
+            StepOutput::TooLong => Err(Error::new(
+                ErrorKind::InvalidOperation,
+                format!(
+                    "the output of `{}` has more than {OUTPUT_BYTES_MAX} bytes, the most that other steps can use; let it write a file",
+                    self.id
+                ),
+            )),
+        }
+    }
+
+    fn json(&self) -> Result<Value, Error> {
+        let json: Result<Json, _> = serde_json::from_str(self.output()?);
+        json.map(|json| Value::from(Serde(json))).map_err(|error| {
+            let message = format!("the output of `{}` is not JSON: {error}", self.id);
+            Error::new(ErrorKind::InvalidOperation, message)
+        })
+    }
+}
+
+impl Object for SeenStep {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_str()? {
-            "output" => Some(Value::from(Arc::clone(&self.output))),
-            "status" => Some(Value::from(self.status.clone())),
-            "json" => {
-                let json: Json = serde_json::from_str(&self.output).ok()?;
-                Some(Value::from(Serde(json)))
-            }
+            "output" => Some(self.output().cloned().map_or_else(Value::from, Value::from)),
+            "status" => Some(Value::from(self.result.status.clone())),
+            "json" => Some(self.json().unwrap_or_else(Value::from)),
             _ => None,
         }
     }
@@ -184,7 +228,8 @@ mod tests {
     use super::*;
 
     fn values() -> Values {
-        let step = |output: &str| StepResult { output: output.into(), status: "success".to_owned() };
+        let step = |output| StepResult { output, status: "success".to_owned() };
+        let whole = |output: &str| step(StepOutput::Whole(output.into()));
         Values {
             job: JobName::parse("report").unwrap(),
             labels: BTreeMap::from([("team".to_owned(), "billing".to_owned())]),
@@ -196,7 +241,11 @@ mod tests {
                 ("day".to_owned(), Json::from("a b; rm -rf /")),
                 ("n".to_owned(), Json::from(3)),
             ]),
-            steps: BTreeMap::from([("extract".to_owned(), step(r#"{"rows": 7}"#))]),
+            steps: BTreeMap::from([
+                ("extract".to_owned(), whole(r#"{"rows": 7}"#)),
+                ("text".to_owned(), whole("7 rows")),
+                ("flood".to_owned(), step(StepOutput::TooLong)),
+            ]),
             secrets: BTreeMap::from([("TOKEN".to_owned(), "s3cret".to_owned())]),
         }
     }
@@ -253,18 +302,6 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_cannot_be_filled_in_says_why() {
-        for (text, part) in [
-            ("{{ params.nope }}", "undefined"),
-            ("{{ nope }}", "undefined"),
-            ("{% for i in range(9999999) %}x{% endfor %}", ""),
-        ] {
-            let error = render(text, Kind::Plain, &values()).unwrap_err();
-            assert!(error.contains(part), "{text}: {error}");
-        }
-    }
-}
-    #[test]
     fn a_value_that_stands_in_quotes_is_not_filled_in() {
         for text in ["echo '{{ params.day }}'", "echo {{ \"'\" | safe }}{{ params.day }}"] {
             let error = render(text, Kind::Shell, &values()).unwrap_err();
@@ -312,3 +349,20 @@ mod tests {
         renders("${#x} {{ params.n }} ${x%#} #}", Kind::Plain, "${#x} 3 ${x%#} #}");
     }
 
+    #[test]
+    fn a_template_that_cannot_be_filled_in_says_why() {
+        for (text, part) in [
+            ("{{ params.nope }}", "undefined"),
+            ("{{ nope }}", "undefined"),
+            ("{{ steps.text.json.rows }}", "the output of `text` is not JSON: trailing characters at line 1"),
+            ("{{ steps.text.json }}", "the output of `text` is not JSON"),
+            ("{{ steps.text['json'] | default('x') }}", "the output of `text` is not JSON"),
+            ("{{ steps.flood.output }}", "the output of `flood` has more than 1048576 bytes"),
+            ("{{ steps.flood.json.rows }}", "the output of `flood` has more than 1048576 bytes"),
+            ("{% for i in range(9999999) %}x{% endfor %}", ""),
+        ] {
+            let error = render(text, Kind::Plain, &values()).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}
