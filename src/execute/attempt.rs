@@ -1,24 +1,18 @@
 //! One attempt, from its spec to its outcome.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{sync::watch, task::spawn_blocking, time::Instant};
-    proxy::Clients,
-    sink::Capture,
 
 use super::{
     environment::{self, Surroundings},
     leftover::{Mark, end_leftovers},
     mask::Masks,
     output::Output,
+    proxy::Clients,
+    sink::Capture,
     step::{Leaf, Stop},
     steps,
 };
@@ -46,7 +40,7 @@ pub(super) struct Shared {
     pub(super) base: BTreeMap<String, String>,
     /// Bytes of output that are kept of one attempt.
     pub(super) output_bytes_max: u64,
-    pub(super) http: OnceLock<reqwest::Client>,
+    pub(super) clients: Clients,
 }
 
 /// What is to be attempted.
@@ -54,12 +48,12 @@ pub(super) struct Shared {
 pub struct Attempt {
     /// The job.
     pub spec: Arc<Spec>,
-    /// The zone that templates tell it in.
-    pub timezone: String,
     /// The run.
     pub run_id: RunId,
     /// The nominal instant.
     pub fire_time: Timestamp,
+    /// The zone that templates tell it in.
+    pub timezone: String,
     /// Counted from 1.
     pub attempt: u32,
     /// Values in place of the manifest's `params`.
@@ -107,7 +101,7 @@ impl Executor {
     #[must_use]
     pub fn new(environment: impl IntoIterator<Item = (String, String)>, output_bytes_max: u64) -> Self {
         let base = environment::base(environment);
-        Self { shared: Arc::new(Shared { base, output_bytes_max, http: OnceLock::new() }) }
+        Self { shared: Arc::new(Shared { base, output_bytes_max, clients: Clients::default() }) }
     }
 }
 

@@ -15,6 +15,7 @@ mod output;
 mod printed;
 mod process;
 mod program;
+mod proxy;
 mod redirect;
 mod sink;
 mod step;

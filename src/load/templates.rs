@@ -135,6 +135,9 @@ impl Values<'_> {
         if let Some(body) = &request.body {
             self.value(&format!("{pointer}/body"), body);
         }
+        if let Some(text) = &request.expect_body_contains {
+            self.text(|| format!("{pointer}/expect/body_contains"), text);
+        }
     }
 
     fn value(&mut self, pointer: &str, value: &Value) {
@@ -147,6 +150,7 @@ impl Values<'_> {
             }
             Value::Object(map) => {
                 for (key, item) in map {
+                    self.text(|| format!("{pointer}/{}", escaped(key)), key);
                     self.value(&format!("{pointer}/{}", escaped(key)), item);
                 }
             }
@@ -164,11 +168,11 @@ impl Values<'_> {
             let (code, label) = match flaw.kind {
                 FlawKind::Syntax => (Code::TemplateSyntax, "cannot be read"),
                 FlawKind::Name => (Code::TemplateName, "no such name"),
+                FlawKind::Shell => (Code::TemplateInShell, "not safe here"),
             };
             self.faults.push(
                 Fault::new(code, pointer(), flaw.message).range(flaw.range).label(label).help(flaw.help),
             );
-                FlawKind::Shell => (Code::TemplateInShell, "not safe here"),
         }
     }
 }
