@@ -231,6 +231,16 @@ fn said(message: &str) -> Option<String> {
             tree.write(".tintal/ledger.db", "this is no database, and never was one");
             everything(&["serve"])
         }
+        "a value stands …, where the quotes around it do not hold" => {
+            tree.write("jobs.d/a.yaml", "run: {shell: \"echo '{{ run_id }}'\"}\n");
+            everything(&["validate", "--format", "concise"])
+        }
+        "the output of … is not JSON" => {
+            let steps =
+                "[{id: v, command: [echo, x]}, {id: w, needs: [v], command: [echo, \"{{ steps.v.json }}\"]}]";
+            tree.write("jobs.d/a.yaml", &format!("run: {{steps: {steps}}}\n"));
+            everything(&["run", "a"])
+        }
         _ => return None,
     })
 }

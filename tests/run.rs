@@ -222,3 +222,50 @@ fn a_reader_that_has_gone_is_no_failure_and_a_full_disk_is() {
         assert!(output.status.code() == Some(2) && said.contains("No space left"), "{arguments:?}: {said}");
     }
 }
+
+#[test]
+fn a_fire_time_is_told_in_the_zone_of_the_entry_that_fires_then() {
+    let schedule = "schedule:\n  - {cron: \"0 3 * * *\", timezone: Europe/Berlin}\n  - {cron: \"0 22 * * *\", timezone: America/New_York}\n";
+    let job = format!(
+        "{schedule}run: {{command: [echo, \"{{{{ fire_time.date }}}} {{{{ fire_time.hour }}}}\"]}}\n"
+    );
+    let tree = Tree::with(&[("jobs.d/two.yaml", &job)]);
+    for (fire_time, told) in [
+        ("2026-06-01T01:00:00Z", "2026-06-01 3\n"),
+        ("2026-06-02T02:00:00Z", "2026-06-01 22\n"),
+        // Nothing fires then: the first cron entry.
+        ("2026-06-02T02:00:01Z", "2026-06-02 4\n"),
+    ] {
+        assert_eq!(tree.ok(&["run", "two", "--fire-time", fire_time]), told, "{fire_time}");
+    }
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_named_and_never_used_for_this_machine() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let here = format!("run: {{http: {{url: \"http://localhost:{}/\"}}}}\n", address.port());
+    let tree = Tree::with(&[
+        ("jobs.d/here.yaml", &here),
+        ("jobs.d/there.yaml", "run: {http: {url: \"http://there.example/\"}}\n"),
+    ]);
+    let run = |job: &str| {
+        let mut command = tree.command(&["run", job]);
+        command.env("http_proxy", "http://me:hunter22@127.0.0.1:1/");
+        let output = command.output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let answers = std::thread::spawn(move || {
+        let (mut stream, _) = server.accept().unwrap();
+        let mut request = [0; 4096];
+        let count = std::io::Read::read(&mut stream, &mut request).unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+        std::io::Write::write_all(&mut stream, answer).unwrap();
+        String::from_utf8_lossy(&request[..count]).into_owned()
+    });
+    assert!(run("here").contains("200 OK\nhi"));
+    assert!(answers.join().unwrap().starts_with("GET / HTTP/1.1"));
+    let there = run("there");
+    assert!(there.contains("by the proxy http://127.0.0.1:1/ of the environment"), "{there}");
+    assert!(!there.contains("hunter22"), "{there}");
+}

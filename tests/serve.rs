@@ -71,6 +71,20 @@ fn a_manifest_fires_on_time_and_leaves_a_record() {
 }
 
 #[test]
+fn a_run_is_told_the_time_of_the_entry_that_fired() {
+    let schedule = "schedule: [{cron: \"0 3 1 1 *\", timezone: Asia/Tokyo}, {every: 1s}]\n";
+    let run = "run: {command: [echo, \"{{ fire_time.iso }}\"]}\n";
+    let tree = Tree::with(&[("jobs.d/two.yaml", &format!("{schedule}{run}"))]);
+    let _daemon = tree.serve(&[]);
+    let id = tree.wait_for_runs("two", 1)[0]["run_id"].as_str().unwrap().to_owned();
+    let told = tree.ok(&["logs", &id]);
+    assert!(told.ends_with("+00:00\n"), "{told}");
+    // By hand: the first cron entry.
+    let told = tree.run(&["trigger", "two", "--follow"]).stdout;
+    assert!(told.trim().ends_with("+09:00"), "{told}");
+}
+
+#[test]
 fn a_broken_edit_keeps_the_job_and_is_named() {
     let tree = Tree::with(&[("jobs.d/tick.yaml", &every_second("good"))]);
     let daemon = tree.serve(&[]);

@@ -291,7 +291,7 @@ fn related_places_are_in_the_reports_that_have_a_place_for_them() {
 #[test]
 fn carets_are_under_the_part_that_is_meant_however_it_is_written() {
     for (shell, line, column) in [
-        ("'it''s {{ params.x }}'", 2, 20),
+        ("'it''s '' {{ params.x }}'", 2, 23),
         ("|\n    echo\n    echo {{ params.x }}", 4, 13),
         (">\n    echo\n    {{ params.x }}", 4, 8),
         ("echo\n    {{ params.x }}", 3, 8),

@@ -122,6 +122,7 @@ async fn one(
         spec: Arc::clone(spec),
         run_id: key.id(),
         fire_time,
+        timezone: "UTC".to_owned(),
         attempt: 1,
         params: std::collections::BTreeMap::new(),
         output: directory.join(index.to_string()),

@@ -20,7 +20,8 @@ use crate::{
     execute::{self, Executor, OutputSize, Report},
     ledger::{AttemptEnd, AttemptStart, Ledger, LedgerError, Passed, RETRY, Then},
     manifest::spec::{Action, BuiltinTask},
-    run::{self, Next, Outcome, RunId},
+    run::{self, Cause, Next, Outcome, RunId},
+    schedule::told::{self, Answers},
 };
 
 /// Starts runs and sees them through.
@@ -247,6 +248,7 @@ impl Shared {
                 spec: Arc::clone(&submission.spec),
                 run_id: id,
                 fire_time: submission.key.fire_time,
+                timezone: timezone(submission),
                 attempt,
                 params: submission.params.clone(),
                 output,
@@ -316,6 +318,20 @@ impl Shared {
 /// Whether an action does anything that takes time or can be seen.
 fn has_effect(action: &Action) -> bool {
     !matches!(action, Action::Builtin(BuiltinTask::Noop))
+}
+
+/// The zone that a run's fire time is told in.
+fn timezone(submission: &Submission) -> String {
+    let answers = match submission.key.cause {
+        Cause::Reboot => Answers::Boot,
+        Cause::Schedule | Cause::Manual => Answers::Instant,
+    };
+    let spec = &submission.spec;
+    if has_effect(&spec.run.action) {
+        told::zone(&spec.name, &spec.schedule, submission.key.fire_time, answers).to_owned()
+    } else {
+        String::new()
+    }
 }
 
 fn report(attempt: u32, outcome: &Outcome, next: Next) {

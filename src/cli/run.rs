@@ -27,6 +27,7 @@ use crate::{
         text::format_duration,
     },
     run::{self, Cause, Next, Outcome, RunKey},
+    schedule::told::{self, Answers},
 };
 
 /// Run one job in the foreground, with its output live
@@ -93,10 +94,12 @@ impl Run {
             to: if self.json { Stream::Err } else { Stream::Out },
             line_is_open: Arc::new(AtomicBool::new(false)),
         };
+        let timezone = told::zone(&spec.name, &spec.schedule, fire_time, Answers::Instant).to_owned();
         let first = Attempt {
             spec: Arc::new(spec),
             run_id: key.id(),
             fire_time,
+            timezone,
             attempt: 1,
             params,
             output: "/dev/null".into(),

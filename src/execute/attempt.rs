@@ -1,12 +1,6 @@
 //! One attempt, from its spec to its outcome.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -17,12 +11,14 @@ use super::{
     leftover::{Mark, end_leftovers},
     mask::Masks,
     output::Output,
+    proxy::Clients,
+    sink::Capture,
     step::{Leaf, Stop},
     steps,
 };
 use crate::{
     manifest::{
-        spec::{Action, Spec, TriggerSpec},
+        spec::{Action, Spec},
         template::Values,
     },
     run::{Outcome, RunId},
@@ -44,7 +40,7 @@ pub(super) struct Shared {
     pub(super) base: BTreeMap<String, String>,
     /// Bytes of output that are kept of one attempt.
     pub(super) output_bytes_max: u64,
-    pub(super) http: OnceLock<reqwest::Client>,
+    pub(super) clients: Clients,
 }
 
 /// What is to be attempted.
@@ -56,6 +52,8 @@ pub struct Attempt {
     pub run_id: RunId,
     /// The nominal instant.
     pub fire_time: Timestamp,
+    /// The zone that templates tell it in.
+    pub timezone: String,
     /// Counted from 1.
     pub attempt: u32,
     /// Values in place of the manifest's `params`.
@@ -103,7 +101,7 @@ impl Executor {
     #[must_use]
     pub fn new(environment: impl IntoIterator<Item = (String, String)>, output_bytes_max: u64) -> Self {
         let base = environment::base(environment);
-        Self { shared: Arc::new(Shared { base, output_bytes_max, http: OnceLock::new() }) }
+        Self { shared: Arc::new(Shared { base, output_bytes_max, clients: Clients::default() }) }
     }
 }
 
@@ -175,7 +173,7 @@ async fn run(
             }
             outcome
         }
-        action => leaf.run(action, None, &values, stop).await.outcome,
+        action => leaf.run(action, None, Capture::Nothing, &values, stop).await.outcome,
     }
 }
 
@@ -185,17 +183,13 @@ fn deadline(timeout: Duration) -> Instant {
 
 fn values(attempt: &Attempt) -> Values {
     let spec = &attempt.spec;
-    let timezone = spec.schedule.iter().find_map(|entry| match &entry.trigger {
-        TriggerSpec::Cron(cron) => Some(cron.timezone.clone()),
-        _ => None,
-    });
     let mut params = spec.params.clone();
     params.extend(attempt.params.clone());
     Values {
         job: spec.name.clone(),
         labels: spec.labels.clone(),
         fire_time: attempt.fire_time,
-        timezone: timezone.unwrap_or_else(|| "UTC".to_owned()),
+        timezone: attempt.timezone.clone(),
         run_id: attempt.run_id.to_string(),
         attempt: attempt.attempt,
         params,

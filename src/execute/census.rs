@@ -62,12 +62,12 @@ impl Process {
         fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default()
     }
 
-    /// Whether it prints to the pipe of this inode.
-    pub(super) fn prints_to(&self, inode: u64) -> bool {
-        let pipe = format!("pipe:[{inode}]");
+    /// Whether it prints to a pipe of these inodes.
+    pub(super) fn prints_to(&self, inodes: &[u64]) -> bool {
+        let pipes: Vec<String> = inodes.iter().map(|inode| format!("pipe:[{inode}]")).collect();
         (1..=2).any(|fd| {
             let target = fs::read_link(format!("/proc/{}/fd/{fd}", self.pid));
-            target.is_ok_and(|target| target.as_os_str() == pipe.as_str())
+            target.is_ok_and(|target| pipes.iter().any(|pipe| target.as_os_str() == pipe.as_str()))
         })
     }
 

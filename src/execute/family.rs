@@ -30,8 +30,8 @@ pub(super) struct Family {
     mark: Mark,
     /// The program's process group, and its own id.
     group: Pid,
-    /// Inode of the pipe that the action prints to.
-    pipe: u64,
+    /// Inodes of the pipes that the action prints to.
+    pipes: Vec<u64>,
     members: BTreeMap<i32, Process>,
     /// Sessions that members began.
     sessions: BTreeSet<i32>,
@@ -59,15 +59,15 @@ struct Own {
 
 impl Family {
     /// The family of the program that leads `group`; nobody was looked for yet.
-    pub(super) fn new(mark: Mark, group: Pid, pipe: u64) -> Self {
-        Self { mark, group, pipe, members: BTreeMap::new(), sessions: BTreeSet::new() }
+    pub(super) fn new(mark: Mark, group: Pid, pipes: Vec<u64>) -> Self {
+        Self { mark, group, pipes, members: BTreeMap::new(), sessions: BTreeSet::new() }
     }
 
     /// Looks for members. Those that were seen before stay.
     pub(super) async fn look(&mut self) {
-        let (mark, pipe) = (self.mark.clone(), self.pipe);
+        let (mark, pipes) = (self.mark.clone(), self.pipes.clone());
         // Many small files are read.
-        let seen = spawn_blocking(move || seen(&mark, pipe)).await.unwrap_or_default();
+        let seen = spawn_blocking(move || seen(&mark, &pipes)).await.unwrap_or_default();
         let pid = getpid().as_raw_nonzero().get();
         // Not asked of the system: in a container it may be the session of nobody that is seen.
         let here = seen.iter().find(|(process, _)| process.pid == pid);
@@ -147,14 +147,14 @@ impl Family {
     }
 }
 
-fn seen(mark: &Mark, pipe: u64) -> Vec<(Process, Trace)> {
+fn seen(mark: &Mark, pipes: &[u64]) -> Vec<(Process, Trace)> {
     let trace = |process: &Process| {
         let environment = process.environment();
         if mark.is_in(&environment) {
             Trace::Mark
         } else if is_marked(&environment) {
             Trace::OtherMark
-        } else if process.prints_to(pipe) {
+        } else if process.prints_to(pipes) {
             Trace::Pipe
         } else {
             Trace::Nothing
@@ -221,7 +221,7 @@ mod tests {
     fn check(looks: &[&str], expected: &[i32]) {
         let pid = |raw| Pid::from_raw(raw).unwrap();
         let run_id = crate::run::RunId(uuid::Uuid::nil());
-        let mut family = Family::new(Mark::of_run(run_id), pid(10), 0);
+        let mut family = Family::new(Mark::of_run(run_id), pid(10), Vec::new());
         for look in looks {
             let seen: Vec<_> = look.split(' ').map(process).collect();
             family.grow(&seen, Own { pid: 2, session: 1 });

@@ -10,6 +10,7 @@ use super::{
     attempt::Shared,
     causes::with_causes,
     mask::MASK,
+    printed::Stream,
     redirect::{self, Carries, Hop},
     sink::Sink,
 };
@@ -18,6 +19,7 @@ use crate::{
         action::Method,
         spec::HttpSpec,
         template::{self, Kind, Values},
+        userinfo::without_password,
     },
     run::Outcome,
 };
@@ -52,7 +54,7 @@ pub(super) fn filled(
     let shown = template::render(&request.url, Kind::Plain, &Values { secrets: hidden, ..values.clone() });
     // A template that takes a secret apart cannot be filled with its mask.
     let shown = shown.unwrap_or(Cow::Borrowed(&request.url));
-    let shown = format!("{} {shown}", method(request.method));
+    let shown = format!("{} {}", method(request.method), without_password(&shown));
 
     let values = Values { secrets: secrets.clone(), ..values.clone() };
     let fill = |text: &str| template::render(text, Kind::Plain, &values).map(Cow::into_owned);
@@ -62,6 +64,7 @@ pub(super) fn filled(
         unix_socket: request.unix_socket.as_deref().map(fill).transpose()?,
         headers: headers.collect::<Result<_, String>>()?,
         body: request.body.as_ref().map(|body| fill_value(body, &fill)).transpose()?,
+        expect_body_contains: request.expect_body_contains.as_deref().map(fill).transpose()?,
         ..request.clone()
     };
     Ok(Filled { request, shown })
@@ -74,8 +77,15 @@ fn fill_value(value: &Value, fill: &impl Fn(&str) -> Result<String, String>) -> 
             Value::Array(items.iter().map(|item| fill_value(item, fill)).collect::<Result<_, _>>()?)
         }
         Value::Object(map) => {
-            let filled = map.iter().map(|(key, value)| Ok((key.clone(), fill_value(value, fill)?)));
-            Value::Object(filled.collect::<Result<_, String>>()?)
+            let mut filled = serde_json::Map::new();
+            for (key, value) in map {
+                let key = fill(key)?;
+                if filled.contains_key(&key) {
+                    return Err(format!("two keys of the body are `{key}` once they are filled in"));
+                }
+                filled.insert(key, fill_value(value, fill)?);
+            }
+            Value::Object(filled)
         }
         other => other.clone(),
     })
@@ -89,38 +99,36 @@ pub(super) fn deadline(deadline: Option<Instant>, now: Instant) -> Instant {
 /// Sends the request, and says what came of it.
 pub(super) async fn run(shared: &Shared, filled: &Filled, sink: &mut Sink<'_>) -> Outcome {
     let Filled { request, shown } = filled;
-    let client = match client(shared, request) {
-        Ok(client) => client,
-        Err(error) => return failed(shown, error, sink),
-    };
-    let response = match answer(&client, filled, sink).await {
-        Ok(response) => response,
+    let (response, way) = match answer(shared, filled, sink).await {
+        Ok(answer) => answer,
         Err(outcome) => return outcome,
     };
     let status = response.status();
-    sink.say(&format!("{shown}: {status}"));
+    sink.say(&format!("{shown}: {status}{way}"));
     match read(response, sink).await {
         Ok(body) => judge(request, status, &body, sink),
-        Err(error) => failed(shown, error, sink),
+        Err(error) => failed(shown, &way, error, sink),
     }
 }
 
-/// The answer at the end of the redirects. A redirect that is expected is an answer.
-async fn answer(client: &Client, filled: &Filled, sink: &mut Sink<'_>) -> Result<Response, Outcome> {
+/// The answer at the end of the redirects, and the way that it came by. A redirect that is expected is
+/// an answer.
+async fn answer(
+    shared: &Shared,
+    filled: &Filled,
+    sink: &mut Sink<'_>,
+) -> Result<(Response, String), Outcome> {
     let Filled { request, shown } = filled;
     let mut hop = first(request).map_err(|reason| not_started(&reason, sink))?;
     let mut redirects = 0;
     loop {
-        let sent = match build(client, &hop, request) {
-            Ok(built) => client.execute(built).await,
-            Err(error) => Err(error),
-        };
-        let response = sent.map_err(|error| failed(shown, error, sink))?;
+        let way = way(shared, request, &hop.url);
+        let response = send(shared, &hop, request).await.map_err(|error| failed(shown, &way, error, sink))?;
         let status = response.status();
         let location = response.headers().get(LOCATION).map(|to| String::from_utf8_lossy(to.as_bytes()));
-        let Some(location) = location else { return Ok(response) };
+        let Some(location) = location else { return Ok((response, way)) };
         if !redirect::is_redirect(status) || request.expect_status.contains(&status.as_u16()) {
-            return Ok(response);
+            return Ok((response, way));
         }
         redirects += 1;
         let next = if redirects > REDIRECTS_MAX {
@@ -136,8 +144,19 @@ async fn answer(client: &Client, filled: &Filled, sink: &mut Sink<'_>) -> Result
             sink.say(&format!("{shown}: {status}: {reason}"));
             Outcome::HttpUnexpected { status: status.as_u16(), reason }
         })?;
-        sink.say(&format!("{shown}: {status}, to {location}"));
+        sink.say(&format!("{shown}: {status}{way}, to {}", without_password(&location)));
     }
+}
+
+async fn send(shared: &Shared, hop: &Hop, request: &HttpSpec) -> reqwest::Result<Response> {
+    let client = client(shared, request, &hop.url)?;
+    client.execute(build(&client, hop, request)?).await
+}
+
+/// By which proxy a request goes, in words; nothing when it goes straight.
+fn way(shared: &Shared, request: &HttpSpec, url: &Url) -> String {
+    let proxy = if request.unix_socket.is_some() { None } else { shared.clients.proxy(url) };
+    proxy.map(|proxy| format!(", by the proxy {proxy} of the environment")).unwrap_or_default()
 }
 
 fn first(request: &HttpSpec) -> Result<Hop, String> {
@@ -152,7 +171,7 @@ async fn read(mut response: Response, sink: &mut Sink<'_>) -> reqwest::Result<Ve
     let mut body = Vec::new();
     while body.len() < BODY_BYTES_MAX {
         let Some(chunk) = response.chunk().await? else { break };
-        sink.write(&chunk);
+        sink.write(Stream::Out, &chunk);
         body.extend_from_slice(&chunk);
     }
     Ok(body)
@@ -187,10 +206,11 @@ fn not_started(reason: &str, sink: &mut Sink<'_>) -> Outcome {
     Outcome::NotStarted { reason }
 }
 
-fn failed(shown: &str, error: reqwest::Error, sink: &mut Sink<'_>) -> Outcome {
+/// `way` is that of [`way`].
+fn failed(shown: &str, way: &str, error: reqwest::Error, sink: &mut Sink<'_>) -> Outcome {
     // The URL of the error has the secrets in it.
     let error = error.without_url();
-    let reason = with_causes(&error);
+    let reason = with_causes(&error) + way;
     if error.is_builder() {
         return not_started(&reason, sink);
     }
@@ -198,16 +218,12 @@ fn failed(shown: &str, error: reqwest::Error, sink: &mut Sink<'_>) -> Outcome {
     Outcome::Connect { reason }
 }
 
-/// The client of all requests; one of its own for a request to a socket.
-fn client(shared: &Shared, request: &HttpSpec) -> reqwest::Result<Client> {
-    if let Some(socket) = &request.unix_socket {
-        return builder().unix_socket(socket.as_str()).build();
+/// The client for a URL; one of its own for a request to a socket.
+fn client(shared: &Shared, request: &HttpSpec, url: &Url) -> reqwest::Result<Client> {
+    match &request.unix_socket {
+        Some(socket) => builder().no_proxy().unix_socket(socket.as_str()).build(),
+        None => shared.clients.of(url, builder),
     }
-    if let Some(client) = shared.http.get() {
-        return Ok(client.clone());
-    }
-    let client = builder().build()?;
-    Ok(shared.http.get_or_init(|| client).clone())
 }
 
 fn builder() -> reqwest::ClientBuilder {

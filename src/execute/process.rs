@@ -2,32 +2,31 @@
 
 use std::{
     io,
-    os::{fd::OwnedFd, unix::process::ExitStatusExt as _},
+    os::unix::process::ExitStatusExt as _,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
-use rustix::{
-    fs::fstat,
-    process::{Pid, Signal},
-};
+use rustix::process::{Pid, Signal};
 use tokio::{
-    io::AsyncReadExt as _,
-    net::unix::pipe,
     process::{Child, Command},
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{adoption::Started, family::Family, leftover::Mark, sink::Sink, step::Stop};
+use super::{
+    adoption::Started,
+    family::Family,
+    leftover::Mark,
+    printed::{Printed, Streams},
+    sink::Sink,
+    step::Stop,
+};
 use crate::run::Outcome;
 
 /// How long the pipe is read after the program has ended: a child that it left behind may keep
 /// it open for ever.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
-
-/// Bytes of one read.
-const READ_BYTES: usize = 64 * 1024;
 
 /// The rest of a line is waited for this long before its beginning is shown.
 const LINE_WAIT: Duration = Duration::from_millis(100);
@@ -60,8 +59,7 @@ pub(super) struct Program {
 /// A program that runs.
 struct Running {
     child: Child,
-    pipe: pipe::Receiver,
-    buffer: Vec<u8>,
+    printed: Printed,
     family: Family,
     /// Keeps the child's status for us.
     _started: Started,
@@ -82,7 +80,7 @@ pub(super) async fn run(
     stop: &mut Stop,
     sink: &mut Sink<'_>,
 ) -> Outcome {
-    let mut running = match spawn(&program, mark) {
+    let mut running = match spawn(&program, mark, sink.streams()) {
         Ok(running) => running,
         Err(error) => return not_started(&program, &error, sink),
     };
@@ -103,8 +101,8 @@ pub(super) async fn run(
     outcome
 }
 
-fn spawn(program: &Program, mark: Mark) -> io::Result<Running> {
-    let (reader, writer) = io::pipe()?;
+fn spawn(program: &Program, mark: Mark, streams: Streams) -> io::Result<Running> {
+    let (printed, writers) = Printed::new(streams)?;
     let mut command = Command::new(&program.file);
     command
         .arg0(&program.name)
@@ -112,27 +110,19 @@ fn spawn(program: &Program, mark: Mark) -> io::Result<Running> {
         .env_clear()
         .envs(program.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
+        .stdout(writers.out)
+        .stderr(writers.err)
         .process_group(0);
     if let Some(directory) = &program.directory {
         command.current_dir(directory);
     }
-    let reader = OwnedFd::from(reader);
-    let inode = fstat(&reader)?.st_ino;
-    let pipe = pipe::Receiver::from_owned_fd(reader)?;
     let child = command.spawn()?;
-    // Our copies of the writing end go with the command, so that its end is seen.
+    // Our copies of the writing ends go with the command, so that its end is seen.
     drop(command);
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let group = group.ok_or_else(|| io::Error::other("the process has no id"))?;
-    Ok(Running {
-        child,
-        pipe,
-        buffer: vec![0; READ_BYTES],
-        family: Family::new(mark, group, inode),
-        _started: Started::new(group),
-    })
+    let family = Family::new(mark, group, printed.inodes.clone());
+    Ok(Running { child, printed, family, _started: Started::new(group) })
 }
 
 fn not_started(program: &Program, error: &io::Error, sink: &mut Sink<'_>) -> Outcome {
@@ -174,12 +164,12 @@ impl Running {
                 biased;
                 why = stop.reached() => return Err(why),
                 status = self.child.wait() => return Ok(status),
-                read = self.pipe.read(&mut self.buffer) => match read {
-                    Ok(0) | Err(_) => {
+                read = self.printed.read() => match read {
+                    None => {
                         sink.end();
                         break;
                     }
-                    Ok(count) => sink.write(&self.buffer[..count]),
+                    Some((stream, bytes)) => sink.write(stream, bytes),
                 },
                 () = sleep(LINE_WAIT), if sink.has_part() => sink.show_part(),
             }
@@ -204,9 +194,9 @@ impl Running {
                 break;
             }
             tokio::select! {
-                read = self.pipe.read(&mut self.buffer) => match read {
-                    Ok(count) if count > 0 => sink.write(&self.buffer[..count]),
-                    _ => sleep(wait).await,
+                read = self.printed.read() => match read {
+                    Some((stream, bytes)) => sink.write(stream, bytes),
+                    None => sleep(wait).await,
                 },
                 () = sleep_until((Instant::now() + wait).min(end)) => {}
             }
@@ -219,15 +209,15 @@ impl Running {
         self.family.sweep().await;
     }
 
-    /// Reads what is left in the pipe, for a bounded time.
+    /// Reads what is left in the pipes, for a bounded time.
     async fn drain(&mut self, sink: &mut Sink<'_>, limit: Duration) -> Pipe {
         let end = Instant::now() + limit;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            match timeout(left, self.pipe.read(&mut self.buffer)).await {
+            match timeout(left, self.printed.read()).await {
                 Err(_) => return Pipe::Open,
-                Ok(Ok(0) | Err(_)) => return Pipe::Closed,
-                Ok(Ok(count)) => sink.write(&self.buffer[..count]),
+                Ok(None) => return Pipe::Closed,
+                Ok(Some((stream, bytes))) => sink.write(stream, bytes),
             }
         }
     }

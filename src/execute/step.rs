@@ -1,6 +1,6 @@
 //! One action without steps: the whole of a run, or one step of it.
 
-use std::{borrow::Cow, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf};
 
 use tokio::{
     sync::watch,
@@ -16,12 +16,12 @@ use super::{
     output::Output,
     process::{self, Program},
     program,
-    sink::Sink,
+    sink::{Capture, Sink},
 };
 use crate::{
     manifest::{
         spec::{Action, Spec},
-        template::{self, Kind, Values},
+        template::{self, Kind, StepOutput, Values},
     },
     run::Outcome,
 };
@@ -91,14 +91,21 @@ impl Stop {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) outcome: Outcome,
-    /// The end of its output, for later steps.
-    pub(super) captured: Arc<str>,
+    /// What it printed on stdout, for later steps, if that was to be captured.
+    pub(super) captured: StepOutput,
 }
 
 impl Leaf<'_> {
     /// Runs an action. `step` is its id, when it is one of several.
-    pub(super) async fn run(&self, action: &Action, step: Option<&str>, values: &Values, stop: Stop) -> Done {
-        let mut sink = Sink::new(self.output, self.masks.clone(), step);
+    pub(super) async fn run(
+        &self,
+        action: &Action,
+        step: Option<&str>,
+        capture: Capture,
+        values: &Values,
+        stop: Stop,
+    ) -> Done {
+        let mut sink = Sink::new(self.output, self.masks.clone(), step, capture);
         let outcome = match stop.now() {
             // Nothing is started only to be ended.
             Some(why) => why,

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep};
 
-use super::step::{Done, Leaf, Stop};
+use super::{
+    sink::Capture,
+    step::{Done, Leaf, Stop},
+};
 use crate::{
     manifest::{
         spec::StepSpec,
@@ -23,7 +26,8 @@ pub(super) async fn run(leaf: &Leaf<'_>, steps: &[StepSpec], values: Values, sto
         for index in state.take_ready() {
             let values = state.visible(index);
             let (step, stop) = (&steps[index], stop.clone());
-            going.push(Box::pin(async move { (index, one(leaf, step, values, stop).await) }));
+            let capture = capture(steps, step);
+            going.push(Box::pin(async move { (index, one(leaf, step, capture, values, stop).await) }));
         }
         let Some((index, done)) = going.next().await else { break };
         timed_out |= done.outcome == Outcome::Timeout && stop.now().is_some();
@@ -35,12 +39,18 @@ pub(super) async fn run(leaf: &Leaf<'_>, steps: &[StepSpec], values: Values, sto
     if timed_out { Outcome::Timeout } else { state.outcome() }
 }
 
+/// What is kept of a step's output: nothing when no other step needs it, and so none can use it.
+fn capture(steps: &[StepSpec], step: &StepSpec) -> Capture {
+    let is_needed = steps.iter().any(|other| other.needs.contains(&step.id));
+    if is_needed { Capture::Whole } else { Capture::Nothing }
+}
+
 /// One step through its attempts.
-async fn one(leaf: &Leaf<'_>, step: &StepSpec, values: Values, stop: Stop) -> Done {
+async fn one(leaf: &Leaf<'_>, step: &StepSpec, capture: Capture, values: Values, stop: Stop) -> Done {
     let mut attempt = 1;
     loop {
         let limit = step.timeout.map(|timeout| Instant::now() + timeout);
-        let done = leaf.run(&step.action, Some(&step.id), &values, stop.by(limit)).await;
+        let done = leaf.run(&step.action, Some(&step.id), capture, &values, stop.by(limit)).await;
         // The end of the whole attempt is no reason to try again.
         let over = stop.now().is_some();
         match run::next(attempt, &done.outcome, &step.retry, rand::random()) {

@@ -20,7 +20,7 @@ pub(super) fn literal(text: &str) -> Cow<'_, str> {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match (c, chars.peek()) {
-            ('{', Some('{' | '%' | '#')) => out.push_str(BRACE),
+            ('{', Some('{' | '%')) => out.push_str(BRACE),
             _ => out.push(c),
         }
     }

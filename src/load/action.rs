@@ -5,6 +5,7 @@ use crate::manifest::{
     action::{Http, Run, Step},
     code::Code,
     spec::{Action, BuiltinTask, HttpSpec, StepSpec},
+    userinfo::without_password,
     yaml::node::escaped,
 };
 
@@ -74,7 +75,8 @@ pub(super) fn no_zero(text: &str, pointer: impl Fn() -> String, faults: &mut Vec
 
 fn fill_http(http: &Http, pointer: &str, faults: &mut Vec<Fault>) -> HttpSpec {
     if let Some(reason) = request::url_fault(&http.url) {
-        let message = format!("`{}` cannot be requested: {reason}", http.url.escape_default());
+        let message =
+            format!("`{}` cannot be requested: {reason}", without_password(&http.url).escape_default());
         faults.push(
             Fault::new(Code::Url, format!("{pointer}/url"), message)
                 .label(reason)

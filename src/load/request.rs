@@ -48,7 +48,7 @@ pub(super) fn socket_fault(path: &str) -> Option<String> {
 
 /// The byte at which the first template begins; the end of the text when there is none.
 fn template_start(text: &str) -> usize {
-    ["{{", "{%", "{#"].iter().filter_map(|open| text.find(open)).min().unwrap_or(text.len())
+    ["{{", "{%"].iter().filter_map(|open| text.find(open)).min().unwrap_or(text.len())
 }
 
 /// The text without its templates.
@@ -58,11 +58,7 @@ fn outside_templates(text: &str) -> String {
     while is_template(rest) {
         let (before, after) = rest.split_at(template_start(rest));
         out.push_str(before);
-        let close = match after.get(..2) {
-            Some("{%") => "%}",
-            Some("{#") => "#}",
-            _ => "}}",
-        };
+        let close = if after.starts_with("{%") { "%}" } else { "}}" };
         rest = after.split_once(close).map_or("", |(_, after)| after);
     }
     out.push_str(rest);

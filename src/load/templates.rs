@@ -8,7 +8,7 @@ use super::fault::Fault;
 use crate::manifest::{
     code::Code,
     spec::{Action, HttpSpec, Spec, StepSpec},
-    template::check::{self, FlawKind, Scope},
+    template::check::{self, Flaw, FlawKind, Scope},
     yaml::node::escaped,
 };
 
@@ -26,6 +26,7 @@ pub(super) fn check(spec: &Spec, open: &[&str], faults: &mut Vec<Fault>) {
     if let Some(cwd) = &spec.run.cwd {
         values.text(|| "/run/cwd".to_owned(), cwd);
     }
+    values.unfilled(spec);
     match &spec.run.action {
         Action::Steps(steps) => {
             for (index, step) in steps.iter().enumerate() {
@@ -59,6 +60,47 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
+    /// What looks like a template where none is filled in.
+    fn unfilled(&mut self, spec: &Spec) {
+        if let Some(description) = &spec.description {
+            self.literal(|| "/description".to_owned(), description);
+        }
+        for (name, label) in &spec.labels {
+            self.literal(|| format!("/labels/{}", escaped(name)), label);
+        }
+        for (name, value) in &spec.params {
+            self.literal_value(&format!("/params/{}", escaped(name)), value);
+        }
+    }
+
+    fn literal_value(&mut self, pointer: &str, value: &Value) {
+        match value {
+            Value::String(text) => self.literal(|| pointer.to_owned(), text),
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.literal_value(&format!("{pointer}/{index}"), item);
+                }
+            }
+            Value::Object(map) => {
+                for (key, item) in map {
+                    self.literal_value(&format!("{pointer}/{}", escaped(key)), item);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn literal(&mut self, pointer: impl Fn() -> String, text: &str) {
+        let Some(range) = check::would_fill(text) else { return };
+        let message = format!("templates are not filled in here: `{}` stays as it is", &text[range.clone()]);
+        self.faults.push(
+            Fault::new(Code::TemplateUnfilled, pointer(), message)
+                .range(Some(range))
+                .label("not filled in")
+                .help("they are filled in commands, `shell` lines, requests, `env` and `cwd`"),
+        );
+    }
+
     /// `secrets` may be used in requests only.
     fn action(&mut self, pointer: &str, action: &Action, secrets: &[&str]) {
         match action {
@@ -66,8 +108,14 @@ impl Values<'_> {
                 for (index, word) in words.iter().enumerate() {
                     self.text(|| format!("{pointer}/command/{index}"), word);
                 }
+                if let Some((index, flaws)) = check::check_script(words) {
+                    self.told(|| format!("{pointer}/command/{index}"), flaws);
+                }
             }
-            Action::Shell(line) => self.text(|| format!("{pointer}/shell"), line),
+            Action::Shell(line) => {
+                let flaws = check::check_line(line, &self.scope);
+                self.told(|| format!("{pointer}/shell"), flaws);
+            }
             Action::Http(request) => {
                 let scope = Scope { secrets, ..self.scope };
                 Values { faults: &mut *self.faults, scope }.request(&format!("{pointer}/http"), request);
@@ -87,6 +135,9 @@ impl Values<'_> {
         if let Some(body) = &request.body {
             self.value(&format!("{pointer}/body"), body);
         }
+        if let Some(text) = &request.expect_body_contains {
+            self.text(|| format!("{pointer}/expect/body_contains"), text);
+        }
     }
 
     fn value(&mut self, pointer: &str, value: &Value) {
@@ -99,6 +150,7 @@ impl Values<'_> {
             }
             Value::Object(map) => {
                 for (key, item) in map {
+                    self.text(|| format!("{pointer}/{}", escaped(key)), key);
                     self.value(&format!("{pointer}/{}", escaped(key)), item);
                 }
             }
@@ -107,10 +159,16 @@ impl Values<'_> {
     }
 
     fn text(&mut self, pointer: impl Fn() -> String, text: &str) {
-        for flaw in check::check(text, &self.scope) {
+        let flaws = check::check(text, &self.scope);
+        self.told(pointer, flaws);
+    }
+
+    fn told(&mut self, pointer: impl Fn() -> String, flaws: Vec<Flaw>) {
+        for flaw in flaws {
             let (code, label) = match flaw.kind {
                 FlawKind::Syntax => (Code::TemplateSyntax, "cannot be read"),
                 FlawKind::Name => (Code::TemplateName, "no such name"),
+                FlawKind::Shell => (Code::TemplateInShell, "not safe here"),
             };
             self.faults.push(
                 Fault::new(code, pointer(), flaw.message).range(flaw.range).label(label).help(flaw.help),

@@ -27,7 +27,8 @@ pub struct Run {
     /// A program and its arguments. No shell is involved.
     #[schemars(length(min = 1, max = 1024), inner(length(max = 131_072)), extend("prefixItems" = [program()], "examples" = [["python3", "report.py"]]))]
     pub command: Option<Vec<String>>,
-    /// A line for `sh -c`.
+    /// A line for `sh -c`. A value that a template fills in is quoted as one word, and stands where one
+    /// can.
     #[schemars(length(min = 1, max = 131_072), extend("examples" = ["pg_dump app | zstd > app.zst"]))]
     pub shell: Option<String>,
     /// One HTTP request.
@@ -98,7 +99,7 @@ pub struct HttpExpect {
     /// Status codes. Default: any from 200 to 299. A redirect is followed, unless its status is named.
     #[schemars(length(min = 1, max = 64), inner(range(min = 100, max = 599)))]
     pub status: Option<Vec<u16>>,
-    /// A text that the response body must hold.
+    /// A text that the response body must hold; may hold templates.
     #[schemars(length(min = 1, max = 4096))]
     pub body_contains: Option<String>,
 }
@@ -117,14 +118,15 @@ pub struct Step {
     /// A program and its arguments. No shell is involved.
     #[schemars(length(min = 1, max = 1024), inner(length(max = 131_072)), extend("prefixItems" = [program()]))]
     pub command: Option<Vec<String>>,
-    /// A line for `sh -c`.
+    /// A line for `sh -c`. A value that a template fills in is quoted as one word, and stands where one
+    /// can.
     #[schemars(length(min = 1, max = 131_072))]
     pub shell: Option<String>,
     /// One HTTP request.
     pub http: Option<Http>,
     /// Longest time for one attempt of this step. Default: none of its own.
     pub timeout: Option<DurationText>,
-    /// When and how often the step is tried again. Default: once only.
+    /// When and how often the step alone is tried again. Default: once only.
     pub retry: Option<Retry>,
 }
 
@@ -150,7 +152,8 @@ pub struct SecretRef {
     /// Name of a variable in the daemon's environment.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub env: Option<String>,
-    /// Path of a file; one trailing newline is dropped.
+    /// Path of a file, relative to the working directory of the daemon; one trailing newline is dropped.
+    /// Templates are not filled in.
     #[schemars(length(min = 1, max = 4096))]
     pub file: Option<String>,
 }

@@ -74,6 +74,8 @@ codes! {
     Secret           = "TIN055", Error,   "the reference to a secret is not well formed";
     Url              = "TIN056", Error,   "the URL cannot be used";
     VariableClash    = "TIN057", Error,   "a variable is given twice";
+    TemplateInShell  = "TIN058", Error,   "a value stands where a shell would read it as code";
+    TemplateUnfilled = "TIN059", Warning, "a template where none is filled in";
     PinImpossible    = "TIN060", Error,   "the pinned tier cannot do what the job needs";
     UserFacingOften  = "TIN061", Warning, "W1: user-facing more often than once a minute";
     QueueOften       = "TIN062", Warning, "W2: high frequency on a queue";

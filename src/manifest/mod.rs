@@ -28,4 +28,5 @@ pub mod shared;
 pub mod spec;
 pub mod template;
 pub mod text;
+pub mod userinfo;
 pub mod yaml;

@@ -240,6 +240,18 @@ const PAGES: &[(Code, &str, &str, &str)] = &[
         "run: {command: [echo, hi], secrets: {TOKEN: {env: TOKEN}}}\n",
     ),
     (
+        Code::TemplateInShell,
+        "In a `shell` line a value is filled in with quotes around it, as one word. Inside of quotes, a comment, a here-document, `$((…))`, `${…}` or backticks these quotes do not hold, and a value with a quote in it would be run as a command. Take the quotes away, or give the value as a variable: `env: {FILE: \"{{ params.file }}\"}`, and `\"$FILE\"` in the line. The same holds for the script of `[sh, -c, …]`, where nothing is quoted: give it the value as an argument. `| safe` says of a value that it is meant as a part of the line.",
+        "run: {shell: \"echo 'Report: {{ params.file }}'\"}\nparams: {file: a.txt}\n",
+        "run: {shell: \"echo Report: {{ params.file }}\"}\nparams: {file: a.txt}\n",
+    ),
+    (
+        Code::TemplateUnfilled,
+        "The value looks like a template, and templates are not filled in here: it is taken as it is. They are filled in commands, `shell` lines, requests, `env` and `cwd`. A parameter has the value that the manifest or a person gives it.",
+        "run: {command: [echo, \"{{ params.day }}\"]}\nparams: {day: \"{{ fire_time.date }}\"}\n",
+        "run: {command: [echo, \"{{ fire_time.date }}\"]}\n",
+    ),
+    (
         Code::PinImpossible,
         "The manifest pins a tier that cannot do what the job needs: a distributed job cannot run inside the daemon. To keep it distributed, take the pin out: the rules choose a tier whose workers run elsewhere. To keep the pin, let the job be `local`.",
         "tier: in-process\ncharacteristics: {infrastructure: distributed}\nrun: {command: [echo, hi]}\n",

@@ -19,7 +19,7 @@ pub struct Policy {
     pub timeout: Option<DurationText>,
     /// Time between SIGTERM and SIGKILL. Default: `10s`.
     pub kill_grace: Option<DurationText>,
-    /// When and how often a failed run is tried again. Default: never.
+    /// When and how often a failed run is tried again, with all of its steps. Default: never.
     pub retry: Option<Retry>,
 }
 

@@ -142,13 +142,13 @@ pub struct HttpSpec {
     /// Request headers; values may hold templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// Text is sent as it is, anything else as JSON. Texts in it may hold templates.
+    /// Text is sent as it is, anything else as JSON. Texts and keys in it may hold templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
     /// Status codes that count as success; none: 200 to 299.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect_status: Vec<u16>,
-    /// A text that the response body must hold.
+    /// A text that the response body must hold; may hold templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect_body_contains: Option<String>,
 }

@@ -6,28 +6,22 @@
 
 pub mod check;
 
+mod engine;
+mod line;
+mod pieces;
+mod shell;
 mod words;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use minijinja::{
-    AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, context,
-    syntax::SyntaxConfig,
-    value::{Object, ObjectRepr, Serde, ValueKind},
+    Environment, Error, ErrorKind, Value, context,
+    value::{Object, ObjectRepr, Serde},
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 
 use super::name::JobName;
-
-/// Most steps of the template engine for one value: far more than a value needs, and the end of
-/// one that loops.
-const FUEL: u64 = 50_000;
-
-/// All but the unreserved characters of RFC 3986, section 2.3. Jinja's set leaves `/` as it is, with
-/// which a value could leave its place in a path.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a value is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,69 +55,33 @@ pub struct Values {
     pub secrets: BTreeMap<String, String>,
 }
 
+/// Most bytes of a step's output that later steps can use: a result, and not a file. Each run holds that
+/// of its steps in memory.
+pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+
 /// What came of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepResult {
-    /// What it printed, without the newline at the end.
-    pub output: Arc<str>,
+    /// What it printed.
+    pub output: StepOutput,
     /// `success`, or the word for how it failed.
     pub status: String,
+}
+
+/// What a step printed on stdout, or the body of the answer to its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepOutput {
+    /// All of it, without the newline at the end.
+    Whole(Arc<str>),
+    /// It is longer than [`OUTPUT_BYTES_MAX`]. A part of it would be taken for all.
+    TooLong,
 }
 
 /// Whether a text holds a template at all.
 #[must_use]
 pub fn is_template(text: &str) -> bool {
     let next = |at: usize| text.as_bytes().get(at + 1);
-    text.match_indices('{').any(|(at, _)| matches!(next(at), Some(b'{' | b'%' | b'#')))
-}
-
-fn environment(kind: Kind) -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
-    environment.add_filter("urlencode", urlencode);
-    let mut syntax = SyntaxConfig::builder();
-    syntax.keep_trailing_newline(true);
-    if let Ok(syntax) = syntax.build() {
-        environment.set_syntax(syntax);
-    }
-    if kind == Kind::Shell {
-        environment.set_auto_escape_callback(|_| AutoEscape::Custom("shell".into()));
-        environment.set_formatter(|out, _, value| {
-            if value.is_undefined() {
-                return Err(Error::from(ErrorKind::UndefinedError));
-            }
-            let text = value.to_string();
-            let text = if value.is_safe() { text } else { shell_quoted(&text) };
-            out.write_str(&text).map_err(Error::from)
-        });
-    }
-    environment
-}
-
-/// The filter that makes a value one part of a path or query of a URL.
-fn urlencode(value: &Value) -> Result<String, Error> {
-    match value.kind() {
-        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
-        // `fire_time` is plain.
-        ValueKind::String | ValueKind::Number | ValueKind::Bool | ValueKind::Plain => {
-            Ok(utf8_percent_encode(&value.to_string(), RESERVED).to_string())
-        }
-        kind => {
-            let message = format!("`urlencode` takes a text or a number, not a {kind}");
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        }
-    }
-}
-
-/// A text as one word of a shell's line.
-#[must_use]
-pub fn shell_quoted(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=,@%+".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
+    text.match_indices('{').any(|(at, _)| matches!(next(at), Some(b'{' | b'%')))
 }
 
 /// A value as a template fills it in where it stands alone.
@@ -142,11 +100,27 @@ pub fn render<'t>(text: &'t str, kind: Kind, values: &Values) -> Result<Cow<'t, 
     if !is_template(text) {
         return Ok(Cow::Borrowed(text));
     }
-    let environment = environment(kind);
+    let failed = |reason: &str| format!("the template `{text}` cannot be filled in: {reason}");
+    let context = context_of(values);
+    let fill = |environment: &Environment<'_>| {
+        environment.template_from_str(text).and_then(|template| template.render(&context))
+    };
+    if kind == Kind::Shell {
+        // Whatever the manifest was checked for: what comes out is what the shell reads.
+        let marked = fill(&engine::MARKED).map_err(|error| failed(&plain(&error)))?;
+        if let Some(place) = line::refusal(&marked) {
+            return Err(failed(&format!("a value stands {place}, where the quotes around it do not hold")));
+        }
+    }
+    fill(engine::of(kind)).map(Cow::Owned).map_err(|error| failed(&plain(&error)))
+}
+
+/// What templates see, as the engine takes it.
+fn context_of(values: &Values) -> Value {
     let steps: BTreeMap<&str, Value> =
-        values.steps.iter().map(|(id, step)| (id.as_str(), Value::from_object(step.clone()))).collect();
+        values.steps.iter().map(|(id, step)| (id.as_str(), seen(id, step))).collect();
     let fire_time = FireTime::new(values.fire_time, &values.timezone);
-    let context = context! {
+    context! {
         job => context! { name => values.job.as_str(), labels => values.labels.clone() },
         fire_time => Value::from_object(fire_time),
         run_id => values.run_id.clone(),
@@ -154,11 +128,7 @@ pub fn render<'t>(text: &'t str, kind: Kind, values: &Values) -> Result<Cow<'t, 
         params => Value::from(Serde(&values.params)),
         steps => steps,
         secrets => values.secrets.clone(),
-    };
-    let rendered = environment.template_from_str(text).and_then(|template| template.render(context));
-    rendered
-        .map(Cow::Owned)
-        .map_err(|error| format!("the template `{text}` cannot be filled in: {}", plain(&error)))
+    }
 }
 
 fn plain(error: &Error) -> String {
@@ -214,15 +184,46 @@ impl Object for FireTime {
     }
 }
 
-impl Object for StepResult {
+/// A step as templates see it.
+#[derive(Debug)]
+struct SeenStep {
+    id: String,
+    result: StepResult,
+}
+
+fn seen(id: &str, result: &StepResult) -> Value {
+    Value::from_object(SeenStep { id: id.to_owned(), result: result.clone() })
+}
+
+impl SeenStep {
+    fn output(&self) -> Result<&Arc<str>, Error> {
+        match &self.result.output {
+            StepOutput::Whole(text) => Ok(text),
+            StepOutput::TooLong => Err(Error::new(
+                ErrorKind::InvalidOperation,
+                format!(
+                    "the output of `{}` has more than {OUTPUT_BYTES_MAX} bytes, the most that other steps can use; let it write a file",
+                    self.id
+                ),
+            )),
+        }
+    }
+
+    fn json(&self) -> Result<Value, Error> {
+        let json: Result<Json, _> = serde_json::from_str(self.output()?);
+        json.map(|json| Value::from(Serde(json))).map_err(|error| {
+            let message = format!("the output of `{}` is not JSON: {error}", self.id);
+            Error::new(ErrorKind::InvalidOperation, message)
+        })
+    }
+}
+
+impl Object for SeenStep {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_str()? {
-            "output" => Some(Value::from(Arc::clone(&self.output))),
-            "status" => Some(Value::from(self.status.clone())),
-            "json" => {
-                let json: Json = serde_json::from_str(&self.output).ok()?;
-                Some(Value::from(Serde(json)))
-            }
+            "output" => Some(self.output().cloned().map_or_else(Value::from, Value::from)),
+            "status" => Some(Value::from(self.result.status.clone())),
+            "json" => Some(self.json().unwrap_or_else(Value::from)),
             _ => None,
         }
     }
@@ -233,7 +234,8 @@ mod tests {
     use super::*;
 
     fn values() -> Values {
-        let step = |output: &str| StepResult { output: output.into(), status: "success".to_owned() };
+        let step = |output| StepResult { output, status: "success".to_owned() };
+        let whole = |output: &str| step(StepOutput::Whole(output.into()));
         Values {
             job: JobName::parse("report").unwrap(),
             labels: BTreeMap::from([("team".to_owned(), "billing".to_owned())]),
@@ -245,7 +247,11 @@ mod tests {
                 ("day".to_owned(), Json::from("a b; rm -rf /")),
                 ("n".to_owned(), Json::from(3)),
             ]),
-            steps: BTreeMap::from([("extract".to_owned(), step(r#"{"rows": 7}"#))]),
+            steps: BTreeMap::from([
+                ("extract".to_owned(), whole(r#"{"rows": 7}"#)),
+                ("text".to_owned(), whole("7 rows")),
+                ("flood".to_owned(), step(StepOutput::TooLong)),
+            ]),
             secrets: BTreeMap::from([("TOKEN".to_owned(), "s3cret".to_owned())]),
         }
     }
@@ -279,9 +285,9 @@ mod tests {
             "a%20b%2F..%2Fc%3Fd%3De%26f%23g%2Bh%25%3A%40",
         );
         renders("{{ 'ä\u{20ac}' | urlencode }}", Kind::Plain, "%C3%A4%E2%82%AC");
-        renders("{{ params.n | urlencode }}{{ true | urlencode }}", Kind::Plain, "3True");
+        renders("{{ params.n | urlencode }}{{ true | urlencode }}", Kind::Plain, "3true");
         renders("{{ fire_time | urlencode }}", Kind::Plain, "2026-03-29T00%3A30%3A00Z");
-        renders("curl h/{{ params.day | urlencode }}", Kind::Shell, "curl h/a%20b%3B%20rm%20-rf%20%2F");
+        renders("curl h/{{ params.day | urlencode }}", Kind::Shell, "curl h/'a%20b%3B%20rm%20-rf%20%2F'");
         for (text, part) in [
             ("{{ params.nope | urlencode }}", "undefined"),
             ("{{ [1] | urlencode }}", "takes a text or a number, not a sequence"),
@@ -295,10 +301,58 @@ mod tests {
     #[test]
     fn what_is_filled_into_a_line_for_a_shell_cannot_break_out() {
         renders("echo {{ params.day }}", Kind::Shell, "echo 'a b; rm -rf /'");
-        renders("echo {{ params.n }}", Kind::Shell, "echo 3");
+        renders("echo {{ params.n }}>a", Kind::Shell, "echo '3'>a");
         renders("echo {{ \"it's\" }}", Kind::Shell, r"echo 'it'\''s'");
         renders("echo {{ params.day | safe }}", Kind::Shell, "echo a b; rm -rf /");
         renders("echo {{ params.day }}", Kind::Plain, "echo a b; rm -rf /");
+    }
+
+    #[test]
+    fn a_value_that_stands_in_quotes_is_not_filled_in() {
+        for text in ["echo '{{ params.day }}'", "echo {{ \"'\" | safe }}{{ params.day }}"] {
+            let error = render(text, Kind::Shell, &values()).unwrap_err();
+            assert!(error.contains("a value stands inside single quotes"), "{error}");
+        }
+        renders("echo '{{ params.day }}'", Kind::Plain, "echo 'a b; rm -rf /'");
+    }
+
+    #[test]
+    fn only_what_is_marked_safe_is_a_part_of_a_line() {
+        renders("echo {{ params.day | tojson }}", Kind::Shell, "echo '\"a b; rm -rf /\"'");
+        renders("echo {{ ('x;' | safe) ~ params.day }}", Kind::Shell, "echo x;'a b; rm -rf /'");
+        renders("echo {{ [('x' | safe), params.day] | join(' ') }}", Kind::Shell, "echo x' ''a b; rm -rf /'");
+        renders("echo {{ ('%s' | safe) | replace('%s', params.day) }}", Kind::Shell, "echo 'a b; rm -rf /'");
+        renders("echo {{ 'x' if false }}.", Kind::Shell, "echo .");
+        let html = "{% autoescape 'html' %}echo {{ params.day | e }}{% endautoescape %}";
+        assert!(render(html, Kind::Shell, &values()).is_err());
+        let format = "echo {{ ('%s' | safe) | format(params.day) }}";
+        assert!(render(format, Kind::Shell, &values()).is_err());
+    }
+
+    #[test]
+    fn values_that_are_no_texts_are_json() {
+        for (text, expected) in [
+            ("{{ true }} {{ none }} {{ 1.5 }}", "true null 1.5"),
+            ("{{ ['mon', 2, none] }}", r#"["mon",2,null]"#),
+            ("{{ {'a': [true]} }}", r#"{"a":[true]}"#),
+            ("{{ ['a'] | map('upper') }}", r#"["A"]"#),
+            ("{{ job.labels }}", r#"{"team":"billing"}"#),
+            ("{{ steps.extract.json }}", r#"{"rows":7}"#),
+            ("{{ [1] | tojson }}{{ \"'<\" | tojson }}", r#"[1]"'<""#),
+            ("{{ true | string }}{{ 'a' | string }}", "truea"),
+            ("{{ [1] | tojson(indent=1) }}", "[\n 1\n]"),
+        ] {
+            renders(text, Kind::Plain, expected);
+        }
+        renders("echo {{ ['a b'] }} {{ false }}", Kind::Shell, r#"echo '["a b"]' 'false'"#);
+    }
+
+    #[test]
+    fn a_shells_own_braces_are_no_template() {
+        for text in ["${#x} ${x%#}", "{# a #}", "{#", "#}"] {
+            renders(text, Kind::Shell, text);
+        }
+        renders("${#x} {{ params.n }} ${x%#} #}", Kind::Plain, "${#x} 3 ${x%#} #}");
     }
 
     #[test]
@@ -306,6 +360,11 @@ mod tests {
         for (text, part) in [
             ("{{ params.nope }}", "undefined"),
             ("{{ nope }}", "undefined"),
+            ("{{ steps.text.json.rows }}", "the output of `text` is not JSON: trailing characters at line 1"),
+            ("{{ steps.text.json }}", "the output of `text` is not JSON"),
+            ("{{ steps.text['json'] | default('x') }}", "the output of `text` is not JSON"),
+            ("{{ steps.flood.output }}", "the output of `flood` has more than 1048576 bytes"),
+            ("{{ steps.flood.json.rows }}", "the output of `flood` has more than 1048576 bytes"),
             ("{% for i in range(9999999) %}x{% endfor %}", ""),
         ] {
             let error = render(text, Kind::Plain, &values()).unwrap_err();

@@ -10,6 +10,7 @@ pub mod effect;
 pub mod expectation;
 pub mod spacing;
 pub mod spread;
+pub mod told;
 
 mod cron;
 mod expression;

@@ -84,6 +84,7 @@ impl Bench {
             spec,
             run_id,
             fire_time,
+            timezone: "UTC".to_owned(),
             attempt: 1,
             params: BTreeMap::new(),
             output: output.clone(),

@@ -103,6 +103,41 @@ async fn a_request_carries_templates_and_secrets_and_shows_none() {
     assert!(ran.output.ends_with("*** {\"day\":\"monday\"}"), "{}", ran.output);
 }
 
+#[tokio::test]
+async fn keys_of_a_body_and_what_an_answer_must_hold_are_templates_too() {
+    let url = server().await;
+    let post = async |more: &str| {
+        run(&format!(
+            "params: {{day: monday, on: true}}\nrun:\n  http: {{method: POST, url: \"{url}/echo\", {more}}}\n"
+        ))
+        .await
+    };
+    let ran = post(
+        "body: {\"{{ params.day }}\": \"{{ params.on }}\"}, expect: {body_contains: \"{{ params.day }}\"}",
+    )
+    .await;
+    assert_eq!(ran.outcome, Outcome::Success, "{}", ran.output);
+    assert!(ran.output.ends_with("{\"monday\":\"true\"}"), "{}", ran.output);
+    let ran = post("body: {\"{{ params.day }}\": 1, monday: 2}").await;
+    assert!(ran.output.contains("two keys of the body are `monday`"), "{}", ran.output);
+    assert!(matches!(ran.outcome, Outcome::NotStarted { .. }), "{:?}", ran.outcome);
+}
+
+#[tokio::test]
+async fn a_password_in_a_url_is_not_shown() {
+    let url = server().await.replace("http://", "http://me:hunter22@");
+    for (to, shown) in [
+        (format!("{url}/ok"), "GET http://me:***@"),
+        ("http://me:hunter22@127.0.0.1:1/".to_owned(), "GET http://me:***@127.0.0.1:1/: "),
+        (format!("{url}/to/302?{url}/ok"), "302 Found, to http://me:***@"),
+    ] {
+        let ran = run(&format!("run: {{http: {{url: \"{to}\"}}}}")).await;
+        let head = ran.output.split("all is well").next().unwrap_or_default();
+        assert!(head.contains(shown) && !head.contains("hunter22"), "{}", ran.output);
+        assert!(!format!("{:?}", ran.outcome).contains("hunter22"), "{:?}", ran.outcome);
+    }
+}
+
 /// F19.
 #[tokio::test]
 async fn a_request_shows_a_secret_in_no_form() {

@@ -11,7 +11,7 @@ async fn steps_run_as_their_needs_allow() {
 run:
   steps:
     - {id: a, shell: 'echo 41'}
-    - {id: b, needs: [a], shell: 'echo $(({{ steps.a.output }} + 1))'}
+    - {id: b, needs: [a], shell: 'n={{ steps.a.output }}; echo $((n + 1))'}
     - {id: bad, shell: 'echo oops; exit 1'}
     - {id: after_bad, needs: [bad], shell: 'echo never'}
     - {id: c, needs: [b], command: [echo, 'b said {{ steps.b.output }}']}
@@ -30,6 +30,54 @@ run:
         assert!(ran.output.contains(line), "{line}: {}", ran.output);
     }
     assert!(!ran.output.contains("never"));
+}
+
+#[tokio::test]
+async fn the_output_of_a_step_is_what_it_prints_on_stdout() {
+    let ran = run("
+run:
+  steps:
+    - {id: v, shell: 'echo warning >&2; echo 42; echo late >&2'}
+    - {id: w, needs: [v], command: [echo, 'v said <{{ steps.v.output }}>, {{ steps.v.json }}']}
+")
+    .await;
+    assert_eq!(ran.outcome, Outcome::Success, "{}", ran.output);
+    for line in ["v | warning\n", "v | 42\n", "v | late\n", "w | v said <42>, 42\n"] {
+        assert!(ran.output.contains(line), "{line}: {}", ran.output);
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_cannot_be_used_is_an_error_and_no_part_of_it_is_used() {
+    // All of the log is kept.
+    let bench = Bench { output_bytes_max: 8 << 20, ..Bench::new() };
+    let ran = bench
+        .run(
+            "
+run:
+  steps:
+    - {id: fits, shell: 'head -c 1048576 /dev/zero | tr \"\\0\" x; echo'}
+    - {id: flood, shell: 'head -c 1048577 /dev/zero | tr \"\\0\" x'}
+    - {id: text, shell: echo no JSON}
+    - {id: a, needs: [fits], command: [echo, '{{ steps.fits.output | length }}']}
+    - {id: b, needs: [flood], command: [echo, '{{ steps.flood.output | length }}']}
+    - {id: c, needs: [text], command: [echo, '{{ steps.text.json.rows }}']}
+    - {id: d, needs: [flood], command: [echo, '{{ steps.flood.status }}']}
+",
+        )
+        .await;
+    let failed = vec!["b".to_owned(), "c".to_owned()];
+    let expected = Outcome::StepsFailed { failed, skipped: Vec::new() };
+    let told: Vec<&str> = ran.output.lines().filter(|line| line.len() < 1000).collect();
+    assert_eq!(ran.outcome, expected, "{told:?}");
+    for part in [
+        "a | 1048576",
+        "the output of `flood` has more than 1048576 bytes",
+        "the output of `text` is not JSON",
+        "d | success",
+    ] {
+        assert!(told.iter().any(|line| line.contains(part)), "{part}: {told:?}");
+    }
 }
 
 #[tokio::test]

@@ -235,3 +235,29 @@ fn the_name_that_is_suggested_for_a_file_can_be_one() {
         assert!(help.starts_with(&format!("add `name: {name}`: ")), "{path}: {help}");
     }
 }
+
+#[test]
+fn a_value_stands_in_a_line_where_a_word_can_stand() {
+    let params = "params: {a: 1}\n";
+    check(&format!("{params}run: {{shell: \"echo '{{{{ params.a }}}}'\"}}\n"), &["2 TIN058 /run/shell"]);
+    check(&format!("{params}run: {{shell: \"echo {{{{ params.a }}}} ${{#x}}\"}}\n"), &[]);
+    check(
+        &format!("{params}run: {{command: [sh, -c, \"echo {{{{ params.a }}}}\"]}}\n"),
+        &["2 TIN058 /run/command/2"],
+    );
+    check(
+        &format!(
+            "{params}run: {{steps: [{{id: a, shell: \"echo '{{{{ params.a }}}}'\"}}]}} # tintal: ignore TIN065 -- x\n"
+        ),
+        &["2 TIN058 /run/steps/0/shell"],
+    );
+}
+
+#[test]
+fn a_template_is_told_where_none_is_filled_in() {
+    let run = "run: {command: [a]}\n";
+    check(&format!("description: \"at {{{{ fire_time }}}}\"\n{run}"), &["1 TIN059 /description"]);
+    check(&format!("labels: {{a: \"{{{{ job.name }}}}\"}}\n{run}"), &["1 TIN059 /labels/a"]);
+    check(&format!("params: {{a: [x, \"{{{{ params.b }}}}\"]}}\n{run}"), &["1 TIN059 /params/a/1"]);
+    check(&format!("params: {{a: \"{{{{.Names}}}}\"}}\ndescription: \"{{{{ x }}}}\"\n{run}"), &[]);
+}

@@ -8,8 +8,11 @@ use std::{
 use minijinja::{Environment, ErrorKind};
 use serde_json::Value as Json;
 
+pub use super::line::check_script;
 use super::{
-    Kind, environment, is_template, plain,
+    Kind, engine, is_template, line,
+    pieces::{Piece, pieces},
+    plain,
     words::{Name, Word, WordKind, words},
 };
 use crate::manifest::nearest::nearest;
@@ -121,6 +124,8 @@ pub enum FlawKind {
     Syntax,
     /// It uses a name that does not exist.
     Name,
+    /// A shell would read what is filled in as something else than a word.
+    Shell,
 }
 
 /// Checks a template against the names that exist.
@@ -130,6 +135,45 @@ pub fn check(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
         return Vec::new();
     }
     bare_names(text).map_or_else(|| check_parsed(text, scope), |names| check_bare(text, names, scope))
+}
+
+/// Checks a line for a shell: the same, and whether each value stands where a word can.
+#[must_use]
+pub fn check_line(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
+    let mut flaws = check(text, scope);
+    if is_template(text) && flaws.iter().all(|flaw| flaw.kind != FlawKind::Syntax) {
+        flaws.extend(line::check_line(text));
+        flaws.extend(words(text).words.into_iter().filter_map(|word| not_in_shell(&word, text)));
+    }
+    flaws
+}
+
+/// The bytes of the first value in a text that would be filled in if it were a template of ours: another
+/// program's (`{{.Names}}`) is none.
+#[must_use]
+pub fn would_fill(text: &str) -> Option<Range<usize>> {
+    if !is_template(text) || engine::of(Kind::Plain).template_from_str(text).is_err() {
+        return None;
+    }
+    let is_ours = |code: &str| {
+        words(&format!("{{{{ {code} }}}}")).names.iter().any(|name| ROOTS.contains(&name.parts[0].as_str()))
+    };
+    pieces(text).into_iter().find_map(|piece| match piece {
+        Piece::Value(tag) if is_ours(tag.code) => Some(tag.range),
+        _ => None,
+    })
+}
+
+/// What is wrong with a filter in a line for a shell, if something is.
+fn not_in_shell(word: &Word, text: &str) -> Option<Flaw> {
+    let name = &text[word.range.clone()];
+    let is_one = word.kind == WordKind::Filter && engine::NOT_IN_SHELL.contains(&name);
+    is_one.then(|| Flaw {
+        kind: FlawKind::Name,
+        range: Some(word.range.clone()),
+        message: format!("there is no filter `{name}` in a line for a shell"),
+        help: "leave it out: each value is quoted for the shell".to_owned(),
+    })
 }
 
 /// The places of the names in a template that does nothing but fill in names, as nearly every template
@@ -150,7 +194,7 @@ fn bare_names(text: &str) -> Option<Vec<Range<usize>>> {
                 names.push(start..start + name.len());
                 after
             }
-            Some(b'%' | b'#') => return None,
+            Some(b'%') => return None,
             _ => opened,
         };
     }
@@ -181,7 +225,7 @@ fn check_bare(text: &str, names: Vec<Range<usize>>, scope: &Scope<'_>) -> Vec<Fl
 
 /// Checks a template that the engine parses.
 fn check_parsed(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
-    let environment = environment(Kind::Plain);
+    let environment = engine::of(Kind::Plain);
     let template = match environment.template_from_str(text) {
         Ok(template) => template,
         Err(error) => {
@@ -195,7 +239,7 @@ fn check_parsed(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
     };
     // Names that are not the template's own, each without its subscripts.
     let mut free: BTreeSet<String> = template.undeclared_variables(true).into_iter().collect();
-    free.retain(|name| !is_engines(&environment, name));
+    free.retain(|name| !is_engines(environment, name));
     let mut unplaced = free.clone();
     let mut flaws = BTreeMap::new();
     let found = words(text);
@@ -218,7 +262,7 @@ fn check_parsed(text: &str, scope: &Scope<'_>) -> Vec<Flaw> {
             flaws.entry(parts).or_insert_with(|| missing.flaw(None));
         }
     }
-    let words = found.words.into_iter().filter_map(|word| unknown_word(word, text, &environment));
+    let words = found.words.into_iter().filter_map(|word| unknown_word(word, text, environment));
     flaws.into_values().chain(words).collect()
 }
 
@@ -456,7 +500,7 @@ mod tests {
         bare("{{{ params.day }}}", false);        bare("{{ params.day", false);
         bare("{{ params. day }}", false);         bare("{{ }}", false);
         bare("{{ params.dåy }}", false);          bare("{{ params.day\n}}", false);
-        bare("{# {{ params.day }} #}", false);    bare("{% raw %}{{ params.x }}{% endraw %}", false);
+        bare("{# {{ params.day }} #}", true);     bare("{% raw %}{{ params.x }}{% endraw %}", false);
         bare("{{ params.day }}{%", false);        bare("{{ params.day }}{{", false);
         bare("{{ params.day. }}", false);         bare("{{ .day }}", false);
     }
@@ -568,6 +612,35 @@ mod tests {
     }
 
     #[test]
+    fn a_line_for_a_shell_is_checked_for_more() {
+        let none = (BTreeMap::new(), BTreeMap::new());
+        let scope =
+            Scope { params: &none.0, labels: &none.1, steps: &[], secrets: &[], open: &["params", "job"] };
+        let told = |text: &str| -> Vec<(FlawKind, Option<Range<usize>>)> {
+            check_line(text, &scope).into_iter().map(|flaw| (flaw.kind, flaw.range)).collect()
+        };
+        assert_eq!(told("echo {{ run_id }} '{% raw %}{{ x }}{% endraw %}'"), []);
+        assert_eq!(told("echo '{{ run_id }}'"), [(FlawKind::Shell, Some(6..18))]);
+        assert_eq!(told("echo '{{ run_id '"), [(FlawKind::Syntax, Some(17..18))]);
+        assert_eq!(told("echo {{ run_id | e }}"), [(FlawKind::Name, Some(17..18))]);
+        assert_eq!(check("echo '{{ run_id | e }}'", &scope), []);
+    }
+
+    #[test]
+    fn what_would_be_filled_in_is_told_from_templates_of_others() {
+        for (text, expected) in [
+            ("on {{ fire_time.date }} and {{ run_id }}", Some(3..23)),
+            ("{{ x }}{{ params['a'] | upper }}", Some(7..32)),
+            ("{{.Names}}", None),
+            ("{{ .ID }} {{ name }}", None),
+            ("{{ params", None),
+            ("{% raw %}{{ params.x }}{% endraw %}", None),
+        ] {
+            assert_eq!(would_fill(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn a_template_stands_by_itself() {
         for text in ["{% include 'x' %}", "{% extends 'x' %}", "{% import 'x' as x %}", "{{ a"] {
             let none = (BTreeMap::new(), BTreeMap::new());
@@ -588,7 +661,7 @@ mod tests {
 
     #[test]
     fn what_is_suggested_exists() {
-        let environment = environment(Kind::Plain);
+        let environment = engine::of(Kind::Plain);
         for (name, kind, text) in FILTERS
             .iter()
             .map(|name| (name, ErrorKind::UnknownFilter, format!("0|{name}")))

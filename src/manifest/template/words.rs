@@ -69,7 +69,6 @@ pub(super) fn words(text: &str) -> Words {
     while let Some(open) = text[at..].find('{').map(|open| at + open) {
         let inside = open + 2;
         at = match text.get(open..inside) {
-            Some("{#") => after(text, inside, "#}"),
             Some("{{") => scan.code(inside, "}}"),
             Some("{%") => {
                 let end = scan.code(inside, "%}");
@@ -261,7 +260,7 @@ fn name_length(text: &str) -> usize {
     text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count()
 }
 
-fn string_end(bytes: &[u8], from: usize, quote: u8) -> usize {
+pub(super) fn string_end(bytes: &[u8], from: usize, quote: u8) -> usize {
     let mut at = from;
     while at < bytes.len() {
         match bytes[at] {
@@ -298,7 +297,7 @@ mod tests {
         check("{{ 'x | no' | yes }}{{ \"}}\" | again }}",  "|yes |again");
         check(r#"{{ "a\" | no" | yes }}"#,                 "|yes");
         check("{% if a is odd and b is not even %}x{% endif %}", "?odd ?even");
-        check("{# a | no #}{% raw %}{{ a | no }}{% endraw %}{{ a | yes }}", "|yes");
+        check("{# a | no #} ${#x} {% raw %}{{ a | no }}{% endraw %}{{ a | yes }}", "|yes");
         check("{%- for x in y | sort -%}ä{%- endfor -%}",  "|sort");
         check("{{ f(a | first, b=c | last) }} {",          "|first |last");
     }
@@ -327,7 +326,7 @@ mod tests {
         names("{{ a . b [ 'c' ] }}{{ a\n.b }}",             "a/b/c a/b");
         names("{{ a.b[0].c }}{{ a[b].c }}{{ a['b' ~ c] }}", "a/b a b a c");
         names(r"{{ a['it\'s'].b }}{{ 'a.b'.c }}{{ a['", "a a");
-        names("{# a #}{% raw %}{{ a }}{% endraw %}",        "raw");
+        names("{# a #}${#a}{% raw %}{{ a }}{% endraw %}",        "raw");
         names("{{ f(a.b, c=d) | g(e) }}",                   "f a/b c d e");
         names("{{ ä.a }}{{ a['ä'] }}",                      "a/ä");
         names("{{ a | default(b) }}{{ c|d }}{{ e | dd }}",  "a* b c* e");
