@@ -30,6 +30,7 @@ mod runs;
 mod schema;
 mod serve;
 mod signals;
+mod status;
 mod table;
 mod tree;
 mod validate;
@@ -73,7 +74,7 @@ enum Command {
     Pause(hand::Pause),
     Resume(hand::Resume),
     Cancel(hand::Cancel),
-    Status(list::Status),
+    Status(status::Status),
     List(list::List),
     Next(next::Next),
     Runs(runs::Runs),
