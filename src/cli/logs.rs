@@ -21,7 +21,7 @@ use crate::{
     backend::drive::output_file,
     config::Settings,
     control::{
-        client::{self, Client},
+        client::{self, Client, ClientError},
         view::{AttemptView, RunView, RunsView, VERSION},
     },
     engine::start::OUTPUT_DIRECTORY,
@@ -197,7 +197,12 @@ fn follow_one(client: &Client, run_id: &str, attempt: u32, out: &mut dyn Write) 
 }
 
 fn copy(client: &Client, run_id: &str, attempt: u32, out: &mut dyn Write) -> Result<(), Failure> {
-    Ok(block_on(client.copy(&format!("/v1/runs/{run_id}/attempts/{attempt}/log?follow=true"), out))??)
+    let path = format!("/v1/runs/{run_id}/attempts/{attempt}/log?follow=true");
+    block_on(client.copy(&path, out))?.map_err(|error| match error {
+        // Whoever reads our output may have gone; the daemon has not.
+        ClientError::Output(error) => Failure::from(error),
+        error => Failure::from(error),
+    })
 }
 
 fn seen(client: &Client, run_id: &str) -> Result<RunView, Failure> {

@@ -46,6 +46,9 @@ pub enum ClientError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What the daemon said could not be passed on.
+    #[error("the output cannot be written")]
+    Output(#[source] io::Error),
 }
 
 /// Asks the daemon of `state` for a document; `None` when no daemon runs.
@@ -139,11 +142,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`ClientError`] says; an error of `out` counts as a broken connection.
+    /// As [`ClientError`] says.
     pub async fn copy(&self, path: &str, out: &mut dyn io::Write) -> Result<(), ClientError> {
         let mut response = self.send(self.http.get(url(path))).await?;
         while let Some(chunk) = response.chunk().await.map_err(|error| cut(&self.state, error))? {
-            out.write_all(&chunk).and_then(|()| out.flush()).map_err(|error| broken(&self.state, error))?;
+            out.write_all(&chunk).and_then(|()| out.flush()).map_err(ClientError::Output)?;
         }
         Ok(())
     }
