@@ -143,6 +143,63 @@ fn a_duplicate_name_shows_both_places() {
     );
 }
 
+/// The other place of a duplicate is told in every format.
+#[test]
+fn formats_of_one_place_tell_the_other_places_too() {
+    let tree = Tree::with(&[
+        ("jobs.d/a.yaml", "name: report\nrun: {command: [echo, a]}\n"),
+        ("jobs.d/b.yaml", "name: report\nrun: {command: [echo, b]}\n"),
+        ("jobs.d/c.yaml", "enabled: true\nrun: {command: [echo, c]}\nenabled: false\n"),
+    ]);
+    let report = |format: &str| tree.run(&["validate", "--format", format]).stdout;
+    expect![[r#"
+        jobs.d/b.yaml:1:7: error TIN020: there is already a job `report` (give one of them another name; until then neither is changed) (and at jobs.d/a.yaml:1:7: first given here)
+        jobs.d/c.yaml:3:1: error TIN003: `enabled` is given twice (keep one of them) (and at jobs.d/c.yaml:1:1: first given here)
+    "#]].assert_eq(&report("concise"));
+    expect![[r#"
+        ::error file=jobs.d/b.yaml,line=1,endLine=1,col=7,endColumn=13,title=TIN020 two jobs have one name::there is already a job `report`%0Agive one of them another name; until then neither is changed%0Aand at jobs.d/a.yaml:1:7: first given here
+        ::error file=jobs.d/c.yaml,line=3,endLine=3,col=1,endColumn=8,title=TIN003 a key is given twice::`enabled` is given twice%0Akeep one of them%0Aand at jobs.d/c.yaml:1:1: first given here
+    "#]].assert_eq(&report("github"));
+    expect![[r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="tintal validate" tests="2" failures="2">
+          <testsuite name="manifests" tests="2" failures="2">
+            <testcase name="TIN020 jobs.d/b.yaml:1:7" classname="jobs.d/b.yaml">
+              <failure message="there is already a job `report`" type="TIN020">jobs.d/b.yaml:1:7: error TIN020: there is already a job `report`&#10;give one of them another name; until then neither is changed&#10;and at jobs.d/a.yaml:1:7: first given here</failure>
+            </testcase>
+            <testcase name="TIN003 jobs.d/c.yaml:3:1" classname="jobs.d/c.yaml">
+              <failure message="`enabled` is given twice" type="TIN003">jobs.d/c.yaml:3:1: error TIN003: `enabled` is given twice&#10;keep one of them&#10;and at jobs.d/c.yaml:1:1: first given here</failure>
+            </testcase>
+          </testsuite>
+        </testsuites>
+    "#]].assert_eq(&report("junit"));
+    let gitlab = tree.json(&["validate", "--format", "gitlab"]);
+    expect![[r#"
+        {
+          "description": "there is already a job `report` (give one of them another name; until then neither is changed) (and at jobs.d/a.yaml:1:7: first given here)",
+          "check_name": "TIN020",
+          "fingerprint": "772b3c17b650337d17be317f660f1aefeda0e1309ed4e2124496c5e13c343e0b",
+          "severity": "major",
+          "location": {
+            "path": "jobs.d/b.yaml",
+            "lines": {
+              "begin": 1,
+              "end": 1
+            }
+          },
+          "other_locations": [
+            {
+              "path": "jobs.d/a.yaml",
+              "lines": {
+                "begin": 1,
+                "end": 1
+              }
+            }
+          ]
+        }
+    "#]].assert_eq(&format!("{:#}\n", gitlab[0]));
+}
+
 #[test]
 fn formats_for_programs_hold_the_same_problems() {
     let tree = Tree::with(&[("jobs.d/report.yaml", BAD), ("jobs.d/ok.yaml", "run: {command: [echo, hi]}\n")]);
