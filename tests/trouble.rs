@@ -584,6 +584,9 @@ fn status_tells_the_commit_and_since_when_a_job_is_as_it_is() {
             let source = tree.json(&["status", "--json"])["source"].clone();
             (source["commit"] == commit && source["dirty"] == dirty).then_some(())
         });
+        let said = if dirty { ", dirty: files differ from it" } else { "" };
+        let status = tree.run(&["status"]).stdout;
+        assert!(status.contains(&format!("\ncommit    {commit}{said}\n")), "{status}");
     };
     is_at(&first, false);
     // A scan that finds nothing new is a look all the same.

@@ -14,6 +14,7 @@ use super::{
     Exit, Failure,
     console::{self, block_on},
     format::plural,
+    group::grouped,
     tree,
 };
 use crate::{
@@ -71,8 +72,9 @@ impl Apply {
             for step in &view.failed {
                 writeln!(out, "failed: {step}")?;
             }
-            for held in &view.held_back {
-                writeln!(out, "not pruned: {}: {}", held.job, held.reason)?;
+            let held = view.held_back.iter().map(|held| (held.job.clone(), held.reason.clone()));
+            for line in grouped(held) {
+                writeln!(out, "not pruned: {line}")?;
             }
             if view.done.is_empty() && view.failed.is_empty() && view.held_back.is_empty() {
                 writeln!(out, "nothing to do")?;

@@ -16,6 +16,7 @@ mod exit_codes;
 mod explain;
 mod failure;
 mod format;
+mod group;
 mod hand;
 mod import;
 mod init;

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     Exit, Failure, console,
     format::plural,
+    group::grouped,
     list::{DEGRADED, ask, bad, named},
     offline,
 };
@@ -16,8 +17,8 @@ use crate::{
     run::Outcome,
 };
 
-/// Jobs whose last run failed that `status` names; `list` has all.
-const FAILED_MAX: usize = 20;
+/// Lines under one heading; `list` has all.
+const LINES_MAX: usize = 20;
 
 /// Show the daemon, its tiers and what needs attention
 #[derive(Debug, Args)]
@@ -66,6 +67,10 @@ fn say(view: &StatusView, settings: &Settings) -> Result<(), Failure> {
     if let Some(failure) = &source.failure {
         writeln!(out, "          {failure}")?;
     }
+    if let Some(commit) = &source.commit {
+        let dirty = if source.dirty == Some(true) { ", dirty: files differ from it" } else { "" };
+        writeln!(out, "commit    {commit}{dirty}")?;
+    }
     writeln!(out, "problems  {}, {}", plural(source.errors, "error"), plural(source.warnings, "warning"))?;
     for tier in &view.tiers {
         writeln!(out, "tier      {}: {}", tier.tier, tier.state)?;
@@ -73,13 +78,25 @@ fn say(view: &StatusView, settings: &Settings) -> Result<(), Failure> {
     let enabled = view.jobs.iter().filter(|job| job.enabled).count();
     let paused = view.jobs.iter().filter(|job| job.paused).count();
     writeln!(out, "jobs      {}: {enabled} enabled, {paused} paused", view.jobs.len())?;
-    for job in &view.jobs {
-        for condition in bad(job) {
+    let attention = view.jobs.iter().flat_map(|job| {
+        bad(job).map(move |condition| {
             let (name, message) = (named(condition), &condition.message);
-            writeln!(out, "  {}: {name}: {message}{}", job.job, runs_on(view, job, condition))?;
-        }
-    }
+            (job.job.clone(), format!("{name}: {message}{}", runs_on(view, job, condition)))
+        })
+    });
+    say_lines(&grouped(attention), &mut out)?;
     say_failed(&view.jobs, &mut out)
+}
+
+/// Lines under a heading, so many at most.
+fn say_lines(lines: &[String], out: &mut dyn io::Write) -> Result<(), Failure> {
+    for line in lines.iter().take(LINES_MAX) {
+        writeln!(out, "  {line}")?;
+    }
+    if lines.len() > LINES_MAX {
+        writeln!(out, "  and {} more; `tintal list` shows them", lines.len() - LINES_MAX)?;
+    }
+    Ok(())
 }
 
 /// How the last run of a job failed; none when it did not, goes on, or was stopped by a person.
@@ -97,13 +114,13 @@ fn say_failed(jobs: &[JobView], out: &mut dyn io::Write) -> Result<(), Failure> 
         return Ok(());
     }
     writeln!(out, "failed    the last run of {}", plural(all.len(), "job"))?;
-    for (job, (run, outcome)) in all.iter().take(FAILED_MAX) {
-        writeln!(out, "  {}: {outcome}, of {}; `tintal logs {0}`", job.job, run.fire_time)?;
-    }
-    if all.len() > FAILED_MAX {
-        writeln!(out, "  and {} more; `tintal list` shows them", all.len() - FAILED_MAX)?;
-    }
-    Ok(())
+    let lines: Vec<String> = all
+        .iter()
+        .map(|(job, (run, outcome))| {
+            format!("{}: {outcome}, of {}; `tintal logs {0}`", job.job, run.fire_time)
+        })
+        .collect();
+    say_lines(&lines, out)
 }
 
 fn say_daemon(view: &StatusView, settings: &Settings, out: &mut dyn io::Write) -> Result<(), Failure> {
@@ -176,9 +193,9 @@ mod tests {
             said(&[job("a", "success"), job("b", "timeout")]),
             "failed    the last run of 1 job\n  b: timeout, of 1970-01-01T00:00:00Z; `tintal logs b`\n"
         );
-        let many: Vec<JobView> = (0..FAILED_MAX + 3).map(|_| job("c", "exit-nonzero")).collect();
+        let many: Vec<JobView> = (0..LINES_MAX + 3).map(|_| job("c", "exit-nonzero")).collect();
         let text = said(&many);
-        assert_eq!(text.lines().count(), FAILED_MAX + 2);
+        assert_eq!(text.lines().count(), LINES_MAX + 2);
         assert!(text.ends_with("  and 3 more; `tintal list` shows them\n"), "{text}");
     }
 }
