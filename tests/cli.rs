@@ -438,7 +438,7 @@ fn next_tells_the_night_the_clock_changes() {
         "schedule: {cron: \"30 2 * * *\", timezone: Europe/Berlin}\nrun: {command: [echo, hi]}\n",
     )]);
     let json = tree.json(&["next", "report", "--after", "2026-03-28T12:00:00Z", "--count", "2", "--json"]);
-    expect![[r#"{"v":1,"job":"report","timezone":"Europe/Berlin","fires":[{"fire_time":"2026-03-29T03:00:00+02:00","dst":"gap"},{"fire_time":"2026-03-30T02:30:00+02:00","dst":null}],"enabled":true,"reboot":false}"#]].assert_eq(&json.to_string());
+    expect![[r#"{"v":1,"job":"report","timezone":"Europe/Berlin","fires":[{"fire_time":"2026-03-29T03:00:00+02:00","dst":"gap"},{"fire_time":"2026-03-30T02:30:00+02:00","dst":null}],"enabled":true,"reboot":false,"pause":null}"#]].assert_eq(&json.to_string());
     let text = tree.ok(&["next", "report", "--after", "2026-10-24T12:00:00Z", "--count", "2"]);
     expect![[r#"
         2026-10-25T02:30:00+02:00  (the clock shows this time twice)

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     Exit, Failure,
     console::{self, block_on},
-    offline, table,
+    offline, paused, table,
 };
 use crate::{
     config::Settings,
@@ -104,7 +104,10 @@ impl List {
                     "degraded, not live".to_owned()
                 }
                 (_, _, Some(condition)) => named(condition).to_lowercase(),
-                (_, true, _) => "paused".to_owned(),
+                (_, true, _) => match &job.pause {
+                    Some(pause) => format!("paused {}", paused::words(pause)),
+                    None => "paused".to_owned(),
+                },
                 (false, ..) => "disabled".to_owned(),
                 _ => "ready".to_owned(),
             };
@@ -146,6 +149,7 @@ mod tests {
             tier: (words[0] != "-").then(|| words[0].to_owned()),
             enabled: true,
             paused: words.contains(&"paused"),
+            pause: None,
             conditions: conditions.collect(),
             last_run: None,
             next_fire: None,

@@ -25,6 +25,7 @@ mod list;
 mod logs;
 mod next;
 mod offline;
+mod paused;
 mod plan;
 mod run;
 mod runs;

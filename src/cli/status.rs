@@ -9,7 +9,7 @@ use super::{
     format::plural,
     group::grouped,
     list::{DEGRADED, ask, bad, named},
-    offline,
+    offline, paused,
 };
 use crate::{
     config::Settings,
@@ -85,6 +85,7 @@ fn say(view: &StatusView, settings: &Settings) -> Result<(), Failure> {
         })
     });
     say_lines(&grouped(attention), &mut out)?;
+    say_paused(&view.jobs, &mut out)?;
     say_failed(&view.jobs, &mut out)
 }
 
@@ -97,6 +98,16 @@ fn say_lines(lines: &[String], out: &mut dyn io::Write) -> Result<(), Failure> {
         writeln!(out, "  and {} more; `tintal list` shows them", lines.len() - LINES_MAX)?;
     }
     Ok(())
+}
+
+/// The jobs that a person paused, with the reason.
+fn say_paused(jobs: &[JobView], out: &mut dyn io::Write) -> Result<(), Failure> {
+    let paused = jobs.iter().filter_map(|job| Some((job.job.clone(), paused::words(job.pause.as_ref()?))));
+    let lines = grouped(paused);
+    if !lines.is_empty() {
+        writeln!(out, "paused")?;
+    }
+    say_lines(&lines, out)
 }
 
 /// How the last run of a job failed; none when it did not, goes on, or was stopped by a person.
@@ -172,6 +183,7 @@ mod tests {
             tier: Some("in-process".to_owned()),
             enabled: true,
             paused: false,
+            pause: None,
             conditions: Vec::new(),
             last_run: (!outcome.is_empty()).then(|| LastRunView {
                 run_id: String::new(),

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::view::{
     AttemptView, ClockJumpView, ConditionView, DaemonView, HealthView, HeldBackView, JobView, LastRunView,
-    PassView, PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView, TierView, VERSION,
-    WaitView,
+    PassView, PauseView, PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView, TierView,
+    VERSION, WaitView,
 };
 use crate::{
     backend::in_process::LiveJob,
@@ -72,6 +72,7 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
         .map(|name| {
             let origin = tree.origins.get(name);
             let paused = daemon.pauses().of(name);
+            let is_paused = paused.is_some();
             let wanted = || tree.origins.sound.get(name).map(|job| &job.spec);
             let spec = live.get(name).map(|job| &job.spec).or_else(wanted);
             JobView {
@@ -79,10 +80,11 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
                 labels: spec.map(|spec| spec.labels.clone()).unwrap_or_default(),
                 tier: live.contains_key(name).then(|| Tier::InProcess.to_string()),
                 enabled: spec.is_some_and(|spec| spec.enabled),
-                paused: paused.is_some(),
+                paused: is_paused,
+                pause: paused.map(|pause| PauseView { reason: pause.reason, since: pause.at }),
                 conditions: conditions(name, &tree, live.get(name), daemon.started_at()),
                 last_run: last_runs.get(name).map(last_run),
-                next_fire: live.get(name).and_then(|job| job.next_fire()).filter(|_| paused.is_none()),
+                next_fire: live.get(name).and_then(|job| job.next_fire()).filter(|_| !is_paused),
                 file: origin.map(|origin| origin.path.to_string()),
                 line: origin.map(|origin| origin.line),
             }

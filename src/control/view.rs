@@ -75,6 +75,9 @@ pub struct JobView {
     pub enabled: bool,
     /// Whether a person paused it.
     pub paused: bool,
+    /// Why and since when, while it is paused.
+    #[serde(default)]
+    pub pause: Option<PauseView>,
     /// What holds of it now.
     pub conditions: Vec<ConditionView>,
     /// The newest run that was not a skip.
@@ -86,6 +89,15 @@ pub struct JobView {
     /// The line its document starts at, from 1; of one that cannot be used, where it started last, or
     /// what is wrong.
     pub line: Option<u32>,
+}
+
+/// That a person paused a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseView {
+    /// What the person said.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// Something that holds of a job.
