@@ -596,6 +596,34 @@ fn what_is_said_of_many_jobs_is_said_once() {
     assert!(applied.lines().count() == 1 && applied.contains("job-05 … and 34 more: the pass"), "{applied}");
 }
 
+#[test]
+fn the_values_of_a_run_are_shown_without_secrets() {
+    let tree = Tree::with(&[("key", "hunter22\n")]);
+    let secret = format!("secrets: {{KEY: {{file: {}}}}}", tree.path("key").display());
+    tree.write(
+        "jobs.d/export.yaml",
+        &format!("params: {{format: csv, note: a}}\nrun:\n  command: [echo, \"{{{{ params.format }}}}\"]\n  {secret}\n"),
+    );
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "export", "-p", "format=json", "-p", "note=it is hunter22", "--follow"]);
+    tree.ok(&["trigger", "export", "--follow"]);
+    let shown = || {
+        let runs = tree.runs("export");
+        assert_eq!(runs[0]["params"], serde_json::json!({}));
+        assert_eq!(runs[1]["params"], serde_json::json!({"format": "json", "note": "it is ***"}));
+        let table = tree.ok(&["runs", "export"]);
+        assert!(table.contains("manual, format=json, note=it is ***"), "{table}");
+    };
+    shown();
+    daemon.kill();
+    shown();
+    // What is not known could be anywhere.
+    fs::remove_file(tree.path("key")).unwrap();
+    assert_eq!(tree.runs("export")[1]["params"], serde_json::json!({"format": "***", "note": "***"}));
+    let ran = tree.json(&["run", "export", "-p", "note=x", "--json"]);
+    assert_eq!(ran["runs"][0]["params"], serde_json::json!({"note": "***"}));
+}
+
 /// A reader that has seen enough is no failure.
 #[test]
 fn a_reader_that_ends_early_is_no_failure_of_the_daemon() {

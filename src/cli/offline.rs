@@ -1,16 +1,16 @@
 //! What there is to say while no daemon runs: what the manifests ask for, and what the ledger keeps.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use super::{Failure, next::compiled, tree};
+use super::{Failure, console::block_on, next::compiled, tree};
 use crate::{
     config::Settings,
     control::{
-        render,
+        given, render,
         view::{ConditionView, JobView, PauseView, RunView, RunsView, SourceView, StatusView, VERSION},
     },
     engine::{clock, start::LEDGER_FILE},
-    ledger::{LastRun, Ledger, PauseRow, RunQuery},
+    ledger::{LastRun, Ledger, PauseRow, RunQuery, RunRow},
     load::{First, FirstProblems, Loaded},
     manifest::{name::JobName, problem::Severity},
     run::RunId,
@@ -64,7 +64,7 @@ pub(super) fn runs(settings: &Settings, query: &RunQuery) -> Result<RunsView, Fa
         Some(file) => Ledger::peek_runs(&file, query)?,
         None => Vec::new(),
     };
-    Ok(stopped(render::runs(&rows)))
+    shown(settings, &rows)
 }
 
 /// One run as the ledger keeps it.
@@ -73,7 +73,20 @@ pub(super) fn run(settings: &Settings, id: RunId) -> Result<Option<RunView>, Fai
         Some(file) => Ledger::peek_run(&file, id)?,
         None => None,
     };
-    Ok(stopped(render::runs(row.as_slice())).runs.into_iter().next())
+    Ok(shown(settings, row.as_slice())?.runs.into_iter().next())
+}
+
+/// Runs as they may be shown: without the secrets of their jobs, as far as those are live.
+fn shown(settings: &Settings, rows: &[RunRow]) -> Result<RunsView, Failure> {
+    let mut view = stopped(render::runs(rows));
+    if let (Some(file), true) = (ledger_file(settings), rows.iter().any(|row| !row.params.is_empty())) {
+        let live = Ledger::peek_placements(&file)?;
+        let of = |job: &str| {
+            live.iter().find(|row| row.spec.name.as_str() == job).map(|row| Arc::clone(&row.spec))
+        };
+        block_on(given::conceal(&mut view, of))?;
+    }
+    Ok(view)
 }
 
 /// Says of runs without an end that they do not go on.

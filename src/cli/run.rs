@@ -1,7 +1,7 @@
 //! `tintal run`: one job in the foreground, without the daemon.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::Write,
     sync::{
         Arc,
@@ -11,12 +11,19 @@ use std::{
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Exit, Failure, console, hand::params, signals::Signals, tree};
+use super::{
+    Exit, Failure,
+    console::{self, block_on},
+    hand::params,
+    signals::Signals,
+    tree,
+};
 use crate::{
     config::Settings,
-    control::render,
+    control::{given, render},
     engine::clock,
     execute::{Attempt, Echo, Executor, adoption::adopt_orphans, attempt, leftover::end_leftovers_of},
     ledger::{AttemptRow, Counted, RunRow},
@@ -102,6 +109,7 @@ impl Run {
             output: "/dev/null".into(),
             echo: Some(screen.echo()),
         };
+        let (spec, values) = (Arc::clone(&first.spec), first.params.clone());
         // A terminal that takes no more output must not keep a signal from being seen: two threads.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let executor = Executor::new(tree::environment(), settings.output_bytes_max);
@@ -115,7 +123,9 @@ impl Run {
             outcome => format!("`{}` failed: {outcome}", key.job),
         });
         if self.json {
-            console::json(&render::runs(&[row(&key, &ended)]))?;
+            let mut view = render::runs(&[row(&key, values, &ended)]);
+            block_on(given::conceal(&mut view, |_| Some(Arc::clone(&spec))))?;
+            console::json(&view)?;
         }
         Ok(match (ended.signal, ended.outcome.is_success()) {
             (Some(signal), _) => Exit::Signalled(signal),
@@ -178,7 +188,7 @@ async fn attempts(
     }
 }
 
-fn row(key: &RunKey, ended: &Ended) -> RunRow {
+fn row(key: &RunKey, params: BTreeMap<String, Value>, ended: &Ended) -> RunRow {
     RunRow {
         id: key.id(),
         job: key.job.clone(),
@@ -187,6 +197,7 @@ fn row(key: &RunKey, ended: &Ended) -> RunRow {
         count: 1,
         counted: Counted::All,
         cause: key.cause,
+        params,
         skipped: None,
         decided_at: key.fire_time,
         outcome: Some(ended.outcome.clone()),

@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::given;
 use super::view::{
     AttemptView, ClockJumpView, ConditionView, DaemonView, HealthView, HeldBackView, JobView, LastRunView,
     PassView, PauseView, PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView, TierView,
@@ -219,16 +220,20 @@ pub fn live(view: PlacementsView) -> Live {
     Live { placements: placements.collect(), unseen: view.unseen.into_iter().collect() }
 }
 
-/// `GET /v1/runs`.
+/// `GET /v1/runs`; what the runs were given as it is.
 #[must_use]
 pub fn runs(rows: &[RunRow]) -> RunsView {
     RunsView { v: VERSION, runs: rows.iter().map(run).collect() }
 }
 
-/// The same with what the daemon knows of runs that wait for their next attempt.
-#[must_use]
-pub fn runs_of(daemon: &Daemon, rows: &[RunRow]) -> RunsView {
+/// The same with what the daemon knows of runs that wait for their next attempt, and without the secrets
+/// of their jobs.
+pub async fn runs_of(daemon: &Daemon, rows: &[RunRow]) -> RunsView {
     let mut view = runs(rows);
+    given::conceal(&mut view, |job| {
+        Some(Arc::clone(&daemon.in_process().job(&JobName::parse(job).ok()?)?.spec))
+    })
+    .await;
     for (row, run) in rows.iter().zip(&mut view.runs) {
         run.waits = daemon.running().wait_of(row.id).map(|wait| WaitView {
             attempt: wait.attempt,
@@ -255,6 +260,7 @@ fn run(row: &RunRow) -> RunView {
         backend: IN_PROCESS.to_owned(),
         decision: if is_skip { "skipped" } else { "run" }.to_owned(),
         reason: Some(row.skipped.clone().unwrap_or_else(|| cause.to_owned())),
+        params: row.params.clone(),
         count: row.count,
         at_least: row.counted == Counted::AtLeast,
         outcome: row.outcome.as_ref().map(|outcome| outcome.as_str().to_owned()),

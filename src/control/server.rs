@@ -186,7 +186,7 @@ async fn runs(State(daemon): State<Arc<Daemon>>, Query(request): Query<RunsReque
     }
     let query = RunQuery { job, before: request.before, limit };
     match daemon.ledger().runs(query).await {
-        Ok(rows) => Json(render::runs_of(&daemon, &rows)).into_response(),
+        Ok(rows) => Json(render::runs_of(&daemon, &rows).await).into_response(),
         Err(error) => broken(&error),
     }
 }
@@ -197,7 +197,7 @@ async fn run(State(daemon): State<Arc<Daemon>>, Path(run): Path<String>) -> Resp
         Err(response) => return *response,
     };
     match daemon.ledger().run(id).await {
-        Ok(Some(row)) => Json::<RunsView>(render::runs_of(&daemon, &[row])).into_response(),
+        Ok(Some(row)) => Json::<RunsView>(render::runs_of(&daemon, &[row]).await).into_response(),
         Ok(None) => refuse(StatusCode::NOT_FOUND, format!("there is no run `{run}`")),
         Err(error) => broken(&error),
     }

@@ -193,6 +193,9 @@ pub struct RunView {
     pub decision: String,
     /// Why it was skipped, or what asked for it.
     pub reason: Option<String>,
+    /// Values that whoever asked for it gave in place of the manifest's, without the secrets of the job.
+    #[serde(default)]
+    pub params: BTreeMap<String, Value>,
     /// Occurrences that the row stands for; none for one that says that the clock went back.
     pub count: u64,
     /// Whether there are more than `count`.
