@@ -227,6 +227,12 @@ fn said(message: &str) -> Option<String> {
             let output = tree.command(&["config"]).env("TINTAL_THING", "x").output().unwrap();
             String::from_utf8(output.stderr).unwrap()
         }
+        "no control socket answers in …" => {
+            let daemon = tree.serve(&[]);
+            daemon.signal("STOP");
+            fs::remove_file(tree.path(".tintal/control.sock")).unwrap();
+            everything(&["status"])
+        }
         "the ledger … is damaged" => {
             tree.write(".tintal/ledger.db", "this is no database, and never was one");
             everything(&["serve"])

@@ -74,7 +74,7 @@ pub(super) fn params(given: &[String]) -> Result<BTreeMap<String, Value>, Failur
 }
 
 fn post(settings: &Settings, path: &str, body: &impl Serialize) -> Result<Exit, Failure> {
-    let client = Client::new(&settings.state)?;
+    let client = block_on(Client::of(&settings.state))??;
     let change: ChangeView = block_on(client.post(path, body))??;
     writeln!(console::out(), "{}", change.message)?;
     Ok(Exit::Clean)
@@ -83,7 +83,7 @@ fn post(settings: &Settings, path: &str, body: &impl Serialize) -> Result<Exit, 
 impl Trigger {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let job = JobName::parse(&self.job)?;
-        let client = Client::new(&settings.state)?;
+        let client = block_on(Client::of(&settings.state))??;
         let request = TriggerRequest { params: params(&self.params)? };
         let answer: TriggerView = block_on(client.post(&format!("/v1/jobs/{job}/trigger"), &request))??;
         if self.json {

@@ -62,7 +62,7 @@ impl Logs {
             newest(settings, &JobName::parse(&self.target)?)?
         };
         if self.follow {
-            let client = Client::new(&settings.state)?;
+            let client = block_on(Client::of(&settings.state))??;
             let mut out = io::stdout();
             let succeeded = match self.attempt {
                 Some(attempt) => follow_one(&client, &run_id, attempt, &mut out)?,

@@ -6,7 +6,6 @@ use std::{ffi::OsString, io::IsTerminal as _, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::{
-    net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -19,7 +18,10 @@ use super::{Exit, Failure, signals::Ear, tree};
 use crate::{
     backend::in_process::JobChange,
     config::{LogFormat, Settings, Watching},
-    control::{server, socket},
+    control::{
+        server,
+        socket::{self, Lasting},
+    },
     engine::{
         daemon::Daemon,
         follow::Follow,
@@ -129,7 +131,8 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     let (stop_firing, firing_stopped) = watch::channel(false);
     let (stop_all, all_stopped) = watch::channel(false);
     // The socket answers before the first pass: a probe sees a daemon that is not ready yet.
-    let listener = socket::bind(&settings.state).map_err(|error| {
+    let lock = Arc::new(lock);
+    let listener = Lasting::bind(&settings.state, Arc::clone(&lock)).map_err(|error| {
         format!("the control socket cannot be made in `{}`: {error}", settings.state.display())
     })?;
     let mut control = tokio::spawn(control(Arc::clone(&daemon), listener, all_stopped.clone()));
@@ -170,6 +173,8 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     }
     control.abort();
     if why.is_ok() {
+        // It makes a socket anew that is taken away, so it ends first.
+        let _ = control.await;
         socket::unbind(&settings.state);
     }
     drop(lock);
@@ -181,7 +186,7 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-async fn control(daemon: Arc<Daemon>, listener: UnixListener, stop: watch::Receiver<bool>) {
+async fn control(daemon: Arc<Daemon>, listener: Lasting, stop: watch::Receiver<bool>) {
     if let Err(error) = server::serve(daemon, listener, stop).await {
         error!(%error, "the control socket cannot be served");
     }

@@ -29,13 +29,13 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::{net::UnixListener, sync::watch};
+use tokio::sync::watch;
 
 use super::view::{
     ChangeView, ErrorView, HealthView, PassView, PauseRequest, PlacementsView, ReconcileRequest, RunsView,
     StatusView, TriggerRequest, TriggerView, VERSION,
 };
-use super::{follow, render};
+use super::{follow, render, socket::Lasting};
 use crate::{
     engine::{
         daemon::Daemon,
@@ -69,7 +69,7 @@ const REFUSAL_BYTES_MAX: usize = 4096;
 /// When the socket breaks.
 pub async fn serve(
     daemon: Arc<Daemon>,
-    listener: UnixListener,
+    listener: Lasting,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let router = Router::new()
