@@ -249,11 +249,27 @@ fn git_checkout_changes_the_tree_as_a_whole() {
 #[test]
 fn polling_follows_edits_and_is_said_aloud() {
     let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("one")), ("tintal.yaml", "watch: poll\n")]);
-    let _daemon = tree.serve(&[]);
+    let daemon = tree.serve(&[]);
     prints(&tree, "a", "one");
     tree.write("jobs.d/a.yaml", &by_hand("two"));
     prints(&tree, "a", "two");
     assert!(tree.ok(&["status"]).contains("by polling"));
+    // What was asked for is no warning.
+    let said = " INFO the directory is looked at every second, as the settings ask";
+    assert!(daemon.log().contains(said) && !daemon.log().contains("WARN"), "{}", daemon.log());
+}
+
+#[test]
+fn what_the_log_says_is_ours() {
+    let tree = Tree::with(&[("jobs.d/keep.yaml", &by_hand("x"))]);
+    (0..6).for_each(|n| tree.write(&format!("jobs.d/d{n}/README.txt"), ""));
+    let daemon = tree.serve(&[]);
+    (0..6).for_each(|n| fs::remove_dir_all(tree.path(&format!("jobs.d/d{n}"))).unwrap());
+    tree.write("jobs.d/keep.yaml", &by_hand("y"));
+    prints(&tree, "keep", "y");
+    assert_eq!(daemon.stop(), Some(0));
+    let log = fs::read_to_string(tree.path("serve.log")).unwrap();
+    assert!(!log.contains("watch") && !log.contains("WARN"), "{log}");
 }
 
 /// F10: programs save by removing a file and writing it anew, and the one that writes may be slow.

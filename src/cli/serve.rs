@@ -2,7 +2,7 @@
 
 mod loops;
 
-use std::{ffi::OsString, io::IsTerminal as _, sync::Arc, time::Duration};
+use std::{borrow::Cow, ffi::OsString, io::IsTerminal as _, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::{
@@ -107,8 +107,15 @@ impl Serve {
     }
 }
 
+/// A library's log of the watches that go with their directories, in the words of its code, is noise: of
+/// it errors are logged, unless the settings name it.
+fn with_quiet_parts(level: &str) -> Cow<'_, str> {
+    let is_named = |part: &str| part.trim().starts_with("notify") || part.trim().eq_ignore_ascii_case("off");
+    if level.split(',').any(is_named) { level.into() } else { format!("{level},notify=error").into() }
+}
+
 fn log(settings: &Settings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&settings.log_level).map_err(|error| {
+    let filter = EnvFilter::try_new(with_quiet_parts(&settings.log_level)).map_err(|error| {
         format!("`log.level` cannot be read: {error}; write `info`, or `warn,tintal=debug`")
     })?;
     // By default a line that cannot be written is told with `eprintln!`, which panics when stderr takes
