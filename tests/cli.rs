@@ -752,6 +752,32 @@ fn json_is_said_in_one_way_everywhere() {
     }
     let said = tree.run(&["plan"]).stdout;
     assert!(said.contains("3 errors in the manifests"), "{said}");
+    tree.write("jobs.d/report.yaml", "run: {command: [echo, hi]}\n");
+    tree.write("crontab", "0 6 * * * /bin/true\n");
+    tree.ok(&["apply"]);
+    for command in [
+        "explain report",
+        "explain TIN001",
+        "apply",
+        "status",
+        "list",
+        "next report",
+        "runs",
+        "config",
+        "import crontab crontab",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let with = |more: &[&str]| tree.run(&[&words[..], more].concat());
+        let (short, long) = (with(&["--json"]), with(&["--format", "json"]));
+        assert!(serde_json::from_str::<Value>(&short.stdout).is_ok(), "{command}: {}", short.shown());
+        assert_eq!(short.shown(), long.shown(), "{command}");
+        assert_eq!(with(&["--format", "text"]).shown(), with(&[]).shown(), "{command}");
+        assert_eq!(with(&["--json", "--format", "text"]).code, Some(2), "{command}");
+    }
+    for command in ["run", "trigger", "logs"] {
+        assert!(tree.ok(&[command, "--help"]).contains("--format <FORMAT>"), "{command}");
+    }
+    assert_eq!(tree.json(&["run", "report", "--format", "json"])["runs"][0]["outcome"], "success");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::{
     console::{self, block_on},
     format::plural,
     group::grouped,
+    said::Said,
     tree,
 };
 use crate::{
@@ -43,9 +44,8 @@ pub(super) struct Apply {
     #[arg(long, value_name = "FILE", conflicts_with = "allow_prune")]
     plan: Option<PathBuf>,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 impl Apply {
@@ -62,7 +62,7 @@ impl Apply {
         if let Some(failure) = &view.failure {
             return Err(failure.clone().into());
         }
-        if self.json {
+        if self.said.is_json() {
             console::json(&view)?;
         } else {
             let mut out = console::out();

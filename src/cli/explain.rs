@@ -14,6 +14,7 @@ use super::{
     last_good::last_good,
     next::{compiled, told, zone},
     paused,
+    said::Said,
     tree::{self, View},
 };
 use crate::{
@@ -38,9 +39,8 @@ pub(super) struct Explain {
     #[arg(value_name = "JOB|CODE")]
     subject: String,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 impl Explain {
@@ -77,7 +77,7 @@ impl Explain {
     }
 
     fn print(&self, document: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        if self.json {
+        if self.said.is_json() {
             return Ok(console::json(document)?);
         }
         write!(console::out(), "{}", text())?;

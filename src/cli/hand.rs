@@ -10,6 +10,7 @@ use super::{
     Exit, Failure,
     console::{self, block_on},
     logs,
+    said::Said,
 };
 use crate::{
     config::Settings,
@@ -31,12 +32,11 @@ pub(super) struct Trigger {
     params: Vec<String>,
 
     /// Follow the run's output, and exit as the run ended
-    #[arg(long, short = 'f')]
+    #[arg(long, short = 'f', conflicts_with_all = ["json", "format"])]
     follow: bool,
 
-    /// Print JSON
-    #[arg(long, conflicts_with = "follow")]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// Keep a job from firing, until `resume`
@@ -86,7 +86,7 @@ impl Trigger {
         let client = block_on(Client::of(&settings.state))??;
         let request = TriggerRequest { params: params(&self.params)? };
         let answer: TriggerView = block_on(client.post(&format!("/v1/jobs/{job}/trigger"), &request))??;
-        if self.json {
+        if self.said.is_json() {
             console::json(&answer)?;
             return Ok(Exit::Clean);
         }

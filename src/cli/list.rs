@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use super::{
     Exit, Failure,
     console::{self, block_on},
-    offline, paused, table,
+    offline, paused,
+    said::Said,
+    table,
 };
 use crate::{
     config::Settings,
@@ -34,9 +36,8 @@ pub(super) struct List {
     #[arg(long = "label", short = 'l', value_name = "KEY=VALUE", value_parser = Wanted::parse)]
     labels: Vec<Wanted>,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// A label that is looked for.
@@ -93,7 +94,7 @@ impl List {
         }
         let going = if view.daemon.is_some() { "running" } else { offline::OPEN };
         view.jobs.retain(|job| self.labels.iter().all(|wanted| wanted.is_on(&job.labels)));
-        if self.json {
+        if self.said.is_json() {
             console::json(&view)?;
             return Ok(Exit::Clean);
         }

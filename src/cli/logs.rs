@@ -16,6 +16,7 @@ use super::{
     hand::run_of,
     offline,
     runs::{look, must_exist},
+    said::Said,
 };
 use crate::{
     backend::drive::output_file,
@@ -46,12 +47,11 @@ pub(super) struct Logs {
     attempt: Option<u32>,
 
     /// Follow the output until the run is over (with --attempt: that attempt), and exit as it ended
-    #[arg(long, short = 'f', conflicts_with = "json")]
+    #[arg(long, short = 'f', conflicts_with_all = ["json", "format"])]
     follow: bool,
 
-    /// Print JSON: the attempt with its output
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 impl Logs {
@@ -82,7 +82,7 @@ impl Logs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(format!("`{}` cannot be read: {error}", path.display()).into()),
         };
-        if self.json {
+        if self.said.is_json() {
             print_json(&run, n, file)?;
             return Ok(Exit::Clean);
         }

@@ -29,6 +29,7 @@ mod paused;
 mod plan;
 mod run;
 mod runs;
+mod said;
 mod schema;
 mod serve;
 mod signals;

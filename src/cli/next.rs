@@ -9,7 +9,9 @@ use serde_json::json;
 use super::{
     Exit, Failure, console,
     last_good::{LastGood, last_good},
-    paused, tree,
+    paused,
+    said::Said,
+    tree,
 };
 use crate::{
     config::Settings,
@@ -41,9 +43,8 @@ pub(super) struct Next {
     #[arg(long, short = 'n', default_value_t = 10, value_name = "COUNT", value_parser = value_parser!(u64).range(1..=COUNT_MAX))]
     count: u64,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// The zone that a job's times are told in: that of its first cron entry, else UTC.
@@ -100,7 +101,7 @@ impl Next {
         let fires: Vec<Fire> =
             schedule.fires_after(after).take(usize::try_from(self.count).unwrap_or(usize::MAX)).collect();
         let (name, zone) = zone(spec);
-        if self.json {
+        if self.said.is_json() {
             let fires: Vec<_> = fires
                 .iter()
                 .map(|fire| {

@@ -18,6 +18,7 @@ use super::{
     Exit, Failure,
     console::{self, block_on},
     hand::params,
+    said::Said,
     signals::Signals,
     tree,
 };
@@ -42,7 +43,7 @@ use crate::{
     after_help = "No daemon is asked, and nothing is recorded. Ctrl-C, SIGTERM and a closed terminal stop the \
                   job as a timeout does: SIGTERM, its grace, SIGKILL; a second one kills it at once. One that \
                   `nohup` or a script's `&` keeps away is not heard. Output and error output of the job are one \
-                  stream, on stdout."
+                  stream, on stdout; with JSON, which is printed at the end as by `runs`, on stderr."
 )]
 pub(super) struct Run {
     /// The job
@@ -60,9 +61,8 @@ pub(super) struct Run {
     #[arg(long)]
     no_retry: bool,
 
-    /// Print JSON at the end, as `runs` does; the output goes to stderr
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// How the run ended, and what asked for it to end early.
@@ -97,7 +97,7 @@ impl Run {
         let fire_time = self.fire_time.unwrap_or_else(clock::now);
         let key = RunKey { job: spec.name.clone(), fire_time, cause: Cause::Manual };
         let screen = Screen {
-            to: if self.json { Stream::Err } else { Stream::Out },
+            to: if self.said.is_json() { Stream::Err } else { Stream::Out },
             line_is_open: Arc::new(AtomicBool::new(false)),
         };
         let first = Attempt {
@@ -122,7 +122,7 @@ impl Run {
             Outcome::NotStarted { .. } => format!("`{}` failed: not started", key.job),
             outcome => format!("`{}` failed: {outcome}", key.job),
         });
-        if self.json {
+        if self.said.is_json() {
             let mut view = render::runs(&[row(&key, values, &ended)]);
             block_on(given::conceal(&mut view, |_| Some(Arc::clone(&spec))))?;
             console::json(&view)?;

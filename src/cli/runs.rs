@@ -14,7 +14,9 @@ use super::{
     console::{self, block_on},
     format::one_line,
     list::ask,
-    offline, table, tree,
+    offline,
+    said::Said,
+    table, tree,
 };
 use crate::{
     config::Settings,
@@ -47,9 +49,8 @@ pub(super) struct Runs {
     )]
     count: u32,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// Who said which runs there are.
@@ -101,7 +102,7 @@ impl Runs {
             }
             writeln!(io::stderr(), "{note}")?;
         }
-        if self.json {
+        if self.said.is_json() {
             console::json(&view)?;
             return Ok(Exit::Clean);
         }

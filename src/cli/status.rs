@@ -10,6 +10,7 @@ use super::{
     group::grouped,
     list::{DEGRADED, ask, bad, named},
     offline, paused,
+    said::Said,
 };
 use crate::{
     config::Settings,
@@ -23,9 +24,8 @@ const LINES_MAX: usize = 20;
 /// Show the daemon, its tiers and what needs attention
 #[derive(Debug, Args)]
 pub(super) struct Status {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 impl Status {
@@ -35,7 +35,7 @@ impl Status {
             Some(view) => view,
             None => offline::status(settings)?,
         };
-        if self.json {
+        if self.said.is_json() {
             console::json(&view)?;
         } else {
             say(&view, settings)?;
