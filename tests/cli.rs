@@ -599,6 +599,27 @@ fn init_writes_nothing_when_something_is_in_the_way() {
 }
 
 #[test]
+fn what_is_in_the_way_of_all_of_init_is_told_once() {
+    let tree = Tree::with(&[("file", "")]);
+    let ran = tree.run(&["init", "file"]);
+    assert_eq!(ran.stderr, "error: nothing was written: `file` is not a directory\n");
+    assert_eq!(ran.code, Some(2));
+}
+
+#[test]
+fn settings_are_not_judged_as_a_manifest() {
+    let tree = Tree::with(&[("tintal.yaml", "jobs: jobs.d\n"), ("conf/other.yaml", "jobs: ../jobs.d\n")]);
+    for (path, config) in [("tintal.yaml", "tintal.yaml"), ("conf/other.yaml", "conf/other.yaml")] {
+        let ran = tree.run(&["validate", path, "--config", config]);
+        let told = format!("error: `{path}` holds settings, and is no manifest; `tintal config` checks it\n");
+        assert_eq!((ran.stderr, ran.code), (told, Some(2)));
+    }
+    // In the tree every file is a manifest, whatever its name.
+    tree.write("jobs.d/tintal.yaml", "run: {command: [echo, hi]}\n");
+    assert_eq!(tree.run(&["validate", "jobs.d/tintal.yaml"]).code, Some(0));
+}
+
+#[test]
 fn what_needs_the_daemon_says_that_there_is_none() {
     let tree = Tree::with(&[("jobs.d/a.yaml", "run: {command: [echo, a]}\n")]);
     for command in ["trigger", "pause", "resume", "cancel"] {
