@@ -640,6 +640,23 @@ fn the_values_of_a_run_are_shown_without_secrets() {
     assert_eq!(ran["runs"][0]["params"], serde_json::json!({"note": "***"}));
 }
 
+#[test]
+fn a_directory_that_is_not_the_daemons_is_refused() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("x")), ("other/b.yaml", &by_hand("x"))]);
+    symlink("jobs.d", tree.path("link")).unwrap();
+    let _daemon = tree.serve(&[]);
+    let root = tree.path("jobs.d").display().to_string();
+    for command in ["apply", "status", "list"] {
+        let ran = tree.run(&[command, "--jobs", "other"]);
+        let told = format!("the daemon on `.tintal` serves `{root}`, and not `other`, which");
+        assert!(ran.code == Some(2) && ran.stderr.contains(&told), "{command}: {}", ran.shown());
+        // The same one by another name.
+        for same in ["jobs.d", "./link", &root] {
+            assert_eq!(tree.run(&[command, "--jobs", same]).code, Some(0), "{command} {same}");
+        }
+    }
+}
+
 /// A reader that has seen enough is no failure.
 #[test]
 fn a_reader_that_ends_early_is_no_failure_of_the_daemon() {

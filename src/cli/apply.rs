@@ -15,6 +15,7 @@ use super::{
     console::{self, block_on},
     format::plural,
     group::grouped,
+    list::must_be_served,
     said::Said,
     tree,
 };
@@ -50,6 +51,7 @@ pub(super) struct Apply {
 
 impl Apply {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        must_be_served(settings)?;
         let request = ReconcileRequest {
             allow_prune: self.allow_prune,
             plan: self.plan.as_deref().map(read_plan).transpose()?,

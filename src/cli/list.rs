@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{self, Write as _},
+    path::Path,
 };
 
 use clap::Args;
@@ -16,10 +18,10 @@ use super::{
     table,
 };
 use crate::{
-    config::Settings,
+    config::{Settings, settings::Origin},
     control::{
         client,
-        view::{ConditionView, JobView, StatusView},
+        view::{ConditionView, JobView, SourceView, StatusView},
     },
 };
 
@@ -83,8 +85,30 @@ pub(super) fn named(condition: &ConditionView) -> &str {
     if condition.kind == READY { "Not ready" } else { &condition.kind }
 }
 
+/// Refuses a directory that a flag or a variable names and that is not the one of the daemon: what the
+/// daemon says and does is about its own.
+pub(super) fn must_be_served(settings: &Settings) -> Result<(), Failure> {
+    let given = matches!(settings.origins.get("jobs"), Some((_, Origin::Flag(_) | Origin::Environment(_))));
+    if !given {
+        return Ok(());
+    }
+    let source: Option<SourceView> = block_on(client::ask(&settings.state, "/v1/source"))??;
+    let Some(root) = source.and_then(|source| source.root) else { return Ok(()) };
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if real(&settings.jobs) == real(Path::new(&root)) {
+        return Ok(());
+    }
+    let (jobs, state) = (settings.jobs.display(), settings.state.display());
+    Err(format!(
+        "the daemon on `{state}` serves `{root}`, and not `{jobs}`, which `--jobs` or `TINTAL_JOBS` names; leave \
+         it out, or name the state directory of the daemon that you mean with `--state`"
+    )
+    .into())
+}
+
 impl List {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        must_be_served(settings)?;
         let mut view = match ask(settings)? {
             Some(view) => view,
             None => offline::status(settings)?,

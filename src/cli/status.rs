@@ -8,7 +8,7 @@ use super::{
     Exit, Failure, console,
     format::plural,
     group::grouped,
-    list::{DEGRADED, ask, bad, named},
+    list::{DEGRADED, ask, bad, must_be_served, named},
     offline, paused,
     said::Said,
 };
@@ -30,6 +30,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        must_be_served(settings)?;
         let answer = ask(settings)?;
         let view = match answer {
             Some(view) => view,

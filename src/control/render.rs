@@ -180,6 +180,7 @@ fn source(root: &Path, tree: &TreeState, now: Timestamp) -> SourceView {
     let age = tree.scanned_at.map(|at| u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0));
     SourceView {
         directory: root.display().to_string(),
+        root: std::path::absolute(root).ok().map(|root| root.display().to_string()),
         commit: tree.commit.as_ref().map(|commit| commit.id.clone()),
         dirty: tree.commit.as_ref().map(|commit| commit.dirty),
         age_seconds: age,

@@ -143,6 +143,9 @@ pub struct TierView {
 pub struct SourceView {
     /// The directory.
     pub directory: String,
+    /// The same as an absolute path, for who is elsewhere than the daemon.
+    #[serde(default)]
+    pub root: Option<String>,
     /// The commit it is at, when it is in a git work tree.
     pub commit: Option<String>,
     /// Whether it differs from that commit.
