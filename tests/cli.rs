@@ -143,6 +143,63 @@ fn a_duplicate_name_shows_both_places() {
     );
 }
 
+/// The other place of a duplicate is told in every format.
+#[test]
+fn formats_of_one_place_tell_the_other_places_too() {
+    let tree = Tree::with(&[
+        ("jobs.d/a.yaml", "name: report\nrun: {command: [echo, a]}\n"),
+        ("jobs.d/b.yaml", "name: report\nrun: {command: [echo, b]}\n"),
+        ("jobs.d/c.yaml", "enabled: true\nrun: {command: [echo, c]}\nenabled: false\n"),
+    ]);
+    let report = |format: &str| tree.run(&["validate", "--format", format]).stdout;
+    expect![[r#"
+        jobs.d/b.yaml:1:7: error TIN020: there is already a job `report` (give one of them another name; until then neither is changed) (and at jobs.d/a.yaml:1:7: first given here)
+        jobs.d/c.yaml:3:1: error TIN003: `enabled` is given twice (keep one of them) (and at jobs.d/c.yaml:1:1: first given here)
+    "#]].assert_eq(&report("concise"));
+    expect![[r#"
+        ::error file=jobs.d/b.yaml,line=1,endLine=1,col=7,endColumn=13,title=TIN020 two jobs have one name::there is already a job `report`%0Agive one of them another name; until then neither is changed%0Aand at jobs.d/a.yaml:1:7: first given here
+        ::error file=jobs.d/c.yaml,line=3,endLine=3,col=1,endColumn=8,title=TIN003 a key is given twice::`enabled` is given twice%0Akeep one of them%0Aand at jobs.d/c.yaml:1:1: first given here
+    "#]].assert_eq(&report("github"));
+    expect![[r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="tintal validate" tests="2" failures="2">
+          <testsuite name="manifests" tests="2" failures="2">
+            <testcase name="TIN020 jobs.d/b.yaml:1:7" classname="jobs.d/b.yaml">
+              <failure message="there is already a job `report`" type="TIN020">jobs.d/b.yaml:1:7: error TIN020: there is already a job `report`&#10;give one of them another name; until then neither is changed&#10;and at jobs.d/a.yaml:1:7: first given here</failure>
+            </testcase>
+            <testcase name="TIN003 jobs.d/c.yaml:3:1" classname="jobs.d/c.yaml">
+              <failure message="`enabled` is given twice" type="TIN003">jobs.d/c.yaml:3:1: error TIN003: `enabled` is given twice&#10;keep one of them&#10;and at jobs.d/c.yaml:1:1: first given here</failure>
+            </testcase>
+          </testsuite>
+        </testsuites>
+    "#]].assert_eq(&report("junit"));
+    let gitlab = tree.json(&["validate", "--format", "gitlab"]);
+    expect![[r#"
+        {
+          "description": "there is already a job `report` (give one of them another name; until then neither is changed) (and at jobs.d/a.yaml:1:7: first given here)",
+          "check_name": "TIN020",
+          "fingerprint": "772b3c17b650337d17be317f660f1aefeda0e1309ed4e2124496c5e13c343e0b",
+          "severity": "major",
+          "location": {
+            "path": "jobs.d/b.yaml",
+            "lines": {
+              "begin": 1,
+              "end": 1
+            }
+          },
+          "other_locations": [
+            {
+              "path": "jobs.d/a.yaml",
+              "lines": {
+                "begin": 1,
+                "end": 1
+              }
+            }
+          ]
+        }
+    "#]].assert_eq(&format!("{:#}\n", gitlab[0]));
+}
+
 #[test]
 fn formats_for_programs_hold_the_same_problems() {
     let tree = Tree::with(&[("jobs.d/report.yaml", BAD), ("jobs.d/ok.yaml", "run: {command: [echo, hi]}\n")]);
@@ -381,7 +438,7 @@ fn next_tells_the_night_the_clock_changes() {
         "schedule: {cron: \"30 2 * * *\", timezone: Europe/Berlin}\nrun: {command: [echo, hi]}\n",
     )]);
     let json = tree.json(&["next", "report", "--after", "2026-03-28T12:00:00Z", "--count", "2", "--json"]);
-    expect![[r#"{"v":1,"job":"report","timezone":"Europe/Berlin","fires":[{"fire_time":"2026-03-29T03:00:00+02:00","dst":"gap"},{"fire_time":"2026-03-30T02:30:00+02:00","dst":null}],"enabled":true,"reboot":false}"#]].assert_eq(&json.to_string());
+    expect![[r#"{"v":1,"job":"report","timezone":"Europe/Berlin","fires":[{"fire_time":"2026-03-29T03:00:00+02:00","dst":"gap"},{"fire_time":"2026-03-30T02:30:00+02:00","dst":null}],"enabled":true,"reboot":false,"pause":null}"#]].assert_eq(&json.to_string());
     let text = tree.ok(&["next", "report", "--after", "2026-10-24T12:00:00Z", "--count", "2"]);
     expect![[r#"
         2026-10-25T02:30:00+02:00  (the clock shows this time twice)
@@ -542,6 +599,27 @@ fn init_writes_nothing_when_something_is_in_the_way() {
 }
 
 #[test]
+fn what_is_in_the_way_of_all_of_init_is_told_once() {
+    let tree = Tree::with(&[("file", "")]);
+    let ran = tree.run(&["init", "file"]);
+    assert_eq!(ran.stderr, "error: nothing was written: `file` is not a directory\n");
+    assert_eq!(ran.code, Some(2));
+}
+
+#[test]
+fn settings_are_not_judged_as_a_manifest() {
+    let tree = Tree::with(&[("tintal.yaml", "jobs: jobs.d\n"), ("conf/other.yaml", "jobs: ../jobs.d\n")]);
+    for (path, config) in [("tintal.yaml", "tintal.yaml"), ("conf/other.yaml", "conf/other.yaml")] {
+        let ran = tree.run(&["validate", path, "--config", config]);
+        let told = format!("error: `{path}` holds settings, and is no manifest; `tintal config` checks it\n");
+        assert_eq!((ran.stderr, ran.code), (told, Some(2)));
+    }
+    // In the tree every file is a manifest, whatever its name.
+    tree.write("jobs.d/tintal.yaml", "run: {command: [echo, hi]}\n");
+    assert_eq!(tree.run(&["validate", "jobs.d/tintal.yaml"]).code, Some(0));
+}
+
+#[test]
 fn what_needs_the_daemon_says_that_there_is_none() {
     let tree = Tree::with(&[("jobs.d/a.yaml", "run: {command: [echo, a]}\n")]);
     for command in ["trigger", "pause", "resume", "cancel"] {
@@ -695,6 +773,32 @@ fn json_is_said_in_one_way_everywhere() {
     }
     let said = tree.run(&["plan"]).stdout;
     assert!(said.contains("3 errors in the manifests"), "{said}");
+    tree.write("jobs.d/report.yaml", "run: {command: [echo, hi]}\n");
+    tree.write("crontab", "0 6 * * * /bin/true\n");
+    tree.ok(&["apply"]);
+    for command in [
+        "explain report",
+        "explain TIN001",
+        "apply",
+        "status",
+        "list",
+        "next report",
+        "runs",
+        "config",
+        "import crontab crontab",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let with = |more: &[&str]| tree.run(&[&words[..], more].concat());
+        let (short, long) = (with(&["--json"]), with(&["--format", "json"]));
+        assert!(serde_json::from_str::<Value>(&short.stdout).is_ok(), "{command}: {}", short.shown());
+        assert_eq!(short.shown(), long.shown(), "{command}");
+        assert_eq!(with(&["--format", "text"]).shown(), with(&[]).shown(), "{command}");
+        assert_eq!(with(&["--json", "--format", "text"]).code, Some(2), "{command}");
+    }
+    for command in ["run", "trigger", "logs"] {
+        assert!(tree.ok(&[command, "--help"]).contains("--format <FORMAT>"), "{command}");
+    }
+    assert_eq!(tree.json(&["run", "report", "--format", "json"])["runs"][0]["outcome"], "success");
 }
 
 #[test]

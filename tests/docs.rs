@@ -195,6 +195,71 @@ fn every_link_to_a_file_leads_somewhere() {
     }
 }
 
+/// The words of a line of a shell, a unit or a `Dockerfile` that come after `tintal`, with its command.
+fn commands_of_tintal(line: &str) -> Vec<Vec<String>> {
+    let line = line.split("2>>").next().unwrap();
+    let words: Vec<String> = line
+        .split(|c: char| c.is_whitespace() || "[],\"`()".contains(c))
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let is_tintal = |word: &String| word == "tintal" || word.ends_with("/tintal");
+    let starts = words.iter().enumerate().filter(|(_, word)| is_tintal(word)).map(|(at, _)| at + 1);
+    starts.map(|start| words[start..].to_vec()).collect()
+}
+
+/// A flag that is not there is found out by a machine that does not come up.
+#[test]
+fn the_commands_of_a_service_have_the_flags_that_they_are_given() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/service.md");
+    let tree = Tree::new();
+    let help = tree.ok(&["--help"]);
+    let mut checked = 0;
+    for block in blocks(&path) {
+        let mut lines: Vec<String> = block.text.lines().map(str::to_owned).collect();
+        if block.tag == "dockerfile" {
+            // The entry point and its arguments are one command.
+            lines = vec![format!("tintal {}", block.text.split_once("\nCMD ").unwrap().1)];
+        }
+        for words in lines.iter().flat_map(|line| commands_of_tintal(line)) {
+            let Some(command) = words.first().filter(|word| help.contains(&format!("\n  {word} "))) else {
+                continue;
+            };
+            let help = tree.ok(&[command, "--help"]);
+            for flag in words.iter().filter(|word| word.starts_with("--")) {
+                assert!(
+                    help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")),
+                    "{words:?}"
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 4, "{checked}");
+}
+
+/// Where systemd is there, it reads the unit.
+#[test]
+fn the_unit_is_one_that_systemd_takes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/service.md");
+    let unit = blocks(&path).into_iter().find(|block| block.tag == "ini unit").unwrap();
+    let has = |line: &str| unit.text.lines().any(|found| found == line);
+    assert!(has("KillMode=mixed") && has("OOMPolicy=continue"), "{}", unit.text);
+    let text = unit.text.replace("/usr/local/bin/tintal", env!("CARGO_BIN_EXE_tintal"));
+    let tree = Tree::with(&[("tintal.service", &text)]);
+    let verified = std::process::Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .arg(tree.path("tintal.service"))
+        .output();
+    match verified {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success() && !said.contains("tintal.service:"), "{said}");
+        }
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+    }
+}
+
 /// What is said where a reader meets the message that heads a part of `docs/troubleshooting.md`.
 fn said(message: &str) -> Option<String> {
     let tree = Tree::with(&[("jobs.d/a.yaml", "run: {shell: a}\n")]);
@@ -226,6 +291,12 @@ fn said(message: &str) -> Option<String> {
         "there is no setting `TINTAL_…`" => {
             let output = tree.command(&["config"]).env("TINTAL_THING", "x").output().unwrap();
             String::from_utf8(output.stderr).unwrap()
+        }
+        "no control socket answers in …" => {
+            let daemon = tree.serve(&[]);
+            daemon.signal("STOP");
+            fs::remove_file(tree.path(".tintal/control.sock")).unwrap();
+            everything(&["status"])
         }
         "the ledger … is damaged" => {
             tree.write(".tintal/ledger.db", "this is no database, and never was one");

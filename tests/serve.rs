@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
-    process::Command,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -263,11 +263,27 @@ fn git_checkout_changes_the_tree_as_a_whole() {
 #[test]
 fn polling_follows_edits_and_is_said_aloud() {
     let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("one")), ("tintal.yaml", "watch: poll\n")]);
-    let _daemon = tree.serve(&[]);
+    let daemon = tree.serve(&[]);
     prints(&tree, "a", "one");
     tree.write("jobs.d/a.yaml", &by_hand("two"));
     prints(&tree, "a", "two");
     assert!(tree.ok(&["status"]).contains("by polling"));
+    // What was asked for is no warning.
+    let said = " INFO the directory is looked at every second, as the settings ask";
+    assert!(daemon.log().contains(said) && !daemon.log().contains("WARN"), "{}", daemon.log());
+}
+
+#[test]
+fn what_the_log_says_is_ours() {
+    let tree = Tree::with(&[("jobs.d/keep.yaml", &by_hand("x"))]);
+    (0..6).for_each(|n| tree.write(&format!("jobs.d/d{n}/README.txt"), ""));
+    let daemon = tree.serve(&[]);
+    (0..6).for_each(|n| fs::remove_dir_all(tree.path(&format!("jobs.d/d{n}"))).unwrap());
+    tree.write("jobs.d/keep.yaml", &by_hand("y"));
+    prints(&tree, "keep", "y");
+    assert_eq!(daemon.stop(), Some(0));
+    let log = fs::read_to_string(tree.path("serve.log")).unwrap();
+    assert!(!log.contains("watch") && !log.contains("WARN"), "{log}");
 }
 
 /// F10: programs save by removing a file and writing it anew, and the one that writes may be slow.
@@ -530,6 +546,150 @@ fn people_pause_resume_trigger_and_cancel() {
     assert!(unknown.code == Some(2) && unknown.stderr.contains("did you mean `name`?"), "{}", unknown.stderr);
     let missing = tree.run(&["trigger", "gret"]);
     assert!(missing.stderr.contains("did you mean `greet`?"), "{}", missing.stderr);
+}
+
+/// The job as `list --json` and as `status --json` show it.
+#[track_caller]
+fn listed(tree: &Tree, name: &str) -> Value {
+    let of = |command: &str| {
+        let view = tree.json(&[command, "--json"]);
+        view["jobs"].as_array().unwrap().iter().find(|job| job["job"] == name).unwrap().clone()
+    };
+    assert_eq!(of("list")["pause"], of("status")["pause"]);
+    of("list")
+}
+
+#[test]
+fn a_pause_is_shown_with_its_reason_and_since_when() {
+    let tree = Tree::with(&[
+        ("jobs.d/hourly.yaml", "schedule: {every: 1h}\nrun: {command: [echo, a]}\n"),
+        ("jobs.d/off.yaml", "enabled: false\nschedule: {every: 1h}\nrun: {command: [echo, a]}\n"),
+    ]);
+    let daemon = tree.serve(&[]);
+    assert_eq!(listed(&tree, "hourly")["pause"], Value::Null);
+    tree.ok(&["pause", "hourly"]);
+    let since = listed(&tree, "hourly")["pause"]["since"].as_str().unwrap().to_owned();
+    let told = |reason: &str| assert_eq!(tree.ok(&["pause", "hourly", "--reason", "disk is full"]), reason);
+    told("`hourly` is paused already; it has a reason now\n");
+    told("`hourly` is paused already\n");
+    assert_eq!(
+        tree.ok(&["pause", "hourly", "--reason", "moving"]),
+        "`hourly` is paused already; its reason is replaced\n"
+    );
+    // Without a reason nothing is taken back.
+    assert_eq!(tree.ok(&["pause", "hourly"]), "`hourly` is paused already\n");
+
+    let shown = || {
+        let pause = listed(&tree, "hourly")["pause"].clone();
+        assert_eq!(pause, serde_json::json!({"reason": "moving", "since": since}));
+        let list = tree.ok(&["list"]);
+        assert!(list.contains(&format!("paused since {since}: moving")), "{list}");
+        let status = tree.run(&["status"]).stdout;
+        assert!(status.contains(&format!("\npaused\n  hourly: since {since}: moving\n")), "{status}");
+        let explain = tree.ok(&["explain", "hourly"]);
+        let line =
+            format!("next      not while it is paused since {since}: moving; resumed it would fire:\n");
+        assert!(explain.contains(&line), "{explain}");
+        assert_eq!(tree.json(&["explain", "hourly", "--json"])["pause"], pause);
+        let next = tree.run(&["next", "hourly", "-n", "1"]);
+        assert_eq!(next.stdout.lines().count(), 1, "{}", next.shown());
+        let line = format!(
+            "`hourly` is paused since {since}: moving; until `tintal resume hourly` it does not fire\n"
+        );
+        assert!(next.stderr.ends_with(&line), "{}", next.shown());
+        assert_eq!(tree.json(&["next", "hourly", "--json"])["pause"], pause);
+    };
+    shown();
+    let off = tree.ok(&["explain", "off"]);
+    assert!(off.contains("never: the job is disabled; enabled it would fire:"), "{off}");
+    daemon.kill();
+    shown();
+    let _daemon = tree.serve(&[]);
+    shown();
+}
+
+#[test]
+fn what_is_said_of_many_jobs_is_said_once() {
+    let tree = Tree::new();
+    let name = |n: u32| format!("jobs.d/job-{n:02}.yaml");
+    (0..40).for_each(|n| tree.write(&name(n), &by_hand("x")));
+    let _daemon = tree.serve(&[]);
+    (1..40).for_each(|n| fs::remove_file(tree.path(&name(n))).unwrap());
+    let status = wait_for("the prune is held back", || {
+        let status = tree.run(&["status"]).stdout;
+        status.contains("Held").then_some(status)
+    });
+    let line =
+        "  job-01, job-02, job-03, job-04, job-05 … and 34 more: Held: the pass would prune 39 of 40 jobs";
+    assert!(status.contains(line) && status.matches("Held").count() == 1, "{status}");
+    let applied = tree.run(&["apply"]).stdout;
+    assert!(applied.lines().count() == 1 && applied.contains("job-05 … and 34 more: the pass"), "{applied}");
+}
+
+#[test]
+fn the_values_of_a_run_are_shown_without_secrets() {
+    let tree = Tree::with(&[("key", "hunter22\n")]);
+    let secret = format!("secrets: {{KEY: {{file: {}}}}}", tree.path("key").display());
+    tree.write(
+        "jobs.d/export.yaml",
+        &format!("params: {{format: csv, note: a}}\nrun:\n  command: [echo, \"{{{{ params.format }}}}\"]\n  {secret}\n"),
+    );
+    let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "export", "-p", "format=json", "-p", "note=it is hunter22", "--follow"]);
+    tree.ok(&["trigger", "export", "--follow"]);
+    let shown = || {
+        let runs = tree.runs("export");
+        assert_eq!(runs[0]["params"], serde_json::json!({}));
+        assert_eq!(runs[1]["params"], serde_json::json!({"format": "json", "note": "it is ***"}));
+        let table = tree.ok(&["runs", "export"]);
+        assert!(table.contains("manual, format=json, note=it is ***"), "{table}");
+    };
+    shown();
+    daemon.kill();
+    shown();
+    // What is not known could be anywhere.
+    fs::remove_file(tree.path("key")).unwrap();
+    assert_eq!(tree.runs("export")[1]["params"], serde_json::json!({"format": "***", "note": "***"}));
+    let ran = tree.json(&["run", "export", "-p", "note=x", "--json"]);
+    assert_eq!(ran["runs"][0]["params"], serde_json::json!({"note": "***"}));
+}
+
+#[test]
+fn a_directory_that_is_not_the_daemons_is_refused() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("x")), ("other/b.yaml", &by_hand("x"))]);
+    symlink("jobs.d", tree.path("link")).unwrap();
+    let _daemon = tree.serve(&[]);
+    let root = tree.path("jobs.d").display().to_string();
+    for command in ["apply", "status", "list"] {
+        let ran = tree.run(&[command, "--jobs", "other"]);
+        let told = format!("the daemon on `.tintal` serves `{root}`, and not `other`, which");
+        assert!(ran.code == Some(2) && ran.stderr.contains(&told), "{command}: {}", ran.shown());
+        // The same one by another name.
+        for same in ["jobs.d", "./link", &root] {
+            assert_eq!(tree.run(&[command, "--jobs", same]).code, Some(0), "{command} {same}");
+        }
+    }
+}
+
+/// A reader that has seen enough is no failure.
+#[test]
+fn a_reader_that_ends_early_is_no_failure_of_the_daemon() {
+    let tree = Tree::with(&[(
+        "jobs.d/many.yaml",
+        "run: {shell: 'i=0; while [ $i -lt 20000 ]; do echo a line of output $i; i=$((i+1)); done'}\n",
+    )]);
+    let _daemon = tree.serve(&[]);
+    let closed = |arguments: &[&str]| {
+        let mut child =
+            tree.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let ran = common::Ran::of(child.wait_with_output().unwrap());
+        assert!(ran.code == Some(0) && !ran.stderr.contains("error"), "{arguments:?}: {}", ran.shown());
+    };
+    closed(&["trigger", "many", "--follow"]);
+    tree.wait_for_runs("many", 1);
+    closed(&["logs", "many", "--follow"]);
+    closed(&["logs", "many"]);
 }
 
 #[test]

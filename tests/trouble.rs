@@ -561,6 +561,30 @@ fn every_refusal_of_the_control_socket_is_a_document() {
     assert_eq!(tree.run(&["runs", "-n", "10001"]).code, Some(2));
 }
 
+#[test]
+fn a_control_socket_that_is_taken_away_is_made_anew() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", &by_hand("echo x", ""))]);
+    let daemon = tree.serve(&[]);
+    let socket = tree.path(".tintal/control.sock");
+    let take_away = || std::fs::remove_file(&socket).unwrap();
+    take_away();
+    assert_eq!(tree.ok(&["trigger", "a", "--follow"]), "x\n");
+    assert!(daemon.log().contains("the control socket was taken away; it is made anew"), "{}", daemon.log());
+    // One that does not come is told, with the process that is to make it.
+    daemon.signal("STOP");
+    take_away();
+    for arguments in [&["status"][..], &["list"], &["trigger", "a"]] {
+        let ran = tree.run(arguments);
+        let told = format!("though the process {} uses it", daemon.pid());
+        assert!(ran.code == Some(2) && ran.stderr.contains(&told), "{arguments:?}: {}", ran.shown());
+    }
+    daemon.signal("CONT");
+    assert_eq!(tree.run(&["status"]).code, Some(0));
+    assert_eq!(daemon.stop(), Some(0));
+    assert!(!socket.exists());
+    assert!(tree.run(&["status"]).stdout.contains("none is running"));
+}
+
 /// F34.
 #[test]
 fn status_tells_the_commit_and_since_when_a_job_is_as_it_is() {
@@ -584,6 +608,9 @@ fn status_tells_the_commit_and_since_when_a_job_is_as_it_is() {
             let source = tree.json(&["status", "--json"])["source"].clone();
             (source["commit"] == commit && source["dirty"] == dirty).then_some(())
         });
+        let said = if dirty { ", dirty: files differ from it" } else { "" };
+        let status = tree.run(&["status"]).stdout;
+        assert!(status.contains(&format!("\ncommit    {commit}{said}\n")), "{status}");
     };
     is_at(&first, false);
     // A scan that finds nothing new is a look all the same.

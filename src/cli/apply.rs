@@ -14,6 +14,9 @@ use super::{
     Exit, Failure,
     console::{self, block_on},
     format::plural,
+    group::grouped,
+    list::must_be_served,
+    said::Said,
     tree,
 };
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
     },
     engine::{follow::Follow, reconcile::Order, start},
     plan::{
-        document::{PlanDocument, VERSION},
+        document::{PlanDocument, VERSION, Verb},
         guard::Allowance,
     },
     source::watch::{Wanted, Watcher},
@@ -42,13 +45,13 @@ pub(super) struct Apply {
     #[arg(long, value_name = "FILE", conflicts_with = "allow_prune")]
     plan: Option<PathBuf>,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 impl Apply {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        must_be_served(settings)?;
         let request = ReconcileRequest {
             allow_prune: self.allow_prune,
             plan: self.plan.as_deref().map(read_plan).transpose()?,
@@ -61,7 +64,7 @@ impl Apply {
         if let Some(failure) = &view.failure {
             return Err(failure.clone().into());
         }
-        if self.json {
+        if self.said.is_json() {
             console::json(&view)?;
         } else {
             let mut out = console::out();
@@ -71,8 +74,12 @@ impl Apply {
             for step in &view.failed {
                 writeln!(out, "failed: {step}")?;
             }
-            for held in &view.held_back {
-                writeln!(out, "not {}: {}: {}", held.change.done(), held.job, held.reason)?;
+            for verb in [Verb::Put, Verb::Prune] {
+                let held = view.held_back.iter().filter(|held| held.change == verb);
+                let said = held.map(|held| (held.job.clone(), held.reason.clone()));
+                for line in grouped(said) {
+                    writeln!(out, "not {}: {line}", verb.done())?;
+                }
             }
             if view.done.is_empty() && view.failed.is_empty() && view.held_back.is_empty() {
                 writeln!(out, "nothing to do")?;

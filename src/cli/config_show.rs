@@ -3,21 +3,20 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{Exit, Failure, console, table};
+use super::{Exit, Failure, console, said::Said, table};
 use crate::config::Settings;
 
 /// Show each setting and where it comes from
 #[derive(Debug, Args)]
 #[command(name = "config")]
 pub(super) struct ConfigShow {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 impl ConfigShow {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
-        if self.json {
+        if self.said.is_json() {
             let values: Map<_, _> = settings
                 .origins
                 .iter()

@@ -32,7 +32,7 @@ pub(super) const ALL: &[ExitCodes] = &[
         "validate",
         "no errors",
         Some("errors; with --strict also warnings"),
-        "nothing to check, or unreadable",
+        "nothing to check, unreadable, or no manifest but the settings",
     ),
     codes(
         "explain",
@@ -50,7 +50,7 @@ pub(super) const ALL: &[ExitCodes] = &[
         "apply",
         "all is as the manifests say",
         Some("a step failed or was held back, or a manifest cannot be used"),
-        "the tree, what is live or the plan cannot be read, or the plan is of another state",
+        "the tree, what is live or the plan cannot be read, the plan is of another state, or the daemon serves another directory",
     ),
     codes(
         "serve",
@@ -78,9 +78,14 @@ pub(super) const ALL: &[ExitCodes] = &[
         "status",
         "a daemon runs and all is well",
         Some("no daemon, or something needs attention"),
-        "the tree or the state directory cannot be read",
+        "the tree or the state directory cannot be read, or the daemon does not answer or serves another directory",
     ),
-    codes("list", "the jobs are shown", None, "the tree or the state directory cannot be read"),
+    codes(
+        "list",
+        "the jobs are shown",
+        None,
+        "the tree or the state directory cannot be read, or the daemon does not answer or serves another directory",
+    ),
     codes(
         "next",
         "the fire times are shown",

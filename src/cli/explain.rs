@@ -13,10 +13,13 @@ use super::{
     Exit, Failure, console,
     last_good::last_good,
     next::{compiled, told, zone},
+    paused,
+    said::Said,
     tree::{self, View},
 };
 use crate::{
     config::Settings,
+    control::view::PauseView,
     engine::clock,
     load::{Loaded, effective::effective, provenance::Provenance},
     manifest::{code::Code, file::ManifestFile, name::JobName, pages, spec::Spec, yaml::node::escaped},
@@ -36,9 +39,8 @@ pub(super) struct Explain {
     #[arg(value_name = "JOB|CODE")]
     subject: String,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 impl Explain {
@@ -55,7 +57,8 @@ impl Explain {
         let view = tree::load(&settings)?;
         let name = name?;
         if view.tree.broken.contains(&name) {
-            let broken = Broken::of(&view, &name, last_good(&settings, &name)?)?;
+            let (good, pause) = (last_good(&settings, &name)?, paused::of(&settings, &name)?);
+            let broken = Broken::of(&view, &name, good, pause)?;
             self.print(&broken.document(), || broken.text())?;
             return Ok(Exit::Found);
         }
@@ -67,14 +70,14 @@ impl Explain {
         let job = view.job(&self.subject)?;
         let spec = effective(&job.spec, &job.traits);
         let provenance = provenance(&view, job, &spec);
-        let next = Next::of(&job.spec)?;
+        let next = Next::of(&job.spec, paused::of(&settings, &name)?)?;
         let document = document(&view, job, &spec, &provenance, &next);
         self.print(&document, || text(&view, job, &spec, &provenance, &next))?;
         Ok(Exit::Clean)
     }
 
     fn print(&self, document: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        if self.json {
+        if self.said.is_json() {
             return Ok(console::json(document)?);
         }
         write!(console::out(), "{}", text())?;
@@ -127,6 +130,7 @@ fn document(
         })).collect::<Vec<_>>(),
         "considered": considered_document(&classified.considered),
         "enabled": job.spec.enabled,
+        "pause": next.pause,
         "next": next.times,
         "at_boot": next.at_boot,
     })
@@ -157,15 +161,17 @@ struct Next {
     times: Vec<String>,
     /// It fires once per start of the machine as well.
     at_boot: bool,
+    /// A person paused it: it does not fire.
+    pause: Option<PauseView>,
 }
 
 impl Next {
-    fn of(spec: &Spec) -> Result<Self, Failure> {
+    fn of(spec: &Spec, pause: Option<PauseView>) -> Result<Self, Failure> {
         let schedule = compiled(spec)?;
         let (_, zone) = zone(spec);
         let fires = schedule.fires_after(clock::now()).take(FIRES);
         let times = fires.map(|fire| told(fire.time, &zone)).collect();
-        Ok(Self { times, at_boot: schedule.has_reboot() })
+        Ok(Self { times, at_boot: schedule.has_reboot(), pause })
     }
 
     fn text(&self, spec: &Spec, out: &mut String) {
@@ -176,6 +182,9 @@ impl Next {
         if !spec.enabled {
             let would = if lines.is_empty() { "" } else { "; enabled it would fire:" };
             lines.insert(0, format!("never: the job is disabled{would}"));
+        } else if let Some(pause) = &self.pause {
+            let would = if lines.is_empty() { "" } else { "; resumed it would fire:" };
+            lines.insert(0, format!("not while it is paused {}{would}", paused::words(pause)));
         } else if spec.schedule.is_empty() {
             lines.push(format!("by hand only: `tintal trigger {}`", spec.name));
         } else if lines.is_empty() {

@@ -10,6 +10,7 @@ use super::{
     Exit, Failure,
     console::{self, block_on},
     logs,
+    said::Said,
 };
 use crate::{
     config::Settings,
@@ -31,12 +32,11 @@ pub(super) struct Trigger {
     params: Vec<String>,
 
     /// Follow the run's output, and exit as the run ended
-    #[arg(long, short = 'f')]
+    #[arg(long, short = 'f', conflicts_with_all = ["json", "format"])]
     follow: bool,
 
-    /// Print JSON
-    #[arg(long, conflicts_with = "follow")]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// Keep a job from firing, until `resume`
@@ -74,7 +74,7 @@ pub(super) fn params(given: &[String]) -> Result<BTreeMap<String, Value>, Failur
 }
 
 fn post(settings: &Settings, path: &str, body: &impl Serialize) -> Result<Exit, Failure> {
-    let client = Client::new(&settings.state)?;
+    let client = block_on(Client::of(&settings.state))??;
     let change: ChangeView = block_on(client.post(path, body))??;
     writeln!(console::out(), "{}", change.message)?;
     Ok(Exit::Clean)
@@ -83,10 +83,10 @@ fn post(settings: &Settings, path: &str, body: &impl Serialize) -> Result<Exit, 
 impl Trigger {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let job = JobName::parse(&self.job)?;
-        let client = Client::new(&settings.state)?;
+        let client = block_on(Client::of(&settings.state))??;
         let request = TriggerRequest { params: params(&self.params)? };
         let answer: TriggerView = block_on(client.post(&format!("/v1/jobs/{job}/trigger"), &request))??;
-        if self.json {
+        if self.said.is_json() {
             console::json(&answer)?;
             return Ok(Exit::Clean);
         }

@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Exit, Failure, console, format::plural};
+use super::{Exit, Failure, console, format::plural, said::Said};
 use crate::{
     config::Settings,
     import::{self, Imported, ImportedJob, Kind, Names, Note},
@@ -54,9 +54,8 @@ struct Crontab {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Report in JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// A crontab with what came of it.
@@ -138,7 +137,7 @@ impl Crontab {
 
     /// Says what came of it. `written` is empty, or has the files of all jobs in their order.
     fn report(&self, sources: &[Source], written: &[PathBuf]) -> Result<(), Failure> {
-        if self.json {
+        if self.said.is_json() {
             return Ok(console::json(&json(sources, written))?);
         }
         let mut out = console::out();

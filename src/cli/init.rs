@@ -65,7 +65,9 @@ impl Init {
         let ignore = scaffold.ignore();
         let all = files.iter().map(|(path, _)| path).chain(ignore.as_ref().map(|(path, _)| path));
         // Nothing is written when not all can be.
-        let in_the_way: Vec<String> = all.filter_map(|path| obstacle(path)).collect();
+        let mut in_the_way: Vec<String> = all.filter_map(|path| obstacle(path)).collect();
+        // One file may be in the way of several.
+        in_the_way.dedup();
         if !in_the_way.is_empty() {
             return Err(format!("nothing was written: {}", in_the_way.join("; ")).into());
         }

@@ -1,8 +1,10 @@
-//! `tintal status` and `tintal list`.
+//! `tintal list`: the jobs, and what is to be said of each.
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{self, Write as _},
+    path::Path,
 };
 
 use clap::Args;
@@ -11,34 +13,23 @@ use jiff::Timestamp;
 use super::{
     Exit, Failure,
     console::{self, block_on},
-    format::plural,
-    offline, table,
+    offline, paused,
+    said::Said,
+    table,
 };
 use crate::{
-    config::Settings,
+    config::{Settings, settings::Origin},
     control::{
         client,
-        view::{ConditionView, JobView, LastRunView, StatusView},
+        view::{ConditionView, JobView, SourceView, StatusView},
     },
-    run::Outcome,
 };
 
 /// The condition of a job that is live as its manifest says.
 const READY: &str = "Ready";
 
 /// The condition of a job whose manifest cannot be used.
-const DEGRADED: &str = "Degraded";
-
-/// Jobs whose last run failed that `status` names; `list` has all.
-const FAILED_MAX: usize = 20;
-
-/// Show the daemon, its tiers and what needs attention
-#[derive(Debug, Args)]
-pub(super) struct Status {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
+pub(super) const DEGRADED: &str = "Degraded";
 
 /// List the jobs
 #[derive(Debug, Args)]
@@ -47,9 +38,8 @@ pub(super) struct List {
     #[arg(long = "label", short = 'l', value_name = "KEY=VALUE", value_parser = Wanted::parse)]
     labels: Vec<Wanted>,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// A label that is looked for.
@@ -80,29 +70,9 @@ pub(super) fn ask(settings: &Settings) -> Result<Option<StatusView>, Failure> {
     Ok(block_on(client::ask(&settings.state, "/v1/status"))??)
 }
 
-impl Status {
-    pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
-        let answer = ask(settings)?;
-        let view = match answer {
-            Some(view) => view,
-            None => offline::status(settings)?,
-        };
-        if self.json {
-            console::json(&view)?;
-        } else {
-            say(&view, settings)?;
-        }
-        let attention = view.jobs.iter().any(|job| bad(job).next().is_some());
-        let can_fire =
-            view.daemon.as_ref().is_some_and(|daemon| daemon.ready && daemon.ledger_failure.is_none());
-        let clean = can_fire && !attention && view.source.failure.is_none() && view.source.errors == 0;
-        Ok(if clean { Exit::Clean } else { Exit::Found })
-    }
-}
-
 /// What needs attention of a job: each condition that should not hold, and that it is not live, when no
 /// such condition says why. One that a person paused is meant not to fire.
-fn bad(job: &JobView) -> impl Iterator<Item = &ConditionView> {
+pub(super) fn bad(job: &JobView) -> impl Iterator<Item = &ConditionView> {
     let wrong = |condition: &&ConditionView| condition.kind != READY && condition.status;
     let is_missing = job.tier.is_none() && !job.paused && !job.conditions.iter().any(|one| wrong(&one));
     let missing =
@@ -111,103 +81,34 @@ fn bad(job: &JobView) -> impl Iterator<Item = &ConditionView> {
 }
 
 /// The words for a condition that needs attention.
-fn named(condition: &ConditionView) -> &str {
+pub(super) fn named(condition: &ConditionView) -> &str {
     if condition.kind == READY { "Not ready" } else { &condition.kind }
 }
 
-/// Whether a job runs all the same, for a condition that does not say it.
-fn runs_on(view: &StatusView, job: &JobView, condition: &ConditionView) -> &'static str {
-    match (view.daemon.is_some() && condition.kind == DEGRADED, &job.tier) {
-        (true, Some(_)) => "; its last good version runs on",
-        (true, None) => "; it is not live",
-        (false, _) => "",
-    }
-}
-
-fn say(view: &StatusView, settings: &Settings) -> Result<(), Failure> {
-    let mut out = console::out();
-    say_daemon(view, settings, &mut out)?;
-    let source = &view.source;
-    let age = source.age_seconds.map(|age| format!(", looked at {age} s ago")).unwrap_or_default();
-    let watch = source.watch.as_ref().map(|watch| format!(", by {watch}")).unwrap_or_default();
-    writeln!(out, "source    {}{age}{watch}", source.directory)?;
-    if let Some(failure) = &source.failure {
-        writeln!(out, "          {failure}")?;
-    }
-    writeln!(out, "problems  {}, {}", plural(source.errors, "error"), plural(source.warnings, "warning"))?;
-    for tier in &view.tiers {
-        writeln!(out, "tier      {}: {}", tier.tier, tier.state)?;
-    }
-    let enabled = view.jobs.iter().filter(|job| job.enabled).count();
-    let paused = view.jobs.iter().filter(|job| job.paused).count();
-    writeln!(out, "jobs      {}: {enabled} enabled, {paused} paused", view.jobs.len())?;
-    for job in &view.jobs {
-        for condition in bad(job) {
-            let (name, message) = (named(condition), &condition.message);
-            writeln!(out, "  {}: {name}: {message}{}", job.job, runs_on(view, job, condition))?;
-        }
-    }
-    say_failed(&view.jobs, &mut out)
-}
-
-/// How the last run of a job failed; none when it did not, goes on, or was stopped by a person.
-fn failed(job: &JobView) -> Option<(&LastRunView, &str)> {
-    let run = job.last_run.as_ref()?;
-    let outcome = run.outcome.as_deref()?;
-    let is_failure = outcome != Outcome::Success.as_str() && outcome != Outcome::Cancelled.as_str();
-    is_failure.then_some((run, outcome))
-}
-
-/// The jobs whose last run failed, so many at most.
-fn say_failed(jobs: &[JobView], out: &mut dyn io::Write) -> Result<(), Failure> {
-    let all: Vec<_> = jobs.iter().filter_map(|job| failed(job).map(|failed| (job, failed))).collect();
-    if all.is_empty() {
+/// Refuses a directory that a flag or a variable names and that is not the one of the daemon: what the
+/// daemon says and does is about its own.
+pub(super) fn must_be_served(settings: &Settings) -> Result<(), Failure> {
+    let given = matches!(settings.origins.get("jobs"), Some((_, Origin::Flag(_) | Origin::Environment(_))));
+    if !given {
         return Ok(());
     }
-    writeln!(out, "failed    the last run of {}", plural(all.len(), "job"))?;
-    for (job, (run, outcome)) in all.iter().take(FAILED_MAX) {
-        writeln!(out, "  {}: {outcome}, of {}; `tintal logs {0}`", job.job, run.fire_time)?;
+    let source: Option<SourceView> = block_on(client::ask(&settings.state, "/v1/source"))??;
+    let Some(root) = source.and_then(|source| source.root) else { return Ok(()) };
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if real(&settings.jobs) == real(Path::new(&root)) {
+        return Ok(());
     }
-    if all.len() > FAILED_MAX {
-        writeln!(out, "  and {} more; `tintal list` shows them", all.len() - FAILED_MAX)?;
-    }
-    Ok(())
-}
-
-fn say_daemon(view: &StatusView, settings: &Settings, out: &mut dyn io::Write) -> Result<(), Failure> {
-    match &view.daemon {
-        Some(daemon) => {
-            let state = match (daemon.draining, daemon.ready) {
-                (true, _) => "stopping",
-                (false, true) => "running",
-                (false, false) => "starting, and nothing fires yet",
-            };
-            writeln!(
-                out,
-                "daemon    {state}, process {}, version {}, since {}",
-                daemon.pid, daemon.version, daemon.started_at
-            )?;
-            writeln!(out, "runs      {} going on", daemon.running)?;
-            if let Some(failure) = &daemon.ledger_failure {
-                writeln!(out, "ledger    cannot be written, so nothing fires: {failure}")?;
-            }
-            if let Some(jump) = &daemon.clock_jump {
-                writeln!(out, "clock     jumped by {} s at {}", jump.seconds, jump.at)?;
-            }
-        }
-        None => {
-            writeln!(out, "daemon    none is running; start one with `tintal serve`")?;
-            if offline::missing_state(settings).is_some() {
-                let state = settings.state.display();
-                writeln!(out, "state     there is no directory `{state}`: nothing has run with it yet")?;
-            }
-        }
-    }
-    Ok(())
+    let (jobs, state) = (settings.jobs.display(), settings.state.display());
+    Err(format!(
+        "the daemon on `{state}` serves `{root}`, and not `{jobs}`, which `--jobs` or `TINTAL_JOBS` names; leave \
+         it out, or name the state directory of the daemon that you mean with `--state`"
+    )
+    .into())
 }
 
 impl List {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
+        must_be_served(settings)?;
         let mut view = match ask(settings)? {
             Some(view) => view,
             None => offline::status(settings)?,
@@ -217,7 +118,7 @@ impl List {
         }
         let going = if view.daemon.is_some() { "running" } else { offline::OPEN };
         view.jobs.retain(|job| self.labels.iter().all(|wanted| wanted.is_on(&job.labels)));
-        if self.json {
+        if self.said.is_json() {
             console::json(&view)?;
             return Ok(Exit::Clean);
         }
@@ -228,7 +129,10 @@ impl List {
                     "degraded, not live".to_owned()
                 }
                 (_, _, Some(condition)) => named(condition).to_lowercase(),
-                (_, true, _) => "paused".to_owned(),
+                (_, true, _) => match &job.pause {
+                    Some(pause) => format!("paused {}", paused::words(pause)),
+                    None => "paused".to_owned(),
+                },
                 (false, ..) => "disabled".to_owned(),
                 _ => "ready".to_owned(),
             };
@@ -270,6 +174,7 @@ mod tests {
             tier: (words[0] != "-").then(|| words[0].to_owned()),
             enabled: true,
             paused: words.contains(&"paused"),
+            pause: None,
             conditions: conditions.collect(),
             last_run: None,
             next_fire: None,
@@ -290,42 +195,6 @@ mod tests {
         check("- !Ready",                   &["Not ready"]);
         check("- paused !Ready",            &[]);
         check("-",                          &[]);
-    }
-
-    /// A last run is `outcome`, `-` while it goes on, or nothing.
-    #[test]
-    fn jobs_whose_last_run_failed_are_named_and_not_too_many_of_them() {
-        let job = |name: &str, outcome: &str| JobView {
-            job: name.to_owned(),
-            labels: BTreeMap::new(),
-            tier: Some("in-process".to_owned()),
-            enabled: true,
-            paused: false,
-            conditions: Vec::new(),
-            last_run: (!outcome.is_empty()).then(|| LastRunView {
-                run_id: String::new(),
-                fire_time: Timestamp::UNIX_EPOCH,
-                outcome: (outcome != "-").then(|| outcome.to_owned()),
-            }),
-            next_fire: None,
-            file: None,
-            line: None,
-        };
-        let said = |jobs: &[JobView]| {
-            let mut out = Vec::new();
-            say_failed(jobs, &mut out).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        let well = ["success", "cancelled", "-", ""].map(|outcome| job("well", outcome));
-        assert_eq!(said(&well), "");
-        assert_eq!(
-            said(&[job("a", "success"), job("b", "timeout")]),
-            "failed    the last run of 1 job\n  b: timeout, of 1970-01-01T00:00:00Z; `tintal logs b`\n"
-        );
-        let many: Vec<JobView> = (0..FAILED_MAX + 3).map(|_| job("c", "exit-nonzero")).collect();
-        let text = said(&many);
-        assert_eq!(text.lines().count(), FAILED_MAX + 2);
-        assert!(text.ends_with("  and 3 more; `tintal list` shows them\n"), "{text}");
     }
 
     /// Wanted labels, then those of a job.

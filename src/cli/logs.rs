@@ -16,12 +16,13 @@ use super::{
     hand::run_of,
     offline,
     runs::{look, must_exist},
+    said::Said,
 };
 use crate::{
     backend::drive::output_file,
     config::Settings,
     control::{
-        client::{self, Client},
+        client::{self, Client, ClientError},
         view::{AttemptView, RunView, RunsView, VERSION},
     },
     engine::start::OUTPUT_DIRECTORY,
@@ -46,12 +47,11 @@ pub(super) struct Logs {
     attempt: Option<u32>,
 
     /// Follow the output until the run is over (with --attempt: that attempt), and exit as it ended
-    #[arg(long, short = 'f', conflicts_with = "json")]
+    #[arg(long, short = 'f', conflicts_with_all = ["json", "format"])]
     follow: bool,
 
-    /// Print JSON: the attempt with its output
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 impl Logs {
@@ -62,7 +62,7 @@ impl Logs {
             newest(settings, &JobName::parse(&self.target)?)?
         };
         if self.follow {
-            let client = Client::new(&settings.state)?;
+            let client = block_on(Client::of(&settings.state))??;
             let mut out = io::stdout();
             let succeeded = match self.attempt {
                 Some(attempt) => follow_one(&client, &run_id, attempt, &mut out)?,
@@ -82,7 +82,7 @@ impl Logs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(format!("`{}` cannot be read: {error}", path.display()).into()),
         };
-        if self.json {
+        if self.said.is_json() {
             print_json(&run, n, file)?;
             return Ok(Exit::Clean);
         }
@@ -197,7 +197,12 @@ fn follow_one(client: &Client, run_id: &str, attempt: u32, out: &mut dyn Write) 
 }
 
 fn copy(client: &Client, run_id: &str, attempt: u32, out: &mut dyn Write) -> Result<(), Failure> {
-    Ok(block_on(client.copy(&format!("/v1/runs/{run_id}/attempts/{attempt}/log?follow=true"), out))??)
+    let path = format!("/v1/runs/{run_id}/attempts/{attempt}/log?follow=true");
+    block_on(client.copy(&path, out))?.map_err(|error| match error {
+        // Whoever reads our output may have gone; the daemon has not.
+        ClientError::Output(error) => Failure::from(error),
+        error => Failure::from(error),
+    })
 }
 
 fn seen(client: &Client, run_id: &str) -> Result<RunView, Failure> {

@@ -16,6 +16,7 @@ mod exit_codes;
 mod explain;
 mod failure;
 mod format;
+mod group;
 mod hand;
 mod import;
 mod init;
@@ -24,12 +25,15 @@ mod list;
 mod logs;
 mod next;
 mod offline;
+mod paused;
 mod plan;
 mod run;
 mod runs;
+mod said;
 mod schema;
 mod serve;
 mod signals;
+mod status;
 mod table;
 mod tree;
 mod validate;
@@ -73,7 +77,7 @@ enum Command {
     Pause(hand::Pause),
     Resume(hand::Resume),
     Cancel(hand::Cancel),
-    Status(list::Status),
+    Status(status::Status),
     List(list::List),
     Next(next::Next),
     Runs(runs::Runs),

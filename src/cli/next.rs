@@ -9,10 +9,13 @@ use serde_json::json;
 use super::{
     Exit, Failure, console,
     last_good::{LastGood, last_good},
+    paused,
+    said::Said,
     tree,
 };
 use crate::{
     config::Settings,
+    control::view::PauseView,
     engine::clock,
     manifest::{
         name::JobName,
@@ -40,9 +43,8 @@ pub(super) struct Next {
     #[arg(long, short = 'n', default_value_t = 10, value_name = "COUNT", value_parser = value_parser!(u64).range(1..=COUNT_MAX))]
     count: u64,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// The zone that a job's times are told in: that of its first cron entry, else UTC.
@@ -80,7 +82,8 @@ impl Next {
         let name = JobName::parse(&self.job)?;
         let stands_in = if view.tree.broken.contains(&name) { last_good(settings, &name)? } else { None };
         let Some(LastGood { spec, .. }) = stands_in else {
-            self.print(&view.job(&self.job)?.spec)?;
+            let spec = &view.job(&self.job)?.spec;
+            self.print(spec, paused::of(settings, &name)?.as_ref())?;
             return Ok(Exit::Clean);
         };
         writeln!(
@@ -88,17 +91,17 @@ impl Next {
             "the manifest of `{name}` cannot be used (`tintal validate` says why); these are the fires of its \
              last good version"
         )?;
-        self.print(&spec)?;
+        self.print(&spec, paused::of(settings, &name)?.as_ref())?;
         Ok(Exit::Found)
     }
 
-    fn print(&self, spec: &Spec) -> Result<(), Failure> {
+    fn print(&self, spec: &Spec, pause: Option<&PauseView>) -> Result<(), Failure> {
         let schedule = compiled(spec)?;
         let after = self.after.unwrap_or_else(clock::now);
         let fires: Vec<Fire> =
             schedule.fires_after(after).take(usize::try_from(self.count).unwrap_or(usize::MAX)).collect();
         let (name, zone) = zone(spec);
-        if self.json {
+        if self.said.is_json() {
             let fires: Vec<_> = fires
                 .iter()
                 .map(|fire| {
@@ -112,6 +115,7 @@ impl Next {
             console::json(&json!({
                 "v": 1, "job": spec.name, "timezone": name, "fires": fires,
                 "enabled": spec.enabled, "reboot": schedule.has_reboot(),
+                "pause": pause,
             }))?;
             return Ok(());
         }
@@ -137,6 +141,14 @@ impl Next {
         }
         if !spec.enabled && !schedule.is_empty() {
             writeln!(err, "`{}` is disabled: it does not fire", spec.name)?;
+        }
+        if let (Some(pause), false) = (pause, schedule.is_empty()) {
+            writeln!(
+                err,
+                "`{}` is paused {}; until `tintal resume {0}` it does not fire",
+                spec.name,
+                paused::words(pause)
+            )?;
         }
         Ok(())
     }

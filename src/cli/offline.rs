@@ -1,19 +1,16 @@
 //! What there is to say while no daemon runs: what the manifests ask for, and what the ledger keeps.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use super::{Failure, next::compiled, tree};
+use super::{Failure, console::block_on, next::compiled, tree};
 use crate::{
     config::Settings,
     control::{
-        render,
-        view::{ConditionView, JobView, RunView, RunsView, SourceView, StatusView, VERSION},
+        given, render,
+        view::{ConditionView, JobView, PauseView, RunView, RunsView, SourceView, StatusView, VERSION},
     },
     engine::{clock, start::LEDGER_FILE},
-    ledger::{LastRun, Ledger, RunQuery},
+    ledger::{LastRun, Ledger, PauseRow, RunQuery, RunRow},
     load::{First, FirstProblems, Loaded},
     manifest::{name::JobName, problem::Severity},
     run::RunId,
@@ -26,7 +23,7 @@ pub(super) const OPEN: &str = "open";
 /// What the ledger keeps of the jobs.
 #[derive(Debug, Default)]
 struct Recorded {
-    paused: BTreeSet<JobName>,
+    paused: BTreeMap<JobName, PauseView>,
     last_runs: BTreeMap<JobName, LastRun>,
 }
 
@@ -67,7 +64,7 @@ pub(super) fn runs(settings: &Settings, query: &RunQuery) -> Result<RunsView, Fa
         Some(file) => Ledger::peek_runs(&file, query)?,
         None => Vec::new(),
     };
-    Ok(stopped(render::runs(&rows)))
+    shown(settings, &rows)
 }
 
 /// One run as the ledger keeps it.
@@ -76,7 +73,20 @@ pub(super) fn run(settings: &Settings, id: RunId) -> Result<Option<RunView>, Fai
         Some(file) => Ledger::peek_run(&file, id)?,
         None => None,
     };
-    Ok(stopped(render::runs(row.as_slice())).runs.into_iter().next())
+    Ok(shown(settings, row.as_slice())?.runs.into_iter().next())
+}
+
+/// Runs as they may be shown: without the secrets of their jobs, as far as those are live.
+fn shown(settings: &Settings, rows: &[RunRow]) -> Result<RunsView, Failure> {
+    let mut view = stopped(render::runs(rows));
+    if let (Some(file), true) = (ledger_file(settings), rows.iter().any(|row| !row.params.is_empty())) {
+        let live = Ledger::peek_placements(&file)?;
+        let of = |job: &str| {
+            live.iter().find(|row| row.spec.name.as_str() == job).map(|row| Arc::clone(&row.spec))
+        };
+        block_on(given::conceal(&mut view, of))?;
+    }
+    Ok(view)
 }
 
 /// Says of runs without an end that they do not go on.
@@ -88,12 +98,23 @@ fn stopped(mut view: RunsView) -> RunsView {
     view
 }
 
+fn paused(row: PauseRow) -> (JobName, PauseView) {
+    (row.job, PauseView { reason: row.reason, since: row.at })
+}
+
 fn recorded(settings: &Settings) -> Result<Recorded, Failure> {
     let Some(file) = ledger_file(settings) else { return Ok(Recorded::default()) };
     Ok(Recorded {
-        paused: Ledger::peek_paused(&file)?.into_iter().map(|row| row.job).collect(),
+        paused: Ledger::peek_paused(&file)?.into_iter().map(paused).collect(),
         last_runs: Ledger::peek_last_runs(&file)?,
     })
+}
+
+/// Why and since when a job is paused, as the ledger keeps it.
+pub(super) fn pause_of(settings: &Settings, name: &JobName) -> Result<Option<PauseView>, Failure> {
+    let Some(file) = ledger_file(settings) else { return Ok(None) };
+    let row = Ledger::peek_paused(&file)?.into_iter().find(|row| row.job == *name);
+    Ok(row.map(|row| paused(row).1))
 }
 
 /// What the manifests ask for, and what the ledger keeps of it.
@@ -118,7 +139,8 @@ pub(super) fn status(settings: &Settings) -> Result<StatusView, Failure> {
 
 fn sound(job: &Loaded, recorded: &Recorded) -> JobView {
     let spec = &job.spec;
-    let paused = recorded.paused.contains(&spec.name);
+    let pause = recorded.paused.get(&spec.name).cloned();
+    let paused = pause.is_some();
     let next = compiled(spec).ok().and_then(|schedule| schedule.next_after(clock::now()));
     JobView {
         job: spec.name.to_string(),
@@ -126,6 +148,7 @@ fn sound(job: &Loaded, recorded: &Recorded) -> JobView {
         tier: Some(job.classified.tier.to_string()),
         enabled: spec.enabled,
         paused,
+        pause,
         conditions: Vec::new(),
         last_run: recorded.last_runs.get(&spec.name).map(render::last_run),
         next_fire: next.map(|fire| fire.time).filter(|_| spec.enabled && !paused),
@@ -143,12 +166,14 @@ fn broken(name: &JobName, first: Option<First<'_>>, prefix: &str, recorded: &Rec
         since: clock::now(),
     };
     let file = first.map(|first| first.problem.primary.place.source.path.as_str());
+    let pause = recorded.paused.get(name).cloned();
     JobView {
         job: name.to_string(),
         labels: BTreeMap::new(),
         tier: None,
         enabled: false,
-        paused: recorded.paused.contains(name),
+        paused: pause.is_some(),
+        pause,
         conditions: vec![condition],
         last_run: recorded.last_runs.get(name).map(render::last_run),
         next_fire: None,

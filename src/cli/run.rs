@@ -1,7 +1,7 @@
 //! `tintal run`: one job in the foreground, without the daemon.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::Write,
     sync::{
         Arc,
@@ -11,12 +11,20 @@ use std::{
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Exit, Failure, console, hand::params, signals::Signals, tree};
+use super::{
+    Exit, Failure,
+    console::{self, block_on},
+    hand::params,
+    said::Said,
+    signals::Signals,
+    tree,
+};
 use crate::{
     config::Settings,
-    control::render,
+    control::{given, render},
     engine::clock,
     execute::{Attempt, Echo, Executor, adoption::adopt_orphans, attempt, leftover::end_leftovers_of},
     ledger::{AttemptRow, Counted, RunRow},
@@ -36,7 +44,7 @@ use crate::{
     after_help = "No daemon is asked, and nothing is recorded. Ctrl-C, SIGTERM and a closed terminal stop the \
                   job as a timeout does: SIGTERM, its grace, SIGKILL; a second one kills it at once. One that \
                   `nohup` or a script's `&` keeps away is not heard. Output and error output of the job are one \
-                  stream, on stdout."
+                  stream, on stdout; with JSON, which is printed at the end as by `runs`, on stderr."
 )]
 pub(super) struct Run {
     /// The job
@@ -54,9 +62,8 @@ pub(super) struct Run {
     #[arg(long)]
     no_retry: bool,
 
-    /// Print JSON at the end, as `runs` does; the output goes to stderr
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// How the run ended, and what asked for it to end early.
@@ -91,7 +98,7 @@ impl Run {
         let fire_time = self.fire_time.unwrap_or_else(clock::now);
         let key = RunKey { job: spec.name.clone(), fire_time, cause: Cause::Manual };
         let screen = Screen {
-            to: if self.json { Stream::Err } else { Stream::Out },
+            to: if self.said.is_json() { Stream::Err } else { Stream::Out },
             line_is_open: Arc::new(AtomicBool::new(false)),
         };
         let timezone = told::zone(&spec.name, &spec.schedule, fire_time, Answers::Instant).to_owned();
@@ -105,6 +112,7 @@ impl Run {
             output: "/dev/null".into(),
             echo: Some(screen.echo()),
         };
+        let (spec, values) = (Arc::clone(&first.spec), first.params.clone());
         // A terminal that takes no more output must not keep a signal from being seen: two threads.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let executor = Executor::new(tree::environment(), settings.output_bytes_max);
@@ -117,8 +125,10 @@ impl Run {
             Outcome::NotStarted { .. } => format!("`{}` failed: not started", key.job),
             outcome => format!("`{}` failed: {outcome}", key.job),
         });
-        if self.json {
-            console::json(&render::runs(&[row(&key, &ended)]))?;
+        if self.said.is_json() {
+            let mut view = render::runs(&[row(&key, values, &ended)]);
+            block_on(given::conceal(&mut view, |_| Some(Arc::clone(&spec))))?;
+            console::json(&view)?;
         }
         Ok(match (ended.signal, ended.outcome.is_success()) {
             (Some(signal), _) => Exit::Signalled(signal),
@@ -181,7 +191,7 @@ async fn attempts(
     }
 }
 
-fn row(key: &RunKey, ended: &Ended) -> RunRow {
+fn row(key: &RunKey, params: BTreeMap<String, Value>, ended: &Ended) -> RunRow {
     RunRow {
         id: key.id(),
         job: key.job.clone(),
@@ -190,6 +200,7 @@ fn row(key: &RunKey, ended: &Ended) -> RunRow {
         count: 1,
         counted: Counted::All,
         cause: key.cause,
+        params,
         skipped: None,
         decided_at: key.fire_time,
         outcome: Some(ended.outcome.clone()),

@@ -1,15 +1,22 @@
 //! `tintal runs`: what was decided, and what came of it.
 
-use std::io::{self, Write as _};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+};
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{
     Exit, Failure,
     console::{self, block_on},
+    format::one_line,
     list::ask,
-    offline, table, tree,
+    offline,
+    said::Said,
+    table, tree,
 };
 use crate::{
     config::Settings,
@@ -21,6 +28,9 @@ use crate::{
     ledger::RunQuery,
     manifest::name::JobName,
 };
+
+/// Characters that the table shows of a value; `--json` has all.
+const VALUE_CHARS_MAX: usize = 40;
 
 /// List runs and skipped occurrences, newest first
 #[derive(Debug, Args)]
@@ -39,9 +49,8 @@ pub(super) struct Runs {
     )]
     count: u32,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 /// Who said which runs there are.
@@ -93,7 +102,7 @@ impl Runs {
             }
             writeln!(io::stderr(), "{note}")?;
         }
-        if self.json {
+        if self.said.is_json() {
             console::json(&view)?;
             return Ok(Exit::Clean);
         }
@@ -135,7 +144,23 @@ fn row(run: &RunView) -> [String; 7] {
         outcome,
         if skipped { "-".to_owned() } else { run.attempts.len().to_string() },
         took,
-        run.reason.clone().unwrap_or_default(),
+        why(run),
         run.run_id.clone().unwrap_or_else(|| "-".to_owned()),
     ]
+}
+
+/// Why it was skipped, or what asked for it and with which values.
+fn why(run: &RunView) -> String {
+    let mut why = run.reason.clone().unwrap_or_default();
+    for (name, value) in &run.params {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let value = one_line(&value);
+        let short: String = value.chars().take(VALUE_CHARS_MAX).collect();
+        let cut = if short.len() < value.len() { "…" } else { "" };
+        let _ = write!(why, ", {name}={short}{cut}");
+    }
+    why
 }

@@ -2,11 +2,10 @@
 
 mod loops;
 
-use std::{ffi::OsString, io::IsTerminal as _, sync::Arc, time::Duration};
+use std::{borrow::Cow, ffi::OsString, io::IsTerminal as _, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::{
-    net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -19,7 +18,10 @@ use super::{Exit, Failure, signals::Ear, tree};
 use crate::{
     backend::in_process::JobChange,
     config::{LogFormat, Settings, Watching},
-    control::{server, socket},
+    control::{
+        server,
+        socket::{self, Lasting},
+    },
     engine::{
         daemon::Daemon,
         follow::Follow,
@@ -105,8 +107,15 @@ impl Serve {
     }
 }
 
+/// A library's log of the watches that go with their directories, in the words of its code, is noise: of
+/// it errors are logged, unless the settings name it.
+fn with_quiet_parts(level: &str) -> Cow<'_, str> {
+    let is_named = |part: &str| part.trim().starts_with("notify") || part.trim().eq_ignore_ascii_case("off");
+    if level.split(',').any(is_named) { level.into() } else { format!("{level},notify=error").into() }
+}
+
 fn log(settings: &Settings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&settings.log_level).map_err(|error| {
+    let filter = EnvFilter::try_new(with_quiet_parts(&settings.log_level)).map_err(|error| {
         format!("`log.level` cannot be read: {error}; write `info`, or `warn,tintal=debug`")
     })?;
     // By default a line that cannot be written is told with `eprintln!`, which panics when stderr takes
@@ -129,7 +138,8 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     let (stop_firing, firing_stopped) = watch::channel(false);
     let (stop_all, all_stopped) = watch::channel(false);
     // The socket answers before the first pass: a probe sees a daemon that is not ready yet.
-    let listener = socket::bind(&settings.state).map_err(|error| {
+    let lock = Arc::new(lock);
+    let listener = Lasting::bind(&settings.state, Arc::clone(&lock)).map_err(|error| {
         format!("the control socket cannot be made in `{}`: {error}", settings.state.display())
     })?;
     let mut control = tokio::spawn(control(Arc::clone(&daemon), listener, all_stopped.clone()));
@@ -170,6 +180,8 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     }
     control.abort();
     if why.is_ok() {
+        // It makes a socket anew that is taken away, so it ends first.
+        let _ = control.await;
         socket::unbind(&settings.state);
     }
     drop(lock);
@@ -181,7 +193,7 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-async fn control(daemon: Arc<Daemon>, listener: UnixListener, stop: watch::Receiver<bool>) {
+async fn control(daemon: Arc<Daemon>, listener: Lasting, stop: watch::Receiver<bool>) {
     if let Err(error) = server::serve(daemon, listener, stop).await {
         error!(%error, "the control socket cannot be served");
     }

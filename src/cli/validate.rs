@@ -14,7 +14,7 @@ use super::{
     tree::{self, View},
 };
 use crate::{
-    config::Settings,
+    config::{Settings, file::SETTINGS_FILE, settings::Origin},
     manifest::{
         code::Code,
         problem::{Problem, Severity},
@@ -139,6 +139,13 @@ impl Validate {
                 (None, None) if path.is_dir() => {
                     all.add(whole(tree::load_with(settings, path, None)?));
                 }
+                (None, None) if is_settings(path, settings) => {
+                    let path = path.display();
+                    return Err(format!(
+                        "`{path}` holds settings, and is no manifest; `tintal config` checks it"
+                    )
+                    .into());
+                }
                 (None, None) => {
                     shown.push(path.display().to_string());
                     alone.push(path.to_owned());
@@ -188,6 +195,14 @@ fn read_stdin() -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     std::io::stdin().lock().read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// Whether a file is the one with the settings, by its name or since they were read from it.
+fn is_settings(path: &Path, settings: &Settings) -> bool {
+    let is_it =
+        |origin: &Origin| matches!(origin, Origin::File { path: read, .. } if Path::new(read) == path);
+    path.file_name().is_some_and(|name| name == SETTINGS_FILE)
+        || settings.origins.values().any(|(_, origin)| is_it(origin))
 }
 
 fn is_stdin(path: &Path) -> bool {

@@ -63,7 +63,8 @@ pub struct LogFile {
     /// Form of a line. Default: `text`.
     pub format: Option<LogFormat>,
     /// What is logged: a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), or a list of
-    /// `target=level`. Default: `info`.
+    /// `target=level`. Of `notify`, which watches the manifests, errors are logged unless it is named.
+    /// Default: `info`.
     #[schemars(length(min = 1, max = 1024), extend("examples" = ["info", "warn,tintal::engine=debug"]))]
     pub level: Option<String>,
 }

@@ -222,12 +222,16 @@ fn single(given: Given<'_>, schema: &SettingsSchema) -> Result<Layer, Vec<Proble
             documents.into_iter().next().map_or(plain, |document| document.root)
         }
     };
+    let is_map = matches!(leaf.value, NodeValue::Map(_));
     let node = key.iter().rev().fold(leaf, |inner, part| Node {
         span,
         used_at: None,
         value: NodeValue::Map(vec![Entry { key: part.clone(), key_span: span, value: inner }]),
     });
-    let faults = schema.shape().check(&node, &source);
+    let mut faults = schema.shape().check(&node, &source);
+    if let (LayerKind::Environment(_), false, Some(help)) = (&kind, is_map, of_parts(&key)) {
+        faults.iter_mut().for_each(|fault| fault.help = Some(help.clone()));
+    }
     if faults.is_empty() { Ok(Layer { source, node, kind }) } else { Err(faults) }
 }
 
@@ -296,6 +300,17 @@ fn other_variable(name: &str, key: &[String]) -> Option<String> {
             "`tintal config` lists the settings; a variable of another program is left out with `env -u {name}`"
         ),
     })
+}
+
+/// The way out for a variable of several settings that has no map of them: the variables of each.
+fn of_parts(key: &[String]) -> Option<String> {
+    let start = format!("{}.", key.join("."));
+    let parts: Vec<String> = KEYS
+        .iter()
+        .filter(|known| known.starts_with(&start))
+        .map(|known| format!("`{}`", variables::variable(known)))
+        .collect();
+    (!parts.is_empty()).then(|| format!("it has parts: set {}", parts.join(" or ")))
 }
 
 /// A level of the log that would silence it.

@@ -246,6 +246,14 @@ fn a_text_counts_as_it_is_given() {
             "TINTAL_WATCH:1:1 `watch` is one of `auto` or `poll`, not `'auto'` (did you mean `auto`?)",
         ],
     );
+    check(
+        "",
+        &[("TINTAL_LOG", "debug")],
+        &[],
+        &[
+            "TINTAL_LOG:1:1 `log` takes a mapping, not text (it has parts: set `TINTAL_LOG__FORMAT` or `TINTAL_LOG__LEVEL`)",
+        ],
+    );
     // What is no text is read as in the file.
     check("", &[("TINTAL_LOG", "{format: json}"), ("TINTAL_HISTORY__KEEP_LAST", "7 # days")], &[], &[]);
 }

@@ -3,12 +3,25 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
+use tokio::{
+    net::UnixStream,
+    time::{sleep, timeout},
+};
 
 use super::{socket::Address, view::ErrorView};
+use crate::engine::lock;
+
+/// How long a socket is waited for that a daemon is about to make: longer than it takes to see that it
+/// was taken away.
+const SOCKET_MAX: Duration = Duration::from_secs(3);
+
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why the daemon gave no answer, or not the one that was asked for.
 #[derive(Debug, Error)]
@@ -18,6 +31,14 @@ pub enum ClientError {
     NotRunning {
         /// The state directory.
         state: PathBuf,
+    },
+    /// A process has the state directory, and there is no socket to ask it by.
+    #[error("no control socket answers in `{}`, though the process {pid} uses it: it starts or ends, or its socket was taken away. A daemon makes it anew within seconds, so ask again; if that does not help, stop the process (`kill {pid}`) and start `tintal serve`", .state.display())]
+    NoSocket {
+        /// The state directory.
+        state: PathBuf,
+        /// The process.
+        pid: u32,
     },
     /// Who asks may not look, or the path leads nowhere: there may be a daemon.
     #[error("whether a daemon is running on `{}` cannot be told", .state.display())]
@@ -46,6 +67,9 @@ pub enum ClientError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What the daemon said could not be passed on.
+    #[error("the output cannot be written")]
+    Output(#[source] io::Error),
 }
 
 /// Asks the daemon of `state` for a document; `None` when no daemon runs.
@@ -54,7 +78,7 @@ pub enum ClientError {
 ///
 /// As [`ClientError`] says.
 pub async fn ask<T: DeserializeOwned>(state: &Path, path: &str) -> Result<Option<T>, ClientError> {
-    let answer = match Client::new(state) {
+    let answer = match Client::of(state).await {
         Ok(client) => client.get(path).await,
         Err(error) => Err(error),
     };
@@ -71,7 +95,7 @@ pub async fn tell<T: DeserializeOwned>(
     path: &str,
     body: &impl Serialize,
 ) -> Result<Option<T>, ClientError> {
-    let answer = match Client::new(state) {
+    let answer = match Client::of(state).await {
         Ok(client) => client.post(path, body).await,
         Err(error) => Err(error),
     };
@@ -95,20 +119,43 @@ pub struct Client {
 }
 
 impl Client {
-    /// Prepares to talk to the daemon of `state`. Nothing is sent yet.
+    /// Finds the daemon of `state`. Nothing is sent yet. While a process has the directory and makes no
+    /// socket, it is waited for, since a daemon is about to.
     ///
     /// # Errors
     ///
-    /// When there is no socket, or that cannot be told.
-    pub fn new(state: &Path) -> Result<Self, ClientError> {
-        let address = Address::of(state).map_err(|error| no_way(state, error))?;
-        std::fs::metadata(address.path()).map_err(|error| no_way(state, error))?;
+    /// When nobody listens, or that cannot be told.
+    pub async fn of(state: &Path) -> Result<Self, ClientError> {
+        let found = timeout(SOCKET_MAX, async {
+            loop {
+                let error = match Self::listening(state).await {
+                    Ok(address) => return Ok(address),
+                    Err(error) => no_way(state, error),
+                };
+                match (&error, lock::holder(state)) {
+                    (ClientError::NotRunning { .. }, Some(_)) => sleep(LOOK).await,
+                    _ => return Err(error),
+                }
+            }
+        });
+        let address = match (found.await, lock::holder(state)) {
+            (Ok(found), _) => found?,
+            (Err(_), Some(pid)) => return Err(ClientError::NoSocket { state: state.to_owned(), pid }),
+            (Err(_), None) => return Err(ClientError::NotRunning { state: state.to_owned() }),
+        };
         crate::execute::install_crypto();
         let http = reqwest::Client::builder()
             .unix_socket(address.path())
             .build()
             .map_err(|error| broken(state, error))?;
         Ok(Self { http, state: state.to_owned(), _address: address })
+    }
+
+    /// The address of a socket on which somebody listens.
+    async fn listening(state: &Path) -> io::Result<Address> {
+        let address = Address::of(state)?;
+        UnixStream::connect(address.path()).await?;
+        Ok(address)
     }
 
     /// Asks for a document.
@@ -139,11 +186,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`ClientError`] says; an error of `out` counts as a broken connection.
+    /// As [`ClientError`] says.
     pub async fn copy(&self, path: &str, out: &mut dyn io::Write) -> Result<(), ClientError> {
         let mut response = self.send(self.http.get(url(path))).await?;
         while let Some(chunk) = response.chunk().await.map_err(|error| cut(&self.state, error))? {
-            out.write_all(&chunk).and_then(|()| out.flush()).map_err(|error| broken(&self.state, error))?;
+            out.write_all(&chunk).and_then(|()| out.flush()).map_err(ClientError::Output)?;
         }
         Ok(())
     }
@@ -233,7 +280,8 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = UnixListener::bind(Address::of(state.path()).unwrap().path()).unwrap();
-            let client = Client::new(state.path()).unwrap();
+            let client = Client::of(state.path()).await.unwrap();
+            let _ = listener.accept().await.unwrap();
             let serve = async {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let _ = stream.read(&mut [0; 1024]).await.unwrap();

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod follow;
+pub mod given;
 pub mod render;
 pub mod server;
 pub mod socket;

@@ -8,10 +8,11 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::given;
 use super::view::{
     AttemptView, ClockJumpView, ConditionView, DaemonView, FilesView, HealthView, HeldBackView, JobView,
-    LastRunView, PassView, PlacementView, PlacementsView, RunView, RunsView, SourceView, StatusView,
-    TierView, VERSION, WaitView,
+    LastRunView, PassView, PauseView, PlacementView, PlacementsView, RunView, RunsView, SourceView,
+    StatusView, TierView, VERSION, WaitView,
 };
 use crate::{
     backend::in_process::LiveJob,
@@ -72,6 +73,7 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
         .map(|name| {
             let origin = tree.origins.get(name);
             let paused = daemon.pauses().of(name);
+            let is_paused = paused.is_some();
             let wanted = || tree.origins.sound.get(name).map(|job| &job.spec);
             let spec = live.get(name).map(|job| &job.spec).or_else(wanted);
             JobView {
@@ -79,10 +81,11 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
                 labels: spec.map(|spec| spec.labels.clone()).unwrap_or_default(),
                 tier: live.contains_key(name).then(|| Tier::InProcess.to_string()),
                 enabled: spec.is_some_and(|spec| spec.enabled),
-                paused: paused.is_some(),
+                paused: is_paused,
+                pause: paused.map(|pause| PauseView { reason: pause.reason, since: pause.at }),
                 conditions: conditions(name, &tree, live.get(name), daemon.started_at()),
                 last_run: last_runs.get(name).map(last_run),
-                next_fire: live.get(name).and_then(|job| job.next_fire()).filter(|_| paused.is_none()),
+                next_fire: live.get(name).and_then(|job| job.next_fire()).filter(|_| !is_paused),
                 file: origin.map(|origin| origin.path.to_string()),
                 line: origin.map(|origin| origin.line),
             }
@@ -177,6 +180,7 @@ fn source(root: &Path, tree: &TreeState, now: Timestamp) -> SourceView {
     let age = tree.scanned_at.map(|at| u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0));
     SourceView {
         directory: root.display().to_string(),
+        root: std::path::absolute(root).ok().map(|root| root.display().to_string()),
         commit: tree.commit.as_ref().map(|commit| commit.id.clone()),
         dirty: tree.commit.as_ref().map(|commit| commit.dirty),
         age_seconds: age,
@@ -236,16 +240,20 @@ pub fn live(view: PlacementsView) -> Live {
     Live { placements: placements.collect(), unseen: view.unseen.into_iter().collect() }
 }
 
-/// `GET /v1/runs`.
+/// `GET /v1/runs`; what the runs were given as it is.
 #[must_use]
 pub fn runs(rows: &[RunRow]) -> RunsView {
     RunsView { v: VERSION, runs: rows.iter().map(run).collect() }
 }
 
-/// The same with what the daemon knows of runs that wait for their next attempt.
-#[must_use]
-pub fn runs_of(daemon: &Daemon, rows: &[RunRow]) -> RunsView {
+/// The same with what the daemon knows of runs that wait for their next attempt, and without the secrets
+/// of their jobs.
+pub async fn runs_of(daemon: &Daemon, rows: &[RunRow]) -> RunsView {
     let mut view = runs(rows);
+    given::conceal(&mut view, |job| {
+        Some(Arc::clone(&daemon.in_process().job(&JobName::parse(job).ok()?)?.spec))
+    })
+    .await;
     for (row, run) in rows.iter().zip(&mut view.runs) {
         run.waits = daemon.running().wait_of(row.id).map(|wait| WaitView {
             attempt: wait.attempt,
@@ -272,6 +280,7 @@ fn run(row: &RunRow) -> RunView {
         backend: IN_PROCESS.to_owned(),
         decision: if is_skip { "skipped" } else { "run" }.to_owned(),
         reason: Some(row.skipped.clone().unwrap_or_else(|| cause.to_owned())),
+        params: row.params.clone(),
         count: row.count,
         at_least: row.counted == Counted::AtLeast,
         outcome: row.outcome.as_ref().map(|outcome| outcome.as_str().to_owned()),

@@ -30,13 +30,13 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::{net::UnixListener, sync::watch};
+use tokio::sync::watch;
 
 use super::view::{
     ChangeView, ErrorView, FilesView, HealthView, PassView, PauseRequest, PlacementsView, ReconcileRequest,
     RunsView, StatusView, TriggerRequest, TriggerView, VERSION,
 };
-use super::{follow, render};
+use super::{follow, render, socket::Lasting};
 use crate::{
     engine::{
         daemon::Daemon,
@@ -70,7 +70,7 @@ const REFUSAL_BYTES_MAX: usize = 4096;
 /// When the socket breaks.
 pub async fn serve(
     daemon: Arc<Daemon>,
-    listener: UnixListener,
+    listener: Lasting,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let router = Router::new()
@@ -195,7 +195,7 @@ async fn runs(State(daemon): State<Arc<Daemon>>, Query(request): Query<RunsReque
     }
     let query = RunQuery { job, before: request.before, limit };
     match daemon.ledger().runs(query).await {
-        Ok(rows) => Json(render::runs_of(&daemon, &rows)).into_response(),
+        Ok(rows) => Json(render::runs_of(&daemon, &rows).await).into_response(),
         Err(error) => broken(&error),
     }
 }
@@ -206,7 +206,7 @@ async fn run(State(daemon): State<Arc<Daemon>>, Path(run): Path<String>) -> Resp
         Err(response) => return *response,
     };
     match daemon.ledger().run(id).await {
-        Ok(Some(row)) => Json::<RunsView>(render::runs_of(&daemon, &[row])).into_response(),
+        Ok(Some(row)) => Json::<RunsView>(render::runs_of(&daemon, &[row]).await).into_response(),
         Ok(None) => refuse(StatusCode::NOT_FOUND, format!("there is no run `{run}`")),
         Err(error) => broken(&error),
     }

@@ -78,6 +78,9 @@ pub struct JobView {
     pub enabled: bool,
     /// Whether a person paused it.
     pub paused: bool,
+    /// Why and since when, while it is paused.
+    #[serde(default)]
+    pub pause: Option<PauseView>,
     /// What holds of it now.
     pub conditions: Vec<ConditionView>,
     /// The newest run that was not a skip.
@@ -89,6 +92,15 @@ pub struct JobView {
     /// The line its document starts at, from 1; of one that cannot be used, where it started last, or
     /// what is wrong.
     pub line: Option<u32>,
+}
+
+/// That a person paused a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseView {
+    /// What the person said.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// Something that holds of a job.
@@ -134,6 +146,9 @@ pub struct TierView {
 pub struct SourceView {
     /// The directory.
     pub directory: String,
+    /// The same as an absolute path, for who is elsewhere than the daemon.
+    #[serde(default)]
+    pub root: Option<String>,
     /// The commit it is at, when it is in a git work tree.
     pub commit: Option<String>,
     /// Whether it differs from that commit.
@@ -184,6 +199,9 @@ pub struct RunView {
     pub decision: String,
     /// Why it was skipped, or what asked for it.
     pub reason: Option<String>,
+    /// Values that whoever asked for it gave in place of the manifest's, without the secrets of the job.
+    #[serde(default)]
+    pub params: BTreeMap<String, Value>,
     /// Occurrences that the row stands for; none for one that says that the clock went back.
     pub count: u64,
     /// Whether there are more than `count`.

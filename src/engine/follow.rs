@@ -10,7 +10,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep, sleep_until},
 };
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::{
     clock,
@@ -33,7 +33,7 @@ use crate::{
         alarm::Alarm,
         scan::Scan,
         settle::SETTLE,
-        watch::{Mode, Watcher},
+        watch::{Mode, Wanted, Watcher},
     },
 };
 
@@ -268,9 +268,14 @@ impl Follow {
     async fn until_rest(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Seen, Blind> {
         let seen = self.look.until_rest(stop).await;
         let mode = self.look.mode();
-        if let (false, Mode::Polling { reason }) = (self.is_polling, &mode) {
+        if let (false, Mode::Polling { wanted, reason }) = (self.is_polling, &mode) {
             self.is_polling = true;
-            warn!(%reason, "changes cannot be watched; the directory is looked at every second");
+            match wanted {
+                Wanted::Poll => info!("the directory is looked at every second, as the settings ask"),
+                Wanted::Auto => {
+                    warn!(%reason, "changes cannot be watched; the directory is looked at every second");
+                }
+            }
         }
         self.daemon.update_tree(|state| {
             state.watch = mode.to_string();

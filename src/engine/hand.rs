@@ -109,20 +109,31 @@ impl Daemon {
         Ok(id)
     }
 
-    /// Keeps a job from firing until `resume`. What it would have fired is recorded as skipped.
+    /// Keeps a job from firing until `resume`. What it would have fired is recorded as skipped. Of a job
+    /// that is paused, a reason takes the place of the one before; since when stays.
     ///
     /// # Errors
     ///
     /// As [`HandError`] says.
     pub async fn pause(&self, name: &JobName, reason: Option<String>) -> Result<Handled, HandError> {
         self.held(name)?;
-        if self.pauses().holds(name) {
+        let before = self.pauses().of(name);
+        if let Some(before) = &before
+            && (reason.is_none() || reason == before.reason)
+        {
             return Ok(Handled { changed: false, message: format!("`{name}` is paused already") });
         }
         let at = clock::now();
         self.ledger().pause(name.clone(), reason.clone(), at).await?;
         self.pauses().add(name.clone(), Pause { reason, at });
-        Ok(Handled { changed: true, message: format!("paused `{name}`; runs that go on are not stopped") })
+        let message = match before {
+            Some(Pause { reason: Some(_), .. }) => {
+                format!("`{name}` is paused already; its reason is replaced")
+            }
+            Some(_) => format!("`{name}` is paused already; it has a reason now"),
+            None => format!("paused `{name}`; runs that go on are not stopped"),
+        };
+        Ok(Handled { changed: true, message })
     }
 
     /// Lets a job fire again.

@@ -131,6 +131,28 @@ impl Drop for StateLock {
     }
 }
 
+/// The process that has a state directory now, when one has it and the system tells.
+///
+/// The lock is not touched: whoever takes it at this moment is not to find it in use.
+#[must_use]
+pub fn holder(state: &Path) -> Option<u32> {
+    let path = state.join(LOCK_FILE);
+    let inode = fs::metadata(&path).ok()?.ino();
+    let pid = fs::read_to_string(&path).ok()?.trim().parse().ok()?;
+    holds_lock(&fs::read_to_string("/proc/locks").ok()?, pid, inode).then_some(pid)
+}
+
+/// Whether the lines of `/proc/locks` tell that a process has locked a file. Its device is not looked
+/// at: some file systems tell another one there.
+fn holds_lock(locks: &str, pid: u32, inode: u64) -> bool {
+    let is_it = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, by, file, ..] = words[..] else { return false };
+        by.parse() == Ok(pid) && file.rsplit(':').next().and_then(|inode| inode.parse().ok()) == Some(inode)
+    };
+    locks.lines().any(is_it)
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
@@ -154,6 +176,31 @@ mod tests {
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);
         assert!(second.await.is_ok());
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn holds_lock_table() {
+        let check = |line: &str, expected: bool| {
+            assert_eq!(holds_lock(&format!("1: POSIX  ADVISORY  READ 7 08:01:9 0 9\n{line}\n"), 7, 42), expected, "{line}");
+        };
+        check("2: FLOCK  ADVISORY  WRITE 7 fd:01:42 0 EOF",    true);
+        check("2: FLOCK  ADVISORY  WRITE 8 fd:01:42 0 EOF",    false);
+        check("2: FLOCK  ADVISORY  WRITE 7 fd:01:43 0 EOF",    false);
+        check("2: POSIX  ADVISORY  WRITE 7 fd:01:42 0 EOF",    false);
+        check("2: -> FLOCK  ADVISORY  WRITE 7 fd:01:42 0 EOF", false);
+        check("",                                              false);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_holder_of_a_directory_is_told_while_it_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(holder(directory.path()), None);
+        let lock = StateLock::take(directory.path()).unwrap();
+        assert_eq!(holder(directory.path()), Some(std::process::id()));
+        drop(lock);
+        assert_eq!(holder(directory.path()), None);
     }
 
     /// F27.

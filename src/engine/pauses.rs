@@ -25,9 +25,12 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// Pauses a job; one that is paused already keeps its reason and time.
+    /// Pauses a job. One that is paused already keeps its time; a reason takes the place of its own.
     pub fn add(&self, job: JobName, pause: Pause) {
-        self.lock().entry(job).or_insert(pause);
+        let Pause { reason, at } = pause;
+        let mut paused = self.lock();
+        let held = paused.entry(job).or_insert(Pause { reason: None, at });
+        held.reason = reason.or_else(|| held.reason.take());
     }
 
     /// Lets a job fire again; `false` when it was not paused.

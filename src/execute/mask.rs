@@ -9,7 +9,7 @@ pub(super) const MASK: &str = "***";
 
 /// What to take out. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Masks(Arc<Table>);
+pub struct Masks(Arc<Table>);
 
 #[derive(Debug, Default)]
 struct Table {

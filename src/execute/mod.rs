@@ -3,6 +3,7 @@
 pub mod adoption;
 pub mod attempt;
 pub mod causes;
+pub mod conceal;
 pub mod leftover;
 
 mod census;

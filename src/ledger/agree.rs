@@ -23,7 +23,7 @@ enum Call {
     Ended(u8, i64, u32, Then),
     Passed(u8, i64),
     RunEnded(u8, i64),
-    Pause(u8),
+    Pause(u8, u8),
     Resume(u8),
     Boot(u8, Vec<u8>),
     AtBoot(u8, i64, u8),
@@ -107,7 +107,10 @@ async fn record(ledger: &Ledger, call: Call) -> Result<(), LedgerError> {
         Call::RunEnded(name, second) => {
             ledger.run_ended(id(name, second), Outcome::Cancelled, at(second)).await
         }
-        Call::Pause(name) => ledger.pause(job(name), Some("why".to_owned()), at(1)).await,
+        Call::Pause(name, reason) => {
+            let reason = (reason > 0).then(|| format!("reason {reason}"));
+            ledger.pause(job(name), reason, at(1)).await
+        }
         Call::Resume(name) => ledger.resume(job(name)).await,
         Call::Boot(boot, jobs) => {
             ledger.record_boot(format!("boot-{boot}"), jobs.into_iter().map(job).collect()).await
@@ -201,7 +204,7 @@ fn call() -> impl Strategy<Value = Call> {
         4 => (name.clone(), second.clone(), 1..4_u32, then).prop_map(|(name, at, n, then)| Call::Ended(name, at, n, then)),
         3 => (name.clone(), second.clone()).prop_map(|(name, at)| Call::Passed(name, at)),
         3 => (name.clone(), second.clone()).prop_map(|(name, at)| Call::RunEnded(name, at)),
-        1 => name.clone().prop_map(Call::Pause),
+        1 => (name.clone(), 0..3_u8).prop_map(|(name, reason)| Call::Pause(name, reason)),
         1 => name.clone().prop_map(Call::Resume),
         1 => (0..2_u8, proptest::collection::vec(name.clone(), 0..3)).prop_map(|(boot, jobs)| Call::Boot(boot, jobs)),
         2 => (name.clone(), second, 0..2_u8).prop_map(|(name, at, boot)| Call::AtBoot(name, at, boot)),

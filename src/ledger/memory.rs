@@ -262,8 +262,11 @@ impl Write for Memory {
     }
 
     fn pause(&mut self, name: &JobName, reason: Option<&str>, at: Timestamp) -> Result<()> {
-        let pause = || PauseRow { job: name.clone(), reason: reason.map(str::to_owned), at };
-        self.job(name).pause.get_or_insert_with(pause);
+        let pause = || PauseRow { job: name.clone(), reason: None, at };
+        let row = self.job(name).pause.get_or_insert_with(pause);
+        if let Some(reason) = reason {
+            row.reason = Some(reason.to_owned());
+        }
         Ok(())
     }
 

@@ -42,7 +42,7 @@ FROM job JOIN run ON run.seq = (
 
 const COLUMNS: &str =
     "run.seq, run.id, job.name, run.fire_us, run.last_fire_us, run.count, run.cause, run.skipped,
-    run.decided_us, run.outcome, run.ended_us, run.more";
+    run.decided_us, run.outcome, run.ended_us, run.more, run.params";
 
 fn bad(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
@@ -253,6 +253,7 @@ fn run_row(row: &Row<'_>) -> Result<(i64, RunRow)> {
         outcome: maybe_json(row, 9)?,
         ended_at: maybe_time(row, 10)?,
         counted: if row.get(11)? { Counted::AtLeast } else { Counted::All },
+        params: maybe_json(row, 12)?.unwrap_or_default(),
         attempts: Vec::new(),
     };
     Ok((row.get(0)?, run))

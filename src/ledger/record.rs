@@ -410,6 +410,8 @@ pub struct RunRow {
     pub counted: Counted,
     /// What asked for it.
     pub cause: Cause,
+    /// Values in place of the manifest's `params`.
+    pub params: BTreeMap<String, Value>,
     /// Why it was skipped; absent when it runs or ran.
     pub skipped: Option<String>,
     /// When it was decided.

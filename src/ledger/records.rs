@@ -38,7 +38,7 @@ pub(super) trait Write {
     fn passed(&mut self, attempts: &[Passed]) -> Result<()>;
     /// A run ended.
     fn run_ended(&mut self, run: RunId, outcome: &Outcome, at: Timestamp) -> Result<()>;
-    /// A person paused a job.
+    /// A person paused a job. Of one that is paused, a reason takes the place of the one before.
     fn pause(&mut self, job: &JobName, reason: Option<&str>, at: Timestamp) -> Result<()>;
     /// A job is no longer paused.
     fn resume(&mut self, job: &JobName) -> Result<()>;

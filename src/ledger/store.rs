@@ -231,7 +231,7 @@ impl Ledger {
         self.write(move |records| records.run_ended(run, &outcome, at))
     }
 
-    /// Records that a person paused a job.
+    /// Records that a person paused a job, or gave another reason for it.
     pub fn pause(
         &self,
         job: JobName,

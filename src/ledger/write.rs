@@ -151,10 +151,10 @@ impl Write for Session {
 
     fn pause(&mut self, name: &JobName, reason: Option<&str>, at: Timestamp) -> Result<()> {
         let job = self.job(name)?.id;
-        self
-            .connection
+        self.connection
             .prepare_cached(
-                "INSERT INTO pause (job_id, reason, at_us) VALUES (?1, ?2, ?3) ON CONFLICT (job_id) DO NOTHING",
+                "INSERT INTO pause (job_id, reason, at_us) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (job_id) DO UPDATE SET reason = coalesce(excluded.reason, reason)",
             )?
             .execute(params![job, reason, at.as_microsecond()])?;
         Ok(())

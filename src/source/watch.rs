@@ -59,6 +59,8 @@ pub enum Mode {
     Events,
     /// The tree is looked at once a second.
     Polling {
+        /// Whether the caller asked for it.
+        wanted: Wanted,
         /// Why, for people to read.
         reason: String,
     },
@@ -68,7 +70,7 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Events => f.write_str("events"),
-            Self::Polling { reason } => write!(f, "polling: {reason}"),
+            Self::Polling { reason, .. } => write!(f, "polling: {reason}"),
         }
     }
 }
@@ -76,6 +78,7 @@ impl fmt::Display for Mode {
 /// Watches one tree.
 pub struct Watcher {
     root: PathBuf,
+    wanted: Wanted,
     shared: Arc<Shared>,
     how: How,
     /// The root whose file system was asked for last.
@@ -116,8 +119,8 @@ impl Watcher {
     #[must_use]
     pub fn start(root: PathBuf, wanted: Wanted) -> Self {
         match (wanted, remote(&root)) {
-            (Wanted::Poll, _) => Self::polling(root, "asked for".to_owned()),
-            (Wanted::Auto, Some(kind)) => Self::polling(root, without_events(kind)),
+            (Wanted::Poll, _) => Self::polling(root, wanted, "asked for".to_owned()),
+            (Wanted::Auto, Some(kind)) => Self::polling(root, wanted, without_events(kind)),
             (Wanted::Auto, None) => Self::start_with(root, |shared| {
                 Ok(Box::new(notify::recommended_watcher(move |event| shared.receive(event))?))
             }),
@@ -176,14 +179,14 @@ impl Watcher {
     pub fn mode(&self) -> Mode {
         match &self.how {
             How::Events(_) => Mode::Events,
-            How::Polling { reason, .. } => Mode::Polling { reason: reason.clone() },
+            How::Polling { reason, .. } => Mode::Polling { wanted: self.wanted, reason: reason.clone() },
         }
     }
 
-    fn polling(root: PathBuf, reason: String) -> Self {
+    fn polling(root: PathBuf, wanted: Wanted, reason: String) -> Self {
         let shared = Arc::new(Shared::default());
         let how = poll(&root, &shared, reason);
-        Self { root, shared, how, asked: None, remote }
+        Self { root, wanted, shared, how, asked: None, remote }
     }
 
     fn start_with(
@@ -193,14 +196,15 @@ impl Watcher {
         let shared = Arc::new(Shared::default());
         let system = match system(Arc::clone(&shared)) {
             Ok(system) => system,
-            Err(error) => return Self::polling(root, refusal(&error)),
+            Err(error) => return Self::polling(root, Wanted::Auto, refusal(&error)),
         };
         let watches = Watches { system, held: BTreeMap::new(), missed: BTreeSet::new() };
         let mut places = Places::default();
         if let Ok(absolute) = std::path::absolute(&root) {
             places.note_way(Path::new("/"), &absolute);
         }
-        let mut started = Self { root, shared, how: How::Events(watches), asked: None, remote };
+        let mut started =
+            Self { root, wanted: Wanted::Auto, shared, how: How::Events(watches), asked: None, remote };
         started.follow(&places);
         started
     }

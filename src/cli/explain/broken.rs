@@ -12,6 +12,7 @@ use crate::{
         last_good::LastGood,
         tree::View,
     },
+    control::view::PauseView,
     load::{Refused, effective::stated},
     manifest::{name::JobName, problem::Problem},
 };
@@ -33,8 +34,9 @@ impl<'a> Broken<'a> {
         view: &'a View,
         name: &'a JobName,
         last_good: Option<LastGood>,
+        pause: Option<PauseView>,
     ) -> Result<Self, Failure> {
-        let next = last_good.as_ref().map(|good| Next::of(&good.spec)).transpose()?;
+        let next = last_good.as_ref().map(|good| Next::of(&good.spec, pause)).transpose()?;
         Ok(Self {
             name,
             refused: view.tree.refused.get(name).map(AsRef::as_ref),
@@ -88,6 +90,7 @@ impl<'a> Broken<'a> {
                 "spec": stated(spec),
                 "digest": digest.to_string(),
                 "enabled": spec.enabled,
+                "pause": next.pause,
                 "next": next.times,
                 "at_boot": next.at_boot,
             })),

@@ -1,6 +1,8 @@
 //! Workflow commands of GitHub Actions: annotations in the diff.
 
-use super::{Findings, plain::one_line};
+use std::iter;
+
+use super::{Findings, plain::one_line, text::places};
 use crate::manifest::problem::{Problem, Severity};
 
 /// One command a problem.
@@ -14,10 +16,8 @@ fn command(problem: &Problem) -> String {
         Severity::Warning => "warning",
     };
     let (start, end) = (problem.start(), problem.end());
-    let text = match &problem.help {
-        Some(help) => format!("{}\n{help}", problem.message),
-        None => problem.message.clone(),
-    };
+    let lines = iter::once(problem.message.clone()).chain(problem.help.clone()).chain(places(problem));
+    let text = lines.collect::<Vec<_>>().join("\n");
     // A column range is shown only when it stays on one line.
     let columns = if start.line == end.line {
         format!(",col={},endColumn={}", start.column, end.column)

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::Findings;
+use super::{Findings, concise::sentence};
 use crate::manifest::{
     name::JobName,
-    problem::{Problem, Severity},
+    problem::{Place, Problem, Severity},
 };
 
 /// The report.
@@ -34,15 +34,20 @@ fn identity(problem: &Problem) -> String {
 }
 
 fn issue(problem: &Problem, identity: &str) -> Value {
-    let path = &problem.primary.place.source.path;
     json!({
-        "description": problem.message,
+        // All that GitLab shows.
+        "description": sentence(problem),
         "check_name": problem.code.as_str(),
         "fingerprint": blake3::hash(identity.as_bytes()).to_hex().to_string(),
         "severity": match problem.severity {
             Severity::Error => "major",
             Severity::Warning => "minor",
         },
-        "location": {"path": path, "lines": {"begin": problem.start().line, "end": problem.end().line}},
+        "location": location(&problem.primary.place),
+        "other_locations": problem.related.iter().map(|label| location(&label.place)).collect::<Vec<_>>(),
     })
+}
+
+fn location(place: &Place) -> Value {
+    json!({"path": place.source.path, "lines": {"begin": place.start().line, "end": place.end().line}})
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Findings, text::position};
+use super::{
+    Findings,
+    text::{places, position},
+};
 use crate::manifest::problem::{Problem, Severity};
 
 /// The report.
@@ -22,8 +25,11 @@ pub(in crate::cli) fn render(findings: &Findings) -> String {
 
 fn case(problem: &Problem, out: &mut String) {
     let place = position(&problem.primary.place);
-    let help = problem.help.as_deref().unwrap_or_default();
-    let text = format!("{place}: {} {}: {}\n{help}", problem.severity, problem.code, problem.message);
+    let mut text = format!("{place}: {} {}: {}", problem.severity, problem.code, problem.message);
+    for line in problem.help.iter().cloned().chain(places(problem)) {
+        text.push('\n');
+        text.push_str(&line);
+    }
     let _ = writeln!(
         out,
         "    <testcase name=\"{}\" classname=\"{}\">",

@@ -9,6 +9,8 @@ mod plain;
 pub(super) mod sarif;
 pub(super) mod text;
 
+use std::borrow::Cow;
+
 use crate::{
     load::Tree,
     manifest::{
@@ -66,6 +68,11 @@ impl Findings {
             }
         }
     }
+}
+
+/// A text of a person in one line, as a terminal can show it.
+pub(super) fn one_line(text: &str) -> Cow<'_, str> {
+    plain::one_line(text)
 }
 
 /// `1 file`, `2 files`.

@@ -273,6 +273,12 @@ impl Diagnostic for Report {
     }
 }
 
+/// The other places of a problem, each with what is there, for formats that show one place only.
+pub(super) fn places(problem: &Problem) -> Vec<String> {
+    let place = |label: &Label| format!("and at {}: {}", position(&label.place), one_line(&label.text));
+    problem.related.iter().map(place).collect()
+}
+
 /// `path:line:column` of a place.
 pub(in crate::cli) fn position(place: &Place) -> String {
     let start = place.start();

@@ -202,6 +202,7 @@ impl Run {
             count: self.count,
             counted: self.counted,
             cause: self.cause,
+            params: self.params.clone(),
             skipped: match self.verdict {
                 Verdict::Run => None,
                 Verdict::Skipped(skip) => Some(skip.as_str().to_owned()),
