@@ -236,12 +236,12 @@ fn another_tree_changes_nothing_until_a_person_says_so() {
         let refused = tree.run(&["apply", "--jobs", "other.d"]);
         assert_eq!(
             (refused.code, refused.stdout.matches(reason).count()),
-            (Some(1), 5),
+            (Some(1), 2),
             "{}",
             refused.stdout
         );
         assert!(
-            refused.stdout.contains("\nnot put: new: the manifests ask for none of the jobs that are held")
+            refused.stdout.contains("not put: new: the manifests ask for none of the jobs that are held")
         );
     }
     let plan = tree.run(&["plan", "--jobs", "other.d", "--exit-code"]);
@@ -292,7 +292,7 @@ fn a_plan_beside_a_daemon_knows_what_a_broken_file_held() {
     wait_for("they are held back", || daemon.log().contains("not removed").then_some(()));
     let reason = "the pass would prune 6 of 9 jobs at once";
     assert_eq!(tree.run(&["plan"]).stdout.matches(reason).count(), 6, "{}", tree.run(&["plan"]).stdout);
-    assert_eq!(tree.run(&["status"]).stdout.matches(reason).count(), 6);
+    assert_eq!(tree.run(&["status"]).stdout.matches(reason).count(), 1, "equal sentences are one line");
     let planned = tree.run(&["plan", "--allow-prune", "6", "--out", "plan.json"]);
     assert!(planned.stdout.contains("0 to put, 6 to prune, 0 held back, 1 frozen"), "{}", planned.stdout);
     // What it holds says nothing of the files of another directory.
