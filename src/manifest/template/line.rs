@@ -22,19 +22,29 @@ const PLACES_MAX: usize = 32;
 /// Rounds of a loop that are looked at: after one or two, nothing new comes.
 const ROUNDS_MAX: usize = 8;
 
-/// What stands for a value in a line that is rendered to be looked at. No text holds it: it is not a
-/// character.
+/// Bytes of text in loops that are looked at in all, as often as they are: rounds of loops in loops
+/// multiply. After that it is not told where what follows stands.
+const WALKED_MAX: usize = 1 << 18;
+
+/// What stands for a value in a line that is rendered to be looked at: Unicode gives it no meaning. A text
+/// that holds it all the same counts as one value more.
 pub(super) const VALUE: char = '\u{fdd0}';
 
 /// Shells, as they are called.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ksh", "zsh", "ash"];
+
+/// Programs that run another one, which may stand behind their options.
+const RUNNERS: [&str; 14] = [
+    "chroot", "doas", "env", "flock", "ionice", "nice", "nohup", "runuser", "setpriv", "setsid", "stdbuf",
+    "sudo", "taskset", "timeout",
+];
 
 /// The way out.
 const HELP: &str = "take the quotes away, as the value is quoted already; or give it as `env: {NAME: \"{{ ... }}\"}` and write `\"$NAME\"`";
 
 /// What is wrong with a template as a line for a shell. The engine has parsed it.
 pub(super) fn check_line(template: &str) -> Vec<Flaw> {
-    let mut walk = Walk { pieces: pieces(template), at: 0, flaws: BTreeMap::new() };
+    let mut walk = Walk { pieces: pieces(template), at: 0, walked: 0, flaws: BTreeMap::new() };
     let mut states = BTreeSet::from([Shell::new()]);
     while walk.at < walk.pieces.len() {
         // Only a block that ends nothing is left here, and the engine takes none.
@@ -62,10 +72,18 @@ pub fn check_script(words: &[String]) -> Option<(usize, Vec<Flaw>)> {
     (!flaws.is_empty()).then_some((index, flaws))
 }
 
-/// The word that a shell among the words takes as a script.
+/// The word that a shell among the words takes as a script. A shell's name behind an option is a value of
+/// that option, as in `useradd -s /bin/bash`, unless the command is one that runs others.
 fn script(words: &[String]) -> Option<usize> {
-    let is_shell = |word: &String| SHELLS.contains(&word.rsplit('/').next().unwrap_or_default());
-    let shell = words.iter().position(is_shell)?;
+    let name = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let runs_others = words.first().is_some_and(|word| RUNNERS.contains(&name(word).as_str()));
+    let is_called = |at: usize| at == 0 || runs_others || !words[at - 1].starts_with('-');
+    let shells = words.iter().enumerate().filter(|(_, word)| SHELLS.contains(&name(word).as_str()));
+    shells.filter(|(at, _)| is_called(*at)).find_map(|(at, _)| script_of(at, words))
+}
+
+/// The word that the shell at a place takes as a script.
+fn script_of(shell: usize, words: &[String]) -> Option<usize> {
     let mut takes_script = false;
     let mut index = shell + 1;
     while let Some(word) = words.get(index) {
@@ -75,7 +93,8 @@ fn script(words: &[String]) -> Option<usize> {
         let is_short = !flags.starts_with('-');
         takes_script |= is_short && flags.contains('c');
         // `-o pipefail`
-        index += if is_short && flags.ends_with(['o', 'O']) { 2 } else { 1 };
+        let takes_word = is_short && flags.ends_with(['o', 'O']) || matches!(flags, "-rcfile" | "-init-file");
+        index += if takes_word { 2 } else { 1 };
     }
     None
 }
@@ -118,6 +137,8 @@ type States = BTreeSet<Shell>;
 struct Walk<'t> {
     pieces: Vec<Piece<'t>>,
     at: usize,
+    /// Bytes that were looked at, each as often as it was.
+    walked: usize,
     /// By the byte at which they begin, so that what is walked twice is told once.
     flaws: BTreeMap<usize, Flaw>,
 }
@@ -127,8 +148,12 @@ impl<'t> Walk<'t> {
     fn body(&mut self, mut states: States) -> (States, &'t str) {
         while let Some(piece) = self.pieces.get(self.at).cloned() {
             self.at += 1;
+            self.walked += 1;
             match piece {
-                Piece::Text(text) => states = each(states, |shell| shell.text(text)),
+                Piece::Text(text) => {
+                    self.walked += text.len();
+                    states = each(states, |shell| shell.text(text));
+                }
                 Piece::Value(tag) if is_safe(tag.code) => {}
                 Piece::Value(tag) => {
                     if let Some(place) = states.iter().find_map(Shell::refusal) {
@@ -176,7 +201,9 @@ impl<'t> Walk<'t> {
         let mut all = states.clone();
         for round in 0.. {
             self.at = begin;
-            if round == ROUNDS_MAX {
+            // Then one round is all.
+            let is_last = round == ROUNDS_MAX || self.walked > WALKED_MAX;
+            if is_last {
                 all.insert(Shell::unclear());
             }
             let before = all.len();
@@ -186,7 +213,7 @@ impl<'t> Walk<'t> {
                 all.extend(self.body(states.clone()).0);
             }
             all = bounded(all);
-            if all.len() == before || round > ROUNDS_MAX {
+            if all.len() == before || is_last {
                 break;
             }
         }
@@ -275,6 +302,9 @@ mod tests {
         check("echo {% for x in y %}{{ x }}'{% endfor %}", &["{{ x }} inside single quotes"]);
         check("echo {% for x in y %}a{% else %}'{% endfor %}{{ z }}", &["{{ z }} inside single quotes"]);
         check("{% set x = 'a' %}{% with y = 1 %}echo {{ x }}{% endwith %}", &[]);
+        // Each level would multiply the rounds of those in it.
+        let deep = "{% for a in b %}$(".repeat(60) + "{{ c }}" + &"{% endfor %}".repeat(60);
+        check(&deep, &["{{ c }} behind something that shells read in different ways"]);
         let many = "{% if a %}$({% endif %}{% if a %}\"{% endif %}".repeat(4) + "{{ c }}";
         check(&many, &["{{ c }} behind something that shells read in different ways"]);
     }
@@ -307,6 +337,10 @@ mod tests {
         assert_eq!(told(&["sh", "-c", "echo \"$1\"", "sh", "{{ a }}"]), None);
         assert_eq!(told(&["sh", "-c", "echo {{ a | safe }}"]), None);
         assert_eq!(told(&["sh", "-e", "x.sh", "-c", "{{ a }}"]), None);
+        assert_eq!(told(&["useradd", "-s", "/bin/bash", "-c", "{{ a }}", "b"]), None);
+        assert_eq!(told(&["env", "-i", "bash", "-c", "{{ a }}"]), Some(4));
+        assert_eq!(told(&["bash", "--rcfile", "F", "-c", "{{ a }}"]), Some(4));
+        assert_eq!(told(&["echo", "sh", "sh", "-c", "{{ a }}"]), Some(4));
         assert_eq!(told(&["echo", "{{ a }}"]), None);
         assert_eq!(told(&["sh"]), None);
     }

@@ -139,6 +139,7 @@ impl Shell {
             Token::Dollar => return Some(Place::Dollar),
             Token::LessLess | Token::Delimiter(..) => return Some(Place::Document),
             Token::ArithmeticEnd | Token::WordParen => return Some(Place::Unclear),
+            Token::DollarParen if !self.documents.is_empty() => return Some(Place::Unclear),
             Token::DollarParen => return None,
             Token::None | Token::Paren | Token::Less => {}
         }
@@ -159,10 +160,9 @@ impl Shell {
 
     /// Takes in a value that is a quoted word, or a part of one.
     pub(super) fn value(&mut self) {
-        if self.token == Token::DollarParen {
-            self.frames.push(Frame::Command(0));
+        if std::mem::replace(&mut self.token, Token::None) == Token::DollarParen {
+            self.substitution();
         }
-        self.token = Token::None;
         self.in_word();
     }
 
@@ -179,9 +179,10 @@ impl Shell {
             Token::Backslash => self.in_word(),
             Token::Dollar => self.dollar(c),
             Token::DollarParen if c == '(' => self.frames.push(Frame::Arithmetic(0)),
+            // What comes in the next line may be the other parenthesis.
+            Token::DollarParen if c == '\\' => self.lose(),
             Token::DollarParen => {
-                self.frames.push(Frame::Command(0));
-                self.begin_word();
+                self.substitution();
                 self.plain(c);
             }
             // `((` is arithmetic for some shells, and two subshells for others.
@@ -275,7 +276,7 @@ impl Shell {
                     if documents.is_empty() {
                         self.close_documents();
                     }
-                } else if !document.is_quoted && line.ends_with('\\') {
+                } else if !document.is_quoted && (line.ends_with('\\') || leaves_open(&line)) {
                     // The next line belongs to this one, for some shells also when it is the delimiter.
                     self.lose();
                 }
@@ -289,6 +290,8 @@ impl Shell {
             '\'' => self.open(Frame::Single),
             '"' => self.open(Frame::Double),
             '#' if self.begins_word => self.frames.push(Frame::Comment),
+            // A line that ends in it: here-documents begin behind it, for some shells.
+            '(' if !self.documents.is_empty() => self.lose(),
             // A function, or what only some shells know: a list, a pattern.
             '(' if !self.begins_word => self.token = Token::WordParen,
             '(' => {
@@ -337,6 +340,16 @@ impl Shell {
             '`' => self.open(Frame::Backtick),
             '\n' if !self.documents.is_empty() && self.frames.last() != Some(&Frame::Double) => self.lose(),
             _ => {}
+        }
+    }
+
+    /// Begins what stands in `$(`.
+    fn substitution(&mut self) {
+        self.frames.push(Frame::Command(0));
+        self.begin_word();
+        // Where a line ends in it, the documents begin behind it.
+        if !self.documents.is_empty() {
+            self.lose();
         }
     }
 
@@ -408,6 +421,14 @@ impl Shell {
     }
 }
 
+/// Whether a substitution that a line begins may go on in the next one.
+fn leaves_open(line: &str) -> bool {
+    let count = |sign: char| line.matches(sign).count();
+    line.contains("$(") && count('(') > count(')')
+        || line.contains("${") && count('{') > count('}')
+        || count('`') % 2 == 1
+}
+
 impl Document {
     fn is_end(&self, line: &str) -> bool {
         let line = if self.strips { line.trim_start_matches('\t') } else { line };
@@ -458,6 +479,7 @@ mod tests {
         check("case @ in @) echo @;; esac; echo @",  "ok");
         check("cat <<EOF\nit's\nEOF\necho @",        "ok");
         check("cat <<'EOF' >@\na\\\nEOF\necho @",    "ok");
+        check("cat <<E\n$(date) `b`\nE\necho @", "ok");
         check("cat <<-E <<F\n a\n\tE\nb\nF\necho @", "ok");
         check("cat <<< @; echo $(cat <<E\nx\nE\n) @", "ok");
         check("echo a\\\nb \\' @",                   "ok");
@@ -515,6 +537,12 @@ mod tests {
         check("cat <<E\na\\\nE\n@",               unclear);
         check("cat <<$x\n@",                      unclear);
         check("echo $(cat <<E)\nE\n@",            unclear);
+        check("cat <<E $(echo a\nE\n)\n@\nE",      unclear);
+        check("cat <<E $(@",                      unclear);
+        check("cat <<E <(echo a\nE\n)\n@\nE",      unclear);
+        check("cat <<E\n$(cat <<F\nE\n@",         unclear);
+        check("cat <<E\n`a\nE\n@",                unclear);
+        check("echo $(\\\n(1 + @))",              unclear);
         check("echo $(('1')) @",                  unclear);
     }
 }

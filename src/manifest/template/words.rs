@@ -148,9 +148,11 @@ impl Scan<'_> {
         let mut tested = BTreeSet::new();
         let mut before = Before::Other;
         let mut at = from;
+        // Inside of brackets nothing ends: `{{ {'a': {'b': 1}} }}`.
+        let mut depth = 0_usize;
         while at < bytes.len() {
             let rest = &self.text[at..];
-            if rest.starts_with(end) {
+            if depth == 0 && rest.starts_with(end) {
                 return (at + end.len(), tested);
             }
             match bytes[at] {
@@ -169,6 +171,11 @@ impl Scan<'_> {
                     };
                 }
                 byte => {
+                    match byte {
+                        b'(' | b'[' | b'{' => depth += 1,
+                        b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+                        _ => {}
+                    }
                     before = match byte {
                         b'|' => Before::Bar,
                         b'.' => Before::Dot,
