@@ -636,7 +636,12 @@ fn the_values_of_a_run_are_shown_without_secrets() {
         "jobs.d/export.yaml",
         &format!("params: {{format: csv, note: a}}\nrun:\n  command: [echo, \"{{{{ params.format }}}}\"]\n  {secret}\n"),
     );
+    let of_variable = "params: {note: a}\nrun: {shell: \"true\", secrets: {KEY: {env: HOME}}}\n";
+    tree.write("jobs.d/mail.yaml", of_variable);
     let daemon = tree.serve(&[]);
+    tree.ok(&["trigger", "mail", "-p", "note=b", "--follow"]);
+    let noted = |job: &str| tree.runs(job)[0]["params"]["note"].clone();
+    assert_eq!(noted("mail"), "b");
     tree.ok(&["trigger", "export", "-p", "format=json", "-p", "note=it is hunter22", "--follow"]);
     tree.ok(&["trigger", "export", "--follow"]);
     let shown = || {
@@ -649,11 +654,18 @@ fn the_values_of_a_run_are_shown_without_secrets() {
     shown();
     daemon.kill();
     shown();
+    assert_eq!(noted("mail"), "***", "what the daemon's variable held is not known without it");
     // What is not known could be anywhere.
     fs::remove_file(tree.path("key")).unwrap();
     assert_eq!(tree.runs("export")[1]["params"], serde_json::json!({"format": "***", "note": "***"}));
     let ran = tree.json(&["run", "export", "-p", "note=x", "--json"]);
     assert_eq!(ran["runs"][0]["params"], serde_json::json!({"note": "***"}));
+    // Nor is it known of a job that is gone, whatever it had.
+    tree.write("key", "hunter22\n");
+    shown();
+    fs::remove_file(tree.path("jobs.d/export.yaml")).unwrap();
+    tree.ok(&["apply"]);
+    assert_eq!(tree.runs("export")[1]["params"], serde_json::json!({"format": "***", "note": "***"}));
 }
 
 #[test]

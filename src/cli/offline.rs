@@ -12,7 +12,11 @@ use crate::{
     engine::{clock, start::LEDGER_FILE},
     ledger::{LastRun, Ledger, PauseRow, RunQuery, RunRow},
     load::{First, FirstProblems, Loaded},
-    manifest::{name::JobName, problem::Severity},
+    manifest::{
+        name::JobName,
+        problem::Severity,
+        spec::{SecretSource, Spec},
+    },
     run::RunId,
     tier::LedgerKind,
 };
@@ -81,8 +85,13 @@ fn shown(settings: &Settings, rows: &[RunRow]) -> Result<RunsView, Failure> {
     let mut view = stopped(render::runs(rows));
     if let (Some(file), true) = (ledger_file(settings), rows.iter().any(|row| !row.params.is_empty())) {
         let live = Ledger::peek_placements(&file)?;
+        // What a variable of the daemon's held is not known here.
+        let is_known = |spec: &&Arc<Spec>| {
+            !spec.run.secrets.values().any(|secret| matches!(secret, SecretSource::Env(_)))
+        };
         let of = |job: &str| {
-            live.iter().find(|row| row.spec.name.as_str() == job).map(|row| Arc::clone(&row.spec))
+            let spec = live.iter().map(|row| &row.spec).find(|spec| spec.name.as_str() == job);
+            spec.filter(is_known).cloned()
         };
         block_on(given::conceal(&mut view, of))?;
     }

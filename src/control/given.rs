@@ -1,23 +1,31 @@
 //! The values that people gave to runs, as they may be shown.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures_util::future::join_all;
 
 use super::view::RunsView;
 use crate::{execute::conceal::Conceal, manifest::spec::Spec};
 
 /// Takes the secrets of jobs out of the values that their runs were given; `spec_of` knows a job by its
-/// name, and none of one that is gone.
+/// name. Of one that it does not know, nobody knows the secrets either, and nothing is shown.
 pub async fn conceal(view: &mut RunsView, spec_of: impl Fn(&str) -> Option<Arc<Spec>>) {
-    let mut known: BTreeMap<String, Option<Conceal>> = BTreeMap::new();
-    for run in view.runs.iter_mut().filter(|run| !run.params.is_empty()) {
-        if !known.contains_key(&run.job) {
-            let spec = spec_of(&run.job).filter(|spec| !spec.run.secrets.is_empty());
-            let conceal = match spec {
-                Some(spec) => Some(Conceal::of(&spec).await),
-                None => None,
-            };
-            known.insert(run.job.clone(), conceal);
-        }
+    let has_values = view.runs.iter().filter(|run| !run.params.is_empty());
+    let jobs: BTreeSet<String> = has_values.map(|run| run.job.clone()).collect();
+    // All at once: each may wait for a disk.
+    let looked_up = join_all(jobs.into_iter().map(async |job| {
+        let conceal = match spec_of(&job) {
+            None => Some(Conceal::All),
+            Some(spec) if spec.run.secrets.is_empty() => None,
+            Some(spec) => Some(Conceal::of(&spec).await),
+        };
+        (job, conceal)
+    }));
+    let known: BTreeMap<String, Option<Conceal>> = looked_up.await.into_iter().collect();
+    for run in &mut view.runs {
         if let Some(Some(conceal)) = known.get(&run.job) {
             run.params.values_mut().for_each(|value| *value = conceal.shown(value));
         }
