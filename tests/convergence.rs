@@ -359,6 +359,11 @@ async fn what_is_left_undone_is_told_job_by_job() {
     assert_eq!((undone(&pass), pass.is_unfinished()), (vec!["away".to_owned(), "b".to_owned()], true));
     let pass = reconcile::pass(&desired, &backends, Allowance::Guarded).await;
     assert_eq!((undone(&pass), pass.is_unfinished()), (Vec::new(), false));
+    // What waits for a person is not done either.
+    let other =
+        Desired { jobs: [wanted("other", 2, Tier::InProcess)].into_iter().collect(), ..Desired::default() };
+    let pass = reconcile::pass(&other, &backends, Allowance::Guarded).await;
+    assert_eq!((undone(&pass), pass.is_unfinished()), (vec!["other".to_owned()], false));
 }
 
 /// The guard lets the rename of the only job through because of the put; when that fails, the old

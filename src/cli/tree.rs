@@ -11,7 +11,10 @@ use std::{
 use super::{Failure, console::block_on};
 use crate::{
     config::{Settings, file::SETTINGS_FILE},
-    control::{client, view::FilesView},
+    control::{
+        client::{self, ClientError},
+        view::FilesView,
+    },
     engine::clock,
     load::{Input, Loaded, Loader, Tree},
     manifest::{
@@ -90,7 +93,11 @@ pub(super) fn load_with(
 /// were mistaken.
 pub(super) fn load_as_daemon(settings: &Settings) -> Result<View, Failure> {
     let mut loader = loader(settings);
-    let known: Option<FilesView> = block_on(client::ask(&settings.state, "/v1/files"))??;
+    let known: Option<FilesView> = match block_on(client::ask(&settings.state, "/v1/files"))? {
+        // A daemon of a version before does not tell.
+        Err(ClientError::Refused(_)) => None,
+        known => known?,
+    };
     if let Some(FilesView { root, files, .. }) = known
         && fs::canonicalize(root).ok() == fs::canonicalize(&settings.jobs).ok()
     {

@@ -332,7 +332,7 @@ pub struct PassView {
     pub done: Vec<String>,
     /// Steps that failed, with the reason.
     pub failed: Vec<String>,
-    /// Prunes that the guard held back.
+    /// Puts and prunes that the guard held back.
     pub held_back: Vec<HeldBackView>,
     /// Why there was no pass at all.
     pub failure: Option<String>,
@@ -340,15 +340,21 @@ pub struct PassView {
     pub errors: usize,
 }
 
-/// A prune that was held back.
+/// A put or a prune that was held back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HeldBackView {
     /// The job.
     pub job: String,
     /// What is not done.
+    #[serde(default = "prune")]
     pub change: Verb,
     /// Why.
     pub reason: String,
+}
+
+/// What a daemon holds back that does not say it.
+fn prune() -> Verb {
+    Verb::Prune
 }
 
 /// What a change by hand did.

@@ -12,7 +12,7 @@ use crate::{
     manifest::{characteristics::Tier, name::JobName},
     plan::{
         diff::{Change, Desired, Held, Live, Step, diff},
-        document::{PlanDocument, Stale, allowed},
+        document::{PlanDocument, Stale, Verb, allowed},
         guard::{self, Allowance, HeldBack},
     },
 };
@@ -50,10 +50,13 @@ impl Pass {
         !self.unseen.is_empty() || self.unanswered().next().is_some()
     }
 
-    /// The jobs of which something was left undone that is done when their tier answers.
+    /// The jobs of which something was left undone that is done when their tier answers, or when a person
+    /// allows it.
     #[must_use]
     pub fn undone(&self, desired: &Desired) -> BTreeSet<JobName> {
         let mut jobs: BTreeSet<JobName> = self.unanswered().map(|step| step.placement.job.clone()).collect();
+        let waits = |held: &&HeldBack| held.change == Verb::Put;
+        jobs.extend(self.held_back.iter().filter(waits).map(|held| held.job.clone()));
         let unseen: BTreeSet<Tier> = self.unseen.iter().map(BackendError::tier).collect();
         if !unseen.is_empty() {
             let is_unseen = desired.jobs.iter().filter(|(_, wanted)| unseen.contains(&wanted.tier));

@@ -149,9 +149,12 @@ pub(super) fn of_pass(daemon: &Daemon, pass: &Pass) {
             (held.job.clone(), condition)
         })
         .collect::<BTreeMap<_, _>>();
-    for (job, condition) in held.iter().filter(|(job, _)| !before.contains_key(*job)).take(LOGGED_MAX) {
-        let what = if condition.reason == "PutHeldBack" { "not put" } else { "not removed" };
-        warn!(%job, reason = condition.message, "{what}");
+    for held in pass.held_back.iter().filter(|held| !before.contains_key(&held.job)).take(LOGGED_MAX) {
+        let what = match held.change {
+            Verb::Put => "not put",
+            Verb::Prune => "not removed",
+        };
+        warn!(job = %held.job, reason = held.reason, "{what}");
     }
     if !pass.done.is_empty() {
         let count = pass.done.len();
