@@ -15,8 +15,8 @@ use super::{
     console::{self, block_on},
     format::plural,
     group::grouped,
-    list::must_be_served,
     said::Said,
+    served::must_be_served,
     tree,
 };
 use crate::{

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// Jobs that a group names; the others are counted.
 const NAMED_MAX: usize = 5;
 
-/// Lines such as `a: sentence` or `a, b and 7 more: sentence`, in the order in which each sentence came
+/// Lines such as `a: sentence` or `a, b, c, d, e … and 7 more: sentence`, in the order in which each sentence came
 /// first.
 pub(super) fn grouped(said: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();

@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::{self, Write as _},
-    path::Path,
 };
 
 use clap::Args;
@@ -12,24 +10,13 @@ use jiff::Timestamp;
 
 use super::{
     Exit, Failure,
-    console::{self, block_on},
-    offline, paused,
+    attention::{DEGRADED, bad, named},
+    console, offline, paused,
     said::Said,
+    served::{ask, must_be_served},
     table,
 };
-use crate::{
-    config::{Settings, settings::Origin},
-    control::{
-        client,
-        view::{ConditionView, JobView, SourceView, StatusView},
-    },
-};
-
-/// The condition of a job that is live as its manifest says.
-const READY: &str = "Ready";
-
-/// The condition of a job whose manifest cannot be used.
-pub(super) const DEGRADED: &str = "Degraded";
+use crate::{config::Settings, control::view::JobView};
 
 /// List the jobs
 #[derive(Debug, Args)]
@@ -63,47 +50,6 @@ impl Wanted {
     fn is_on(&self, labels: &BTreeMap<String, String>) -> bool {
         labels.get(&self.key).is_some_and(|value| self.value.as_ref().is_none_or(|wanted| wanted == value))
     }
-}
-
-/// What the daemon says; none when there is none.
-pub(super) fn ask(settings: &Settings) -> Result<Option<StatusView>, Failure> {
-    Ok(block_on(client::ask(&settings.state, "/v1/status"))??)
-}
-
-/// What needs attention of a job: each condition that should not hold, and that it is not live, when no
-/// such condition says why. One that a person paused is meant not to fire.
-pub(super) fn bad(job: &JobView) -> impl Iterator<Item = &ConditionView> {
-    let wrong = |condition: &&ConditionView| condition.kind != READY && condition.status;
-    let is_missing = job.tier.is_none() && !job.paused && !job.conditions.iter().any(|one| wrong(&one));
-    let missing =
-        move |condition: &&ConditionView| is_missing && condition.kind == READY && !condition.status;
-    job.conditions.iter().filter(move |condition| wrong(condition) || missing(condition))
-}
-
-/// The words for a condition that needs attention.
-pub(super) fn named(condition: &ConditionView) -> &str {
-    if condition.kind == READY { "Not ready" } else { &condition.kind }
-}
-
-/// Refuses a directory that a flag or a variable names and that is not the one of the daemon: what the
-/// daemon says and does is about its own.
-pub(super) fn must_be_served(settings: &Settings) -> Result<(), Failure> {
-    let given = matches!(settings.origins.get("jobs"), Some((_, Origin::Flag(_) | Origin::Environment(_))));
-    if !given {
-        return Ok(());
-    }
-    let source: Option<SourceView> = block_on(client::ask(&settings.state, "/v1/source"))??;
-    let Some(root) = source.and_then(|source| source.root) else { return Ok(()) };
-    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if real(&settings.jobs) == real(Path::new(&root)) {
-        return Ok(());
-    }
-    let (jobs, state) = (settings.jobs.display(), settings.state.display());
-    Err(format!(
-        "the daemon on `{state}` serves `{root}`, and not `{jobs}`, which `--jobs` or `TINTAL_JOBS` names; leave \
-         it out, or name the state directory of the daemon that you mean with `--state`"
-    )
-    .into())
 }
 
 impl List {
@@ -155,47 +101,6 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A job is `tier` or `-`, `paused` perhaps, then conditions: `Held`, or `!Ready` for one that does
-    /// not hold.
-    #[track_caller]
-    fn check(job: &str, expected: &[&str]) {
-        let words: Vec<&str> = job.split(' ').collect();
-        let conditions = words[1..].iter().filter(|word| **word != "paused").map(|word| ConditionView {
-            kind: word.trim_start_matches('!').to_owned(),
-            status: !word.starts_with('!'),
-            reason: String::new(),
-            message: String::new(),
-            since: Timestamp::UNIX_EPOCH,
-        });
-        let view = JobView {
-            job: "a".to_owned(),
-            labels: BTreeMap::new(),
-            tier: (words[0] != "-").then(|| words[0].to_owned()),
-            enabled: true,
-            paused: words.contains(&"paused"),
-            pause: None,
-            conditions: conditions.collect(),
-            last_run: None,
-            next_fire: None,
-            file: None,
-            line: None,
-        };
-        assert_eq!(bad(&view).map(named).collect::<Vec<_>>(), expected, "{job}");
-    }
-
-    /// F22.
-    #[test]
-    #[rustfmt::skip]
-    fn attention_table() {
-        check("in-process Ready",           &[]);
-        check("in-process !Ready Degraded", &["Degraded"]);
-        check("in-process !Ready Held",     &["Held"]);
-        check("- !Ready Degraded",          &["Degraded"]);
-        check("- !Ready",                   &["Not ready"]);
-        check("- paused !Ready",            &[]);
-        check("-",                          &[]);
-    }
 
     /// Wanted labels, then those of a job.
     #[test]

@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::config::{self, FileWanted, Flags, Settings};
 
 mod apply;
+mod attention;
 mod completions;
 mod config_show;
 mod console;
@@ -32,6 +33,7 @@ mod runs;
 mod said;
 mod schema;
 mod serve;
+mod served;
 mod signals;
 mod status;
 mod table;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use super::{Failure, format::one_line, list::ask, offline};
+use super::{Failure, format::one_line, offline, served::ask};
 use crate::{
     config::Settings, control::view::PauseView, execute::causes::with_causes, manifest::name::JobName,
 };

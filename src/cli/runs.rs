@@ -13,9 +13,9 @@ use super::{
     Exit, Failure,
     console::{self, block_on},
     format::one_line,
-    list::ask,
     offline,
     said::Said,
+    served::ask,
     table, tree,
 };
 use crate::{

@@ -5,12 +5,14 @@ use std::io::{self, Write as _};
 use clap::Args;
 
 use super::{
-    Exit, Failure, console,
+    Exit, Failure,
+    attention::{DEGRADED, bad, named},
+    console,
     format::plural,
     group::grouped,
-    list::{DEGRADED, ask, bad, must_be_served, named},
     offline, paused,
     said::Said,
+    served::{ask, must_be_served},
 };
 use crate::{
     config::Settings,

@@ -5,11 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{
-    environment::Surroundings,
-    mask::{MASK, Masks},
-};
-use crate::manifest::spec::Spec;
+use super::{environment::Surroundings, mask::Masks};
+use crate::manifest::{spec::Spec, userinfo::MASK};
 
 /// How long the files of secrets may take. Who waits is a person who wants a table.
 const SECRETS_MAX: Duration = Duration::from_secs(2);

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::{
     attempt::Shared,
     causes::with_causes,
-    mask::MASK,
     printed::Stream,
     redirect::{self, Carries, Hop},
     sink::Sink,
@@ -19,7 +18,7 @@ use crate::{
         action::Method,
         spec::HttpSpec,
         template::{self, Kind, Values},
-        userinfo::without_password,
+        userinfo::{MASK, without_password},
     },
     run::Outcome,
 };

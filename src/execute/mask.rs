@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::form::{self, Form, Found, Ways};
-
-/// What stands in place of a secret.
-pub(super) const MASK: &str = "***";
+use crate::manifest::userinfo::MASK;
 
 /// What to take out. Cheap to clone.
 #[derive(Debug, Clone, Default)]

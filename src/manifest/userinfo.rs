@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-/// What stands in place of a password.
-const MASK: &str = "***";
+/// What stands in place of a password, or of another secret.
+pub const MASK: &str = "***";
 
 /// The URL without its password: `http://user:***@host/`; so is one that it holds, as where a redirect
 /// is to lead. Any other text is given back as it is.
