@@ -7,7 +7,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use proptest::{collection::vec, prelude::*, sample::select, test_runner::FileFailurePersistence};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::select,
+    test_runner::{FileFailurePersistence, RngSeed},
+};
 use serde_json::Value;
 use tintal::manifest::{
     name::JobName,
@@ -160,9 +165,17 @@ fn config(cases: u32) -> ProptestConfig {
     // The seeds of failures are rows of the tests, not files.
     let failure_persistence: Option<Box<dyn proptest::test_runner::FailurePersistence>> =
         Some(Box::new(FileFailurePersistence::Off));
-    // More of them on request.
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(cases);
-    ProptestConfig { cases, failure_persistence, max_global_rejects: 1_000_000, ..ProptestConfig::default() }
+    // More of them on request, and then others.
+    let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let rng_seed = if wanted.is_some() { RngSeed::Random } else { RngSeed::Fixed(58) };
+    let cases = wanted.unwrap_or(cases);
+    ProptestConfig {
+        cases,
+        rng_seed,
+        failure_persistence,
+        max_global_rejects: 1_000_000,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

@@ -295,9 +295,10 @@ pub(super) fn retry(retry: Option<&Retry>, pointer: &str, faults: &mut Vec<Fault
         max_attempts: retry.max_attempts.unwrap_or(MAX_ATTEMPTS),
         backoff,
         initial,
-        factor: retry.factor.unwrap_or(never.factor),
+        // Zero has one sign, so that equal specs have equal digests.
+        factor: retry.factor.unwrap_or(never.factor) + 0.0,
         max,
-        jitter: retry.jitter.unwrap_or(never.jitter),
+        jitter: retry.jitter.unwrap_or(never.jitter) + 0.0,
         on,
     }
 }

@@ -141,9 +141,10 @@ fn leaves(step: &Step, desired: &Desired) -> bool {
 ///
 /// While a file cannot be read, nothing is pruned, whatever a person allows: the job may be asked
 /// for in there, and a number says nothing of it (`FAILURE_MODES` F12). Nor is anything pruned while
-/// the tree is being written: a job has to be absent in two scans that agree. A pass that would leave nothing, or would prune more than
-/// `max(5, 20 %)` of what is held with the puts of `steps`, prunes nothing until a person allows as
-/// many. So one job that gets another name is no prune of everything, and an emptied tree is.
+/// the tree is being written: a job has to be absent in two scans that agree. A pass that would leave
+/// nothing, or would prune more than `max(5, 20 %)` of what is held with the puts of `steps`, prunes
+/// nothing until a person allows as many. So one job that gets another name is no prune of everything,
+/// and an emptied tree is.
 /// The end of a move to another tier is no prune of a job.
 #[must_use]
 pub fn prunes(
