@@ -18,7 +18,7 @@ use crate::engine::lock;
 
 /// How long a socket is waited for that a daemon is about to make: longer than it takes to see that it
 /// was taken away.
-const SOCKET_MAX: Duration = Duration::from_secs(3);
+const SOCKET_MAX: Duration = Duration::from_secs(6);
 
 /// How often it is looked for.
 const LOOK: Duration = Duration::from_millis(20);

@@ -57,7 +57,7 @@ impl Address {
 }
 
 /// How often it is looked at whether the socket is still there.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The control socket of a daemon. One that somebody takes away is made anew, while the state directory is
 /// ours.
