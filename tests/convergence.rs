@@ -32,6 +32,7 @@ use tintal::{
     plan::{
         desired::desired,
         diff::{Desired, Placement, Rest, Scanned, Wanted},
+        document::Verb,
         guard::{Allowance, PRUNE_FREE, PRUNE_SHARE},
     },
     tier::{LedgerKind, Tiers},
@@ -144,10 +145,14 @@ impl World {
         let is_another = self.is_another(desired);
         let is_refused =
             is_another || leaving > PRUNE_FREE.max(union / PRUNE_SHARE) || (leaving > 0 && leaving == union);
-        let waiting = if is_another { desired.jobs.len() } else { 0 };
 
         let first = self.pass(desired, Allowance::Guarded, at).await;
-        assert_eq!(first.held_back.len(), if is_refused { leaving + waiting } else { 0 }, "{at}");
+        let held_back = |change| first.held_back.iter().filter(|held| held.change == change).count();
+        assert_eq!(held_back(Verb::Prune), if is_refused { leaving } else { 0 }, "{at}");
+        // Beside those of another tree, only what is held under another name waits.
+        let waiting = if is_another { desired.jobs.len()..=desired.jobs.len() } else { 0..=leaving };
+        assert!(waiting.contains(&held_back(Verb::Put)), "{at}: {:?}", first.held_back);
+        assert!(is_refused || first.held_back.is_empty(), "{at}");
         if is_refused {
             self.pass(desired, Allowance::UpTo(leaving), at).await;
         }

@@ -298,7 +298,7 @@ fn a_plan_beside_a_daemon_knows_what_a_broken_file_held() {
     // What it holds says nothing of the files of another directory.
     tree.write("other.d/j1.yaml", "bogus: [\n");
     let other = tree.run(&["plan", "--jobs", "other.d"]).stdout;
-    assert!(other.contains("! j9 is not pruned: `other.d/j1.yaml` cannot be read"), "{other}");
+    assert!(other.contains("! j9 is not pruned: `other.d/j1.yaml` cannot be used"), "{other}");
     let applied = tree.run(&["apply", "--plan", "plan.json"]);
     assert_eq!(applied.stdout.lines().count(), 6, "{}", applied.stdout);
     assert!(tree.ok(&["list"]).contains("j1 "));

@@ -769,6 +769,24 @@ fn a_job_that_is_renamed_in_its_file_leaves_in_the_pass_that_puts_its_new_name()
     assert!(daemon.log().contains("create new on in-process, prune old on in-process"), "{}", daemon.log());
 }
 
+/// F10, F12: what keeps the old name may last, and has nothing to do with the job.
+#[test]
+fn a_renamed_job_waits_as_long_as_a_broken_file_keeps_its_old_name() {
+    let tree = Tree::with(&[("jobs.d/old.yaml", &by_hand("one"))]);
+    let daemon = tree.serve(&[]);
+    tree.write("jobs.d/bad.yaml", "run: [\n");
+    fs::rename(tree.path("jobs.d/old.yaml"), tree.path("jobs.d/new.yaml")).unwrap();
+    wait_for("the new name waits", || daemon.log().contains("not put").then_some(()));
+    drop(daemon);
+    // Also for a daemon that has not seen the rename.
+    let daemon = tree.serve(&[]);
+    wait_for("it waits again", || daemon.log().contains("it is `old` under another name").then_some(()));
+    assert!(!daemon.log().contains("create new"), "{}", daemon.log());
+    fs::remove_file(tree.path("jobs.d/bad.yaml")).unwrap();
+    prints(&tree, "new", "one");
+    gone(&tree, "old");
+}
+
 #[test]
 fn an_unreadable_file_holds_prunes_back() {
     let tree = Tree::with(&[
@@ -783,7 +801,7 @@ fn an_unreadable_file_holds_prunes_back() {
     fs::write(tree.path("jobs.d/many.yaml"), [0xff, 0xfe, 0x00]).unwrap();
     wait_for("both are held", || {
         let text = tree.run(&["status"]).stdout;
-        (text.contains("a: Held: ") && text.contains("`jobs.d/many.yaml` cannot be read")).then_some(())
+        (text.contains("a: Held: ") && text.contains("`jobs.d/many.yaml` cannot be used")).then_some(())
     });
     assert_eq!(jobs(&tree).len(), 3);
 }

@@ -119,10 +119,11 @@ impl Absences {
         self.absent.values().filter_map(|absence| absence.successor.clone()).collect()
     }
 
-    /// The jobs that are asked for under another name, also those whose absence is confirmed.
+    /// The jobs that are asked for under another name, each with that name, also those whose absence is
+    /// confirmed.
     #[must_use]
-    pub fn renamed(&self) -> BTreeSet<JobName> {
-        self.renamed.keys().cloned().collect()
+    pub fn renamed(&self) -> BTreeMap<JobName, JobName> {
+        self.renamed.clone()
     }
 
     /// What is asked for is held, and nothing else.

@@ -1,6 +1,9 @@
 //! What a tree of manifests asks for, in the words of the plan.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::diff::{Desired, Scanned, Wanted};
 use crate::{
@@ -39,7 +42,7 @@ impl Asked {
             frozen: tree.broken.clone(),
             lingering: BTreeSet::new(),
             successors: BTreeSet::new(),
-            renamed: BTreeSet::new(),
+            renamed: BTreeMap::new(),
             obscured: tree.obscured.clone(),
             scan,
         }

@@ -21,7 +21,7 @@ pub struct Desired {
     /// Jobs that are asked for instead of lingering ones. They are not put before these leave.
     pub successors: BTreeSet<JobName>,
     /// Jobs that are asked for under another name, as far as that was seen.
-    pub renamed: BTreeSet<JobName>,
+    pub renamed: BTreeMap<JobName, JobName>,
     /// Files that may hold jobs whose names cannot be told: as long as there are any, it is not
     /// known of a job that nothing asks for it.
     pub obscured: Vec<String>,

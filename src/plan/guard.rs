@@ -5,7 +5,10 @@
 //! nothing in common with what is held nothing is put either (ADR 0008), so that a plan, the pass that
 //! follows it and every later pass agree on what is held back.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +17,7 @@ use super::{
     diff::{Change, Desired, Live, Rest, Step, Wanted},
     document::Verb,
 };
-use crate::manifest::{digest::Digest, name::JobName};
+use crate::manifest::{digest::Digest, name::JobName, spec::Spec};
 
 /// Prunes that a pass may do without asking, however small the tree.
 pub const PRUNE_FREE: usize = 5;
@@ -72,7 +75,7 @@ pub fn guard(
 ///
 /// A tree that asks for none of the jobs that are held is more often another directory than a wish: were
 /// its jobs put, they would run beside those of the first, and in the next pass the first would be a part
-/// of what is held. One job in place of one other is an everyday edit; a job under another name is the
+/// of what is held. A job under another name waits as long as the first one stays. One job in place of one other is an everyday edit; a job under another name is the
 /// same job; and while not every name is known, nor is this.
 #[must_use]
 pub fn puts(
@@ -82,7 +85,7 @@ pub fn puts(
     allowance: Allowance,
 ) -> (Vec<Step>, Vec<HeldBack>) {
     if !is_another(desired, live) {
-        return (steps, Vec::new());
+        return renames(steps, desired, live, allowance);
     }
     let leaving = leaving(&steps, desired).len();
     if allowance >= Allowance::UpTo(leaving.max(1)) {
@@ -103,10 +106,82 @@ pub fn puts(
     (prunes, held_back.collect())
 }
 
+/// Holds back the puts of jobs that are held under another name, where that is not pruned: both would
+/// fire.
+fn renames(
+    steps: Vec<Step>,
+    desired: &Desired,
+    live: &Live,
+    allowance: Allowance,
+) -> (Vec<Step>, Vec<HeldBack>) {
+    let Some((staying, _)) = refused(&steps, desired, live, allowance) else { return (steps, Vec::new()) };
+    let old_names = old_names(&staying, &steps, desired, live);
+    let (mut kept, mut held_back) = (Vec::new(), Vec::new());
+    for step in steps {
+        match old_names.get(&step.placement.job).filter(|_| is_put(&step)) {
+            None => kept.push(step),
+            Some(old) => held_back.push(HeldBack {
+                reason: format!("it is `{old}` under another name, and both would fire while that one stays"),
+                job: step.placement.job,
+                change: Verb::Put,
+            }),
+        }
+    }
+    (kept, held_back)
+}
+
+/// The jobs to be put that are held under the name of one that stays, with that name: where the tree was
+/// seen to rename it, and where the two are equal but for their names, and no third is.
+fn old_names(
+    staying: &BTreeSet<JobName>,
+    steps: &[Step],
+    desired: &Desired,
+    live: &Live,
+) -> BTreeMap<JobName, JobName> {
+    let mut found: BTreeMap<JobName, JobName> =
+        staying.iter().filter_map(|old| Some((desired.renamed.get(old)?.clone(), old.clone()))).collect();
+    let puts: Vec<(&JobName, &Spec)> = steps
+        .iter()
+        .filter_map(|step| match &step.change {
+            Change::Put { spec, .. } => Some((&step.placement.job, &**spec)),
+            Change::Prune => None,
+        })
+        .collect();
+    if let Some((name, _)) = puts.first().filter(|_| puts.len() + staying.len() <= RENAMED_MAX) {
+        let held = live.placements.iter().filter(|(placement, _)| staying.contains(&placement.job));
+        let held = held.filter_map(|(placement, held)| Some((&placement.job, &**held.spec.as_ref()?)));
+        let (old, new) = (by_digest(name, held), by_digest(name, puts.iter().copied()));
+        for (digest, old) in old {
+            if let ([old], Some([new])) = (old.as_slice(), new.get(&digest).map(Vec::as_slice)) {
+                found.entry(JobName::clone(new)).or_insert_with(|| JobName::clone(old));
+            }
+        }
+    }
+    let held: BTreeSet<&JobName> = live.placements.keys().map(|placement| &placement.job).collect();
+    found.retain(|new, _| !held.contains(new));
+    found
+}
+
+/// Jobs by what their digests are when all have this name.
+fn by_digest<'a>(
+    name: &JobName,
+    jobs: impl Iterator<Item = (&'a JobName, &'a Spec)>,
+) -> BTreeMap<Digest, Vec<&'a JobName>> {
+    let mut found: BTreeMap<Digest, Vec<&JobName>> = BTreeMap::new();
+    for (job, spec) in jobs {
+        found.entry(nameless(name, spec)).or_default().push(job);
+    }
+    found
+}
+
+fn is_put(step: &Step) -> bool {
+    matches!(step.change, Change::Put { .. })
+}
+
 /// Whether several jobs are held, and none of them is asked for, under whatever name.
 fn is_another(desired: &Desired, live: &Live) -> bool {
     let stays = |name: &JobName| {
-        desired.jobs.contains_key(name) || desired.frozen.contains(name) || desired.renamed.contains(name)
+        desired.jobs.contains_key(name) || desired.frozen.contains(name) || desired.renamed.contains_key(name)
     };
     // Placements are in the order of names.
     let mut held = live.placements.keys().map(|placement| &placement.job);
@@ -153,20 +228,31 @@ pub fn prunes(
     live: &Live,
     allowance: Allowance,
 ) -> (Vec<Step>, Vec<HeldBack>) {
-    let leaving = leaving(&steps, desired);
-    if leaving.is_empty() {
+    let Some((leaving, reason)) = refused(&steps, desired, live, allowance) else {
         return (steps, Vec::new());
-    }
-    let puts = steps.iter().filter(|step| matches!(step.change, Change::Put { .. }));
-    let mut held: BTreeSet<&JobName> = puts.map(|step| &step.placement.job).collect();
-    held.extend(live.placements.keys().map(|placement| &placement.job));
-    let refused = unknown(desired).or_else(|| refusal(leaving.len(), held.len(), allowance));
-    let Some(reason) = refused else { return (steps, Vec::new()) };
-
+    };
     let kept = steps.into_iter().filter(|step| !leaves(step, desired)).collect();
     let held_back =
         leaving.into_iter().map(|job| HeldBack { job, change: Verb::Prune, reason: reason.clone() });
     (kept, held_back.collect())
+}
+
+/// The jobs that steps would prune and may not, and why.
+fn refused(
+    steps: &[Step],
+    desired: &Desired,
+    live: &Live,
+    allowance: Allowance,
+) -> Option<(BTreeSet<JobName>, String)> {
+    let leaving = leaving(steps, desired);
+    if leaving.is_empty() {
+        return None;
+    }
+    let puts = steps.iter().filter(|step| is_put(step));
+    let mut held: BTreeSet<&JobName> = puts.map(|step| &step.placement.job).collect();
+    held.extend(live.placements.keys().map(|placement| &placement.job));
+    let reason = unknown(desired).or_else(|| refusal(leaving.len(), held.len(), allowance))?;
+    Some((leaving, reason))
 }
 
 /// Why it is not known whether jobs are still asked for.
@@ -183,7 +269,7 @@ fn unknown(desired: &Desired) -> Option<String> {
         count => format!(" and {} more", count - 1),
     };
     Some(format!(
-        "`{first}`{more} cannot be read, so it is not known whether the job is still asked for; \
+        "`{first}`{more} cannot be used, so it is not known whether the job is still asked for; \
          mend it or take it away (`tintal validate` says what is wrong with it)"
     ))
 }

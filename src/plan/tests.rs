@@ -40,7 +40,7 @@ pub(super) fn wanted(name: &str, version: &str) -> Wanted {
 }
 
 /// `job@tier=version`, or `job!` for a frozen job, `job-` for one that lingers, `job+` for one that waits
-/// for it to leave, `job=` for one with another name, or `?` for a file that cannot be read, or `~` for a tree that is being written.
+/// for it to leave, `old>new` for one with another name, or `?` for a file that cannot be read, or `~` for a tree that is being written.
 fn desired(text: &str) -> Desired {
     let mut desired = Desired::default();
     for word in text.split_whitespace() {
@@ -60,8 +60,8 @@ fn desired(text: &str) -> Desired {
             desired.lingering.insert(job(name));
             continue;
         }
-        if let Some(name) = word.strip_suffix('=') {
-            desired.renamed.insert(job(name));
+        if let Some((old, new)) = word.split_once('>') {
+            desired.renamed.insert(job(old), job(new));
             continue;
         }
         if let Some(name) = word.strip_suffix('+') {
@@ -196,7 +196,7 @@ fn a_tree_that_has_nothing_in_common_with_what_is_held_changes_nothing() {
     check_guard("b@queue=1 n@queue=2", two, Guarded, &["create n on queue", "prune a on queue"],                 &[]);
     check_guard("a! n@queue=2",    two,  Guarded,  &["create n on queue", "prune b on queue"],                   &[]);
     check_guard("n@queue=1",       two,  Guarded,  &["create n on queue", "prune a on queue", "prune b on queue"], &[]);
-    check_guard("n@queue=2 a=",    two,  Guarded,  &["create n on queue", "prune a on queue", "prune b on queue"], &[]);
+    check_guard("n@queue=2 a>n",   two,  Guarded,  &["create n on queue", "prune a on queue", "prune b on queue"], &[]);
     // One job for another is an everyday edit.
     check_guard("n@queue=2 m@queue=3", "a@queue=1/1 a@in-process=1/1", Guarded,
         &["create m on queue", "create n on queue", "prune a on in-process", "prune a on queue"],                &[]);
@@ -217,6 +217,28 @@ fn nothing_is_pruned_while_it_is_not_known_what_is_asked_for() {
     check_guard("a@queue=1 ?",   "a@queue=1/1 b@queue=1/1",      Guarded,  &[],                        &["b"]);
     check_guard("a@queue=1 ?",   "a@queue=1/1 b@queue=1/1",      UpTo(1),  &[],                        &["b"]);
     check_guard("a@queue=2 ?",   "a@queue=1/1",                  Guarded,  &["update a on queue"],     &[]);
+}
+
+/// F10: while the old name stays, whatever holds it, the new one would run beside it.
+#[test]
+#[rustfmt::skip]
+fn a_job_under_another_name_waits_as_long_as_the_first_one_stays() {
+    use Allowance::{Guarded, UpTo};
+    //          desired                   live                       allowed   steps                                        held back
+    check_guard("b@queue=2 n@queue=3 a>n ?", "a@queue=1/1 b@queue=2/2", Guarded,  &[],                                      &["a", "n"]);
+    check_guard("b@queue=2 n@queue=1 ?", "a@queue=1/1 b@queue=2/2",  Guarded,  &[],                                          &["a", "n"]);
+    check_guard("b@queue=2 n@queue=1",   "a@queue=1/1 b@queue=2/2",  Guarded,  &["create n on queue", "prune a on queue"],   &[]);
+    // It is another job, or nobody knows which of two.
+    check_guard("b@queue=2 n@queue=3 ?", "a@queue=1/1 b@queue=2/2",  Guarded,  &["create n on queue"],                      &["a"]);
+    check_guard("b@queue=2 n@queue=1 m@queue=1 ?", "a@queue=1/1 b@queue=2/2", Guarded, &["create m on queue", "create n on queue"], &["a"]);
+    // It runs already.
+    check_guard("n@queue=3 a>n ?",       "a@queue=1/1 n@queue=1/1",  Guarded,  &["update n on queue"],                      &["a"]);
+    let (six, held) = ("n1@queue=1 n2@queue=2 n3@queue=3 n4@queue=4 n5@queue=5 n6@queue=6 b@queue=7",
+                       "a1@queue=1/1 a2@queue=2/2 a3@queue=3/3 a4@queue=4/4 a5@queue=5/5 a6@queue=6/6 b@queue=7/7");
+    let all = ["a1", "a2", "a3", "a4", "a5", "a6", "n1", "n2", "n3", "n4", "n5", "n6"];
+    check_guard(six, held, Guarded, &[], &all);
+    let steps: Vec<String> = (1..=6).map(|n| format!("create n{n} on queue")).chain((1..=6).map(|n| format!("prune a{n} on queue"))).collect();
+    check_guard(six, held, UpTo(6), &steps.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
 }
 
 /// A rename of many is a prune of many: the count is of what is held with the new ones.

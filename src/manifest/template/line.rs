@@ -40,7 +40,7 @@ const RUNNERS: [&str; 14] = [
 ];
 
 /// The way out.
-const HELP: &str = "take the quotes away, as the value is quoted already; or give it as `env: {NAME: \"{{ ... }}\"}` and write `\"$NAME\"`";
+const HELP: &str = "take the quotes away, as the value is quoted already; or give it as `env: {NAME: \"{{ ... }}\"}` and write `\"$NAME\"`, in a here-document `$NAME`";
 
 /// What is wrong with a template as a line for a shell. The engine has parsed it.
 pub(super) fn check_line(template: &str) -> Vec<Flaw> {
