@@ -192,19 +192,25 @@ fn moved(
     moved.map(|((old, _), (new, _))| (old.clone(), new.clone())).collect()
 }
 
-/// Jobs by what their digests are when all have this name.
+/// Jobs that are asked for, by what their digests are when all have this name.
 fn named<'a>(
     name: &JobName,
-    desired: &Desired,
+    desired: &'a Desired,
     jobs: impl Iterator<Item = &'a JobName>,
 ) -> BTreeMap<Digest, Vec<&'a JobName>> {
-    let mut named: BTreeMap<Digest, Vec<&JobName>> = BTreeMap::new();
-    for job in jobs {
-        if let Some(wanted) = desired.jobs.get(job) {
-            named.entry(nameless(name, &wanted.spec)).or_default().push(job);
-        }
+    by_digest(name, jobs.filter_map(|job| Some((job, &*desired.jobs.get(job)?.spec))))
+}
+
+/// Jobs by what their digests are when all have this name.
+pub(super) fn by_digest<'a>(
+    name: &JobName,
+    jobs: impl Iterator<Item = (&'a JobName, &'a Spec)>,
+) -> BTreeMap<Digest, Vec<&'a JobName>> {
+    let mut found: BTreeMap<Digest, Vec<&JobName>> = BTreeMap::new();
+    for (job, spec) in jobs {
+        found.entry(nameless(name, spec)).or_default().push(job);
     }
-    named
+    found
 }
 
 /// The digest of a job if it had this name: of jobs that differ in their names only it is the same.

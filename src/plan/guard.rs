@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    absence::nameless,
+    absence::{by_digest, nameless},
     diff::{Change, Desired, Live, Rest, Step, Wanted},
     document::Verb,
 };
@@ -75,8 +75,8 @@ pub fn guard(
 ///
 /// A tree that asks for none of the jobs that are held is more often another directory than a wish: were
 /// its jobs put, they would run beside those of the first, and in the next pass the first would be a part
-/// of what is held. A job under another name waits as long as the first one stays. One job in place of one other is an everyday edit; a job under another name is the
-/// same job; and while not every name is known, nor is this.
+/// of what is held. One job in place of one other is an everyday edit; a job under another name is the
+/// same job, and waits as long as its first name stays; and while not every name is known, nor is this.
 #[must_use]
 pub fn puts(
     steps: Vec<Step>,
@@ -97,8 +97,7 @@ pub fn puts(
             way_out(leaving)
         )
     });
-    let (puts, prunes): (Vec<Step>, Vec<Step>) =
-        steps.into_iter().partition(|step| matches!(step.change, Change::Put { .. }));
+    let (puts, prunes): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(is_put);
     // Until it is known that they are absent, these wait without a word.
     let told = puts.into_iter().filter(|_| leaving > 0);
     let held_back =
@@ -159,18 +158,6 @@ fn old_names(
     }
     let held: BTreeSet<&JobName> = live.placements.keys().map(|placement| &placement.job).collect();
     found.retain(|new, _| !held.contains(new));
-    found
-}
-
-/// Jobs by what their digests are when all have this name.
-fn by_digest<'a>(
-    name: &JobName,
-    jobs: impl Iterator<Item = (&'a JobName, &'a Spec)>,
-) -> BTreeMap<Digest, Vec<&'a JobName>> {
-    let mut found: BTreeMap<Digest, Vec<&JobName>> = BTreeMap::new();
-    for (job, spec) in jobs {
-        found.entry(nameless(name, spec)).or_default().push(job);
-    }
     found
 }
 
