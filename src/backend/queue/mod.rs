@@ -1,0 +1,30 @@
+//! The queue tier: runs as messages on a queue system, and workers that take them off it.
+
+pub mod breaker;
+pub mod broker;
+pub mod canonical;
+#[cfg(feature = "gcp")]
+pub mod cloud_tasks;
+pub mod embedded;
+pub mod envelope;
+pub mod fake;
+#[cfg(feature = "gcp")]
+pub mod google;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod lane;
+pub mod making;
+#[cfg(feature = "nats")]
+pub mod nats;
+pub mod outbox;
+#[cfg(feature = "gcp")]
+pub mod pubsub;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "redis")]
+pub mod redis_streams;
+pub mod remote;
+pub mod report;
+pub mod signature;
+pub mod tail;
+pub mod waiting;
