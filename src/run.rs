@@ -147,6 +147,9 @@ pub enum Outcome {
     NotStarted {
         /// What was missing.
         reason: String,
+        /// What the system said, where it was asked: an `errno`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        errno: Option<i32>,
     },
     /// One or more steps did not succeed.
     StepsFailed {
@@ -159,6 +162,15 @@ pub enum Outcome {
     Cancelled,
     /// It was begun, and the daemon ended before its end was recorded; how it ended is not known.
     Abandoned,
+    /// Nobody picked it up in time.
+    Expired,
+    /// A worker picked it up, and nothing was heard of it since; how it ended is not known.
+    Lost,
+    /// A worker did not run it: nobody vouches for it, or its form is unknown.
+    Refused {
+        /// What was wrong with it.
+        reason: String,
+    },
 }
 
 impl Outcome {
@@ -177,7 +189,16 @@ impl Outcome {
             Self::StepsFailed { .. } => "steps-failed",
             Self::Cancelled => "cancelled",
             Self::Abandoned => "abandoned",
+            Self::Expired => "expired",
+            Self::Lost => "lost",
+            Self::Refused { .. } => "refused",
         }
+    }
+
+    /// That it was not started for a reason that the system was not asked for.
+    #[must_use]
+    pub fn not_started(reason: impl Into<String>) -> Self {
+        Self::NotStarted { reason: reason.into(), errno: None }
     }
 
     /// Whether it ended as it should.
@@ -198,8 +219,13 @@ impl Outcome {
             Self::Timeout => Some(RetryOn::Timeout),
             Self::Http5xx { .. } => Some(RetryOn::Http5xx),
             Self::Connect { .. } => Some(RetryOn::Connect),
-            Self::Abandoned => Some(RetryOn::Abandoned),
-            Self::Success | Self::HttpUnexpected { .. } | Self::NotStarted { .. } | Self::Cancelled => None,
+            Self::Abandoned | Self::Lost => Some(RetryOn::Abandoned),
+            Self::Success
+            | Self::HttpUnexpected { .. }
+            | Self::NotStarted { .. }
+            | Self::Cancelled
+            | Self::Expired
+            | Self::Refused { .. } => None,
         }
     }
 }
@@ -214,7 +240,7 @@ impl fmt::Display for Outcome {
             Self::Http5xx { status } => write!(f, "http status {status}"),
             Self::HttpUnexpected { status, reason } => write!(f, "http status {status}: {reason}"),
             Self::Connect { reason } => write!(f, "no connection: {reason}"),
-            Self::NotStarted { reason } => write!(f, "not started: {reason}"),
+            Self::NotStarted { reason, .. } => write!(f, "not started: {reason}"),
             Self::StepsFailed { failed, skipped } if skipped.is_empty() => {
                 write!(f, "failed steps: {}", failed.join(", "))
             }
@@ -223,7 +249,142 @@ impl fmt::Display for Outcome {
             }
             Self::Cancelled => f.write_str("cancelled"),
             Self::Abandoned => f.write_str("abandoned: the daemon ended before its end was recorded"),
+            Self::Expired => f.write_str("expired: nobody picked it up in time"),
+            Self::Lost => f.write_str("lost: it was picked up, and nothing was heard of it since"),
+            Self::Refused { reason } => write!(f, "refused: {reason}"),
         }
+    }
+}
+
+/// Why a run was given up, for whoever decides what becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Category {
+    /// What it needs was away, or too slow: later it can succeed as it is.
+    Transient,
+    /// The machine had no more memory, room or processes for it.
+    Resource,
+    /// It may not do what it does.
+    Permission,
+    /// What it was given is wrong.
+    Input,
+    /// What it calls is not there.
+    Missing,
+    /// It failed in its own way.
+    Failure,
+    /// Nobody picked it up in time.
+    Expired,
+    /// A person, or the end of the daemon, stopped it.
+    Cancelled,
+}
+
+impl Category {
+    /// Every category.
+    pub const ALL: [Self; 8] = [
+        Self::Transient,
+        Self::Resource,
+        Self::Permission,
+        Self::Input,
+        Self::Missing,
+        Self::Failure,
+        Self::Expired,
+        Self::Cancelled,
+    ];
+
+    /// The word in records and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Resource => "resource",
+            Self::Permission => "permission",
+            Self::Input => "input",
+            Self::Missing => "missing",
+            Self::Failure => "failure",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What exit statuses say: those of `sysexits.h` by their names there, and those that POSIX (Shell
+/// Command Language, 2.8.2) has a shell end with. All others are up to each program.
+#[rustfmt::skip]
+const EXIT_CATEGORIES: &[(i32, Category)] = &[
+    (64,  Category::Input),      // EX_USAGE
+    (65,  Category::Input),      // EX_DATAERR
+    (66,  Category::Input),      // EX_NOINPUT
+    (71,  Category::Resource),   // EX_OSERR: cannot fork, cannot make a pipe
+    (74,  Category::Resource),   // EX_IOERR
+    (75,  Category::Transient),  // EX_TEMPFAIL
+    (77,  Category::Permission), // EX_NOPERM
+    (126, Category::Permission), // found, and not to be executed
+    (127, Category::Missing),    // not found
+    (137, Category::Resource),   // 128 + SIGKILL, as a shell says that its child was killed
+];
+
+/// What HTTP statuses say (RFC 9110, 15.5 and 15.6; 429 is of RFC 6585): the first range that has one.
+#[rustfmt::skip]
+const HTTP_CATEGORIES: &[(std::ops::RangeInclusive<u16>, Category)] = &[
+    (401..=401, Category::Permission), // Unauthorized
+    (403..=403, Category::Permission), // Forbidden
+    (408..=408, Category::Transient),  // Request Timeout
+    (429..=429, Category::Transient),  // Too Many Requests
+    (400..=499, Category::Input),      // the client erred
+    (500..=599, Category::Transient),  // the server did
+];
+
+/// What the system says when a program cannot be started: numbers of Linux (errno(3)). All others mean
+/// that something is not there.
+#[rustfmt::skip]
+const ERRNO_CATEGORIES: &[(i32, Category)] = &[
+    (1,   Category::Permission), // EPERM
+    (7,   Category::Input),      // E2BIG: the arguments are too long
+    (11,  Category::Resource),   // EAGAIN: too many processes
+    (12,  Category::Resource),   // ENOMEM
+    (13,  Category::Permission), // EACCES
+    (23,  Category::Resource),   // ENFILE
+    (24,  Category::Resource),   // EMFILE
+    (28,  Category::Resource),   // ENOSPC
+    (122, Category::Resource),   // EDQUOT
+];
+
+/// The signal that a program cannot refuse. Ours are timeouts and cancellations: from elsewhere it is
+/// the kernel's when memory ran out.
+const SIGKILL: i32 = 9;
+
+/// Sorts an outcome by its exit status, its HTTP status and its kind, and never by its text. What
+/// succeeded is not given up, and has no category of its own.
+#[must_use]
+pub fn category(outcome: &Outcome) -> Category {
+    let of_code = |table: &[(i32, Category)], code: i32| {
+        table.iter().find(|(of, _)| *of == code).map(|(_, category)| *category)
+    };
+    match outcome {
+        Outcome::ExitNonzero { code } => of_code(EXIT_CATEGORIES, *code).unwrap_or(Category::Failure),
+        Outcome::Http5xx { status } | Outcome::HttpUnexpected { status, .. } => {
+            let of = HTTP_CATEGORIES.iter().find(|(range, _)| range.contains(status));
+            of.map_or(Category::Failure, |(_, category)| *category)
+        }
+        Outcome::NotStarted { errno, .. } => {
+            errno.and_then(|errno| of_code(ERRNO_CATEGORIES, errno)).unwrap_or(Category::Missing)
+        }
+        Outcome::Signal { signal: SIGKILL } => Category::Resource,
+        Outcome::Signal { .. }
+        | Outcome::Timeout
+        | Outcome::Connect { .. }
+        | Outcome::Abandoned
+        | Outcome::Lost => Category::Transient,
+        Outcome::Refused { .. } => Category::Input,
+        Outcome::Expired => Category::Expired,
+        Outcome::Cancelled => Category::Cancelled,
+        Outcome::Success | Outcome::StepsFailed { .. } => Category::Failure,
     }
 }
 
@@ -294,7 +455,7 @@ pub fn resume(reached: &Reached, retry: Option<&RetrySpec>, now: Timestamp, late
     let since = |at: Timestamp| Duration::try_from(now.duration_since(at)).unwrap_or(Duration::ZERO);
     let (attempt, outcome, passed) = match reached {
         Reached::Decided { at } => {
-            let not_started = |reason: &str| Resume::End(Outcome::NotStarted { reason: reason.to_owned() });
+            let not_started = |reason: &str| Resume::End(Outcome::not_started(reason));
             return match retry {
                 None => not_started("the daemon ended before it was started, and its job is gone"),
                 Some(_) if since(*at) > late_max => {
@@ -408,6 +569,55 @@ mod tests {
         check_resume("1 failed",     5,        None,                "exit-nonzero");
         // The clock went back meanwhile.
         check_resume("1 failed",     -50,      Some(all),           "attempt 2 in 10 s");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn category_table() {
+        let check = |outcome: Outcome, expected: &str| {
+            assert_eq!(category(&outcome).as_str(), expected, "{outcome:?}");
+        };
+        let reason = || "403 EX_NOPERM, no space left on device".to_owned();
+        let http = |status| Outcome::HttpUnexpected { status, reason: reason() };
+        let exit = |code| Outcome::ExitNonzero { code };
+        for (code, expected) in [
+            (1, "failure"), (2, "failure"), (63, "failure"), (64, "input"), (65, "input"), (66, "input"),
+            (67, "failure"), (71, "resource"), (74, "resource"), (75, "transient"), (77, "permission"),
+            (126, "permission"), (127, "missing"), (137, "resource"), (143, "failure"), (255, "failure"),
+        ] {
+            check(exit(code), expected);
+        }
+        for (status, expected) in [
+            (204, "failure"), (302, "failure"), (400, "input"), (401, "permission"), (403, "permission"),
+            (404, "input"), (408, "transient"), (410, "input"), (429, "transient"), (499, "input"), (600, "failure"),
+        ] {
+            check(http(status), expected);
+        }
+        for (errno, expected) in [
+            (None, "missing"), (Some(2), "missing"), (Some(8), "missing"), (Some(7), "input"),
+            (Some(13), "permission"), (Some(12), "resource"), (Some(24), "resource"), (Some(28), "resource"),
+        ] {
+            check(Outcome::NotStarted { reason: reason(), errno }, expected);
+        }
+        check(Outcome::Http5xx { status: 503 },                           "transient");
+        check(Outcome::Signal { signal: 9 },                              "resource");
+        check(Outcome::Signal { signal: 11 },                             "transient");
+        check(Outcome::Timeout,                                           "transient");
+        check(Outcome::Connect { reason: reason() },                      "transient");
+        check(Outcome::Abandoned,                                         "transient");
+        check(Outcome::Lost,                                              "transient");
+        check(Outcome::Refused { reason: reason() },                      "input");
+        check(Outcome::Expired,                                           "expired");
+        check(Outcome::Cancelled,                                         "cancelled");
+        check(Outcome::StepsFailed { failed: vec![], skipped: vec![] },   "failure");
+    }
+
+    /// Records of the version before have no `errno`; those of this one have it where there is one.
+    #[test]
+    fn an_outcome_of_the_version_before_is_read() {
+        let before = r#"{"kind":"not-started","reason":"no"}"#;
+        assert_eq!(serde_json::from_str::<Outcome>(before).unwrap(), Outcome::not_started("no"));
+        assert_eq!(serde_json::to_string(&Outcome::not_started("no")).unwrap(), before);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The ledger in memory answers as the one in a file does, whatever is asked of the two.
 
+mod letters;
+mod queues;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -28,6 +31,10 @@ enum Call {
     Boot(u8, Vec<u8>),
     AtBoot(u8, i64, u8),
     Prune(usize, u64),
+    RunTo(u8, i64, u8),
+    Staged(Vec<(u8, i64, u32, Stage, u8)>),
+    Rerouted(u8, i64, u8),
+    Dropped(u8, i64, Skip),
 }
 
 fn at(second: i64) -> Timestamp {
@@ -56,10 +63,29 @@ fn run(name: u8, second: i64, cause: Cause) -> NewDecision {
     NewDecision::run(id(name, second), job(name), at(second), cause, at(second))
 }
 
+/// Where a run goes; none for 0.
+fn route(to: u8) -> Option<Route> {
+    let tier = if to == 1 { Tier::Workflow } else { Tier::Queue };
+    (to > 0).then(|| Route { tier, backend: "embedded".into(), queue: format!("queue-{to}").into() })
+}
+
+/// The name of a worker; none for 0.
+fn worker(name: u8) -> Option<Arc<str>> {
+    (name > 0).then(|| format!("worker-{name}").into())
+}
+
 /// Makes a call; gives what it answers.
 async fn make(ledger: &Ledger, call: Call) -> String {
     let decided = match call {
         Call::Run(name, second, cause) => ledger.decide(vec![run(name, second, cause)]).await.unwrap(),
+        Call::RunTo(name, second, to) => {
+            let run = run(name, second, Cause::Schedule);
+            let route = route(to).map(Arc::new);
+            ledger.decide(vec![NewDecision { route, ..run }]).await.unwrap()
+        }
+        Call::Dropped(name, second, skip) => {
+            return format!("{}", ledger.dropped(id(name, second), skip, at(second + 1)).await.unwrap());
+        }
         Call::Skip(name, first, length, skip, cursor) => {
             let range = (at(first), at(first + length));
             let count = length.unsigned_abs() + 1;
@@ -97,7 +123,13 @@ async fn record(ledger: &Ledger, call: Call) -> Result<(), LedgerError> {
         }
         Call::Started(name, second, n) => {
             let output = (n > 1).then(|| format!("{n}.log"));
-            let start = AttemptStart { run_id: id(name, second), n, started_at: at(second), output };
+            let start = AttemptStart {
+                run_id: id(name, second),
+                n,
+                started_at: at(second),
+                output,
+                worker: worker(u8::try_from(n - 1).unwrap()),
+            };
             ledger.attempt_started(start).await
         }
         Call::Ended(name, second, n, then) => ledger.attempt_ended(end(id(name, second), n, then)).await,
@@ -107,6 +139,17 @@ async fn record(ledger: &Ledger, call: Call) -> Result<(), LedgerError> {
         Call::RunEnded(name, second) => {
             ledger.run_ended(id(name, second), Outcome::Cancelled, at(second)).await
         }
+        Call::Staged(staged) => {
+            let staged = staged.into_iter().map(|(name, second, attempt, stage, by)| Staged {
+                run_id: id(name, second),
+                attempt,
+                stage,
+                at: at(second + 2),
+                worker: worker(by),
+            });
+            ledger.staged(staged.collect()).await
+        }
+        Call::Rerouted(name, second, to) => ledger.rerouted(id(name, second), route(to)).await,
         Call::Pause(name, reason) => {
             let reason = (reason > 0).then(|| format!("reason {reason}"));
             ledger.pause(job(name), reason, at(1)).await
@@ -115,13 +158,27 @@ async fn record(ledger: &Ledger, call: Call) -> Result<(), LedgerError> {
         Call::Boot(boot, jobs) => {
             ledger.record_boot(format!("boot-{boot}"), jobs.into_iter().map(job).collect()).await
         }
-        Call::Run(..) | Call::Skip(..) | Call::AtBoot(..) | Call::Prune(..) => unreachable!("they answer"),
+        Call::Run(..)
+        | Call::RunTo(..)
+        | Call::Dropped(..)
+        | Call::Skip(..)
+        | Call::AtBoot(..)
+        | Call::Prune(..) => unreachable!("they answer"),
     }
 }
 
 fn end(run_id: RunId, n: u32, then: Then) -> AttemptEnd {
     let outcome = Outcome::ExitNonzero { code: 3 };
-    AttemptEnd { run_id, n, ended_at: at(50), outcome, bytes_seen: 0, bytes_kept: 0, then }
+    AttemptEnd {
+        run_id,
+        n,
+        ended_at: at(50),
+        outcome,
+        bytes_seen: 0,
+        bytes_kept: 0,
+        then,
+        worker: worker(u8::try_from(n % 2).unwrap()),
+    }
 }
 
 /// Drops all that is past limits. Which rows one call drops is not promised, only what is left in the
@@ -158,8 +215,15 @@ async fn look(ledger: &Ledger) -> Vec<String> {
     for (of, before) in
         [(None, None), (None, Some(at(12))), (Some(job(0)), None), (Some(job(1)), Some(at(20)))]
     {
-        let runs = ledger.runs(RunQuery { job: of, before, limit: 7 }).await.unwrap();
+        let query = RunQuery { job: of, before, limit: 7, ..RunQuery::default() };
+        let runs = ledger.runs(query.clone()).await.unwrap();
         seen.extend(runs.iter().map(|run| format!("{run:?}")));
+        let of_worker = RunQuery { worker: Some("worker-1".to_owned()), ..query.clone() };
+        let of_backend = RunQuery { backend: Some("embedded".to_owned()), ..query };
+        for query in [of_worker, of_backend] {
+            let runs = ledger.runs(query).await.unwrap();
+            seen.push(format!("{:?}", runs.iter().map(|run| run.id).collect::<Vec<_>>()));
+        }
     }
     for name in 0..3 {
         seen.push(format!("{:?}", ledger.cursor(job(name)).await.unwrap()));
@@ -176,6 +240,9 @@ async fn look(ledger: &Ledger) -> Vec<String> {
     }
     let ids: BTreeSet<RunId> = (0..3).flat_map(|name| (0..30).map(move |second| id(name, second))).collect();
     seen.push(format!("{:?}", ledger.known(ids).await.unwrap()));
+    let name = ledger.instance().await.unwrap();
+    assert!(name.len() == 8 && name.bytes().all(|digit| digit.is_ascii_hexdigit()), "{name}");
+    assert_eq!(ledger.instance().await.unwrap(), name);
     seen
 }
 
@@ -207,7 +274,14 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (name.clone(), 0..3_u8).prop_map(|(name, reason)| Call::Pause(name, reason)),
         1 => name.clone().prop_map(Call::Resume),
         1 => (0..2_u8, proptest::collection::vec(name.clone(), 0..3)).prop_map(|(boot, jobs)| Call::Boot(boot, jobs)),
-        2 => (name.clone(), second, 0..2_u8).prop_map(|(name, at, boot)| Call::AtBoot(name, at, boot)),
+        2 => (name.clone(), second.clone(), 0..2_u8).prop_map(|(name, at, boot)| Call::AtBoot(name, at, boot)),
+        6 => (name.clone(), second.clone(), 0..4_u8).prop_map(|(name, at, to)| Call::RunTo(name, at, to)),
+        4 => proptest::collection::vec(
+            (name.clone(), second.clone(), 1..4_u32, proptest::sample::select(&Stage::ALL[..]), 0..3_u8), 1..4
+        ).prop_map(Call::Staged),
+        2 => (name.clone(), second.clone(), 0..4_u8).prop_map(|(name, at, to)| Call::Rerouted(name, at, to)),
+        2 => (name.clone(), second, proptest::sample::select(&[Skip::Superseded, Skip::Expired][..]))
+            .prop_map(|(name, at, skip)| Call::Dropped(name, at, skip)),
         1 => (1..5_usize, 5..60_u64).prop_map(|(keep, age)| Call::Prune(keep, age)),
     ]
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rusqlite::{Connection, Params, params};
 
-use super::{record::Verdict, store::HistoryLimits, writer::Session};
+use super::{handled, letter, queue, record::Verdict, store::HistoryLimits, writer::Session};
 
 /// Rows that one call drops: a transaction of a few milliseconds, between the runs of the day.
 pub(super) const ROWS_MAX: usize = 500;
@@ -19,7 +19,7 @@ const JOBS_MAX: usize = 500;
 /// What one call dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Runs and skips.
+    /// Runs, skips, and what else is past its time.
     pub rows: usize,
     /// Files of output that belonged to them, relative to the output directory.
     pub files: Vec<String>,
@@ -61,6 +61,16 @@ impl Lengths {
         if self.going_on.remove(&job) {
             self.changed.insert(job);
         }
+    }
+
+    /// A run of a job became a skip.
+    pub(super) fn skipped(&mut self, job: i64) {
+        if let Some(length) = self.counted.get_mut(&job) {
+            length.runs = length.runs.saturating_sub(1);
+            length.skips += 1;
+        }
+        self.going_on.remove(&job);
+        self.changed.insert(job);
     }
 
     /// The counts, and what was looked at, may be of a transaction that did not come about: all is
@@ -135,6 +145,12 @@ pub(super) fn prune(
         }
     }
     pruned.more = pruned.rows >= ROWS_MAX || !session.lengths.changed.is_empty();
+    let letters = letter::rows::prune(session, limits.oldest(now))?;
+    let handled = handled::rows::prune(session, limits.oldest_handled(now))?;
+    let messages = queue::rows::prune(session, now)?;
+    pruned.rows += letters + handled + messages;
+    pruned.more |=
+        letters >= ROWS_MAX || handled >= handled::FORGOTTEN_MAX || messages >= queue::FORGOTTEN_MAX;
     Ok(pruned)
 }
 
@@ -148,8 +164,7 @@ const OLDEST_SKIPS: &str = "SELECT seq FROM (
 ) LIMIT ?3";
 
 fn too_old(connection: &Connection, limits: HistoryLimits, now: Timestamp) -> rusqlite::Result<Vec<i64>> {
-    let age = SignedDuration::try_from(limits.max_age).unwrap_or(SignedDuration::MAX);
-    let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN).as_microsecond();
+    let oldest = limits.oldest(now).as_microsecond();
     let sql = "SELECT seq FROM run WHERE decided_us < ?1 AND open = 0 ORDER BY decided_us LIMIT ?2";
     seqs(connection, sql, params![oldest, limit(ROWS_MAX)])
 }

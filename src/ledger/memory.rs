@@ -1,20 +1,25 @@
 //! A ledger without a file: the same records, gone with the process.
 
+mod read;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use foldhash::HashMap;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use self::rows::{Rows, Run};
 use super::{
+    handled::memory::Attempts,
     history::{Pruned, ROWS_MAX},
+    letter::memory::Letters,
+    queue::memory::Queues,
     record::{
-        Applied, AttemptEnd, AttemptStart, Cut, Decided, LastRun, Move, NewDecision, OpenRun, Passed,
-        PauseRow, PlacementRow, Range, Restart, RunQuery, RunRow, Skip, Then, Verdict,
+        Applied, AttemptEnd, AttemptStart, Cut, Decided, Move, NewDecision, Passed, PauseRow, PlacementRow,
+        Restart, Skip, Then, Verdict,
     },
-    records::{Read, Result, Write},
+    records::{Result, Write},
+    route::{Route, Staged},
     store::HistoryLimits,
 };
 use crate::{
@@ -32,10 +37,15 @@ pub(super) struct Memory {
     crowded: Vec<JobName>,
     /// How many runs, and how many skips, are kept of a job; none when no rows were dropped yet.
     keep_last: Option<usize>,
+    instance: Option<String>,
+    pub(super) letters: Letters,
+    pub(super) handled: Attempts,
+    pub(super) queues: Queues,
 }
 
+/// The records of a job.
 #[derive(Debug)]
-struct Job {
+pub(super) struct Job {
     cursor: Timestamp,
     pruned_to: Option<Timestamp>,
     placements: BTreeMap<Tier, PlacementRow>,
@@ -54,6 +64,17 @@ struct Boot {
     id: String,
     waiting: BTreeSet<JobName>,
     decided: BTreeSet<JobName>,
+}
+
+/// Whether a run can be opened again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reopening {
+    /// There is no row of it.
+    Dropped,
+    /// It is open, or was never to run.
+    Open,
+    /// It has ended.
+    Ended,
 }
 
 impl Default for Job {
@@ -102,7 +123,8 @@ fn insert(rows: &mut Rows, job: &mut Job, decision: &NewDecision) -> Decided {
 }
 
 impl Memory {
-    fn job(&mut self, name: &JobName) -> &mut Job {
+    /// The records of a job; new ones for a new name.
+    pub(super) fn job(&mut self, name: &JobName) -> &mut Job {
         job(&mut self.jobs, name)
     }
 
@@ -118,16 +140,34 @@ impl Memory {
             Verdict::Skipped(skip) if extend(rows, job, decision, skip) => Decided::New,
             _ => insert(rows, job, decision),
         };
-        if !job.is_listed && keep_last.is_some_and(|keep_last| job.is_crowded(keep_last)) {
-            job.is_listed = true;
-            crowded.push(decision.job.clone());
-        }
+        job.list(&decision.job, *keep_last, crowded);
         match decision.cursor {
             Move::Stay => {}
             Move::To(to) => job.cursor = job.cursor.max(to),
             Move::Back(to) => job.cursor = to,
         }
         decided
+    }
+
+    /// Whether a run is open.
+    pub(super) fn is_open(&self, run: RunId) -> bool {
+        self.rows.of_id(run).is_some_and(Run::is_open)
+    }
+
+    /// Whether a run can be opened again.
+    pub(super) fn reopening(&self, run: RunId) -> Reopening {
+        match self.rows.of_id(run) {
+            None => Reopening::Dropped,
+            Some(run) if run.is_open() || run.is_skip() => Reopening::Open,
+            Some(_) => Reopening::Ended,
+        }
+    }
+
+    /// Opens a run again; gives the attempt that is to be made, which comes after `least`.
+    pub(super) fn reopen(&mut self, again: &NewDecision, least: u32) -> u32 {
+        let Some(run) = self.rows.of_id_mut(again.id) else { return least + 1 };
+        run.end = None;
+        run.reopen(again.route.as_ref(), least, again.decided_at)
     }
 
     /// Rows of jobs that have too many, as many as one call drops.
@@ -173,6 +213,14 @@ impl Job {
     /// Whether it has more runs, or more skips, than are kept.
     fn is_crowded(&self, keep_last: usize) -> bool {
         self.runs.max(self.rows.len() - self.runs) > keep_last
+    }
+
+    /// Lists it with those that are crowded when it is.
+    fn list(&mut self, name: &JobName, keep_last: Option<usize>, crowded: &mut Vec<JobName>) {
+        if !self.is_listed && keep_last.is_some_and(|keep_last| self.is_crowded(keep_last)) {
+            self.is_listed = true;
+            crowded.push(name.clone());
+        }
     }
 
     /// Its oldest rows past those that are kept, but for runs that go on.
@@ -228,6 +276,7 @@ impl Write for Memory {
             let attempt = run.attempt(start.n, start.started_at);
             attempt.started_at = start.started_at;
             attempt.output.clone_from(&start.output);
+            attempt.worker.clone_from(&start.worker);
         }
         Ok(())
     }
@@ -237,8 +286,12 @@ impl Write for Memory {
         let attempt = run.attempt(end.n, end.ended_at);
         attempt.ended_at = Some(end.ended_at);
         attempt.outcome = Some(end.outcome.clone());
+        if end.worker.is_some() {
+            attempt.worker.clone_from(&end.worker);
+        }
         if end.then == Then::RunEnds {
             run.end = Some((end.outcome.clone(), end.ended_at));
+            self.letters.follow(end.run_id, &end.outcome, end.ended_at);
         }
         Ok(())
     }
@@ -250,15 +303,53 @@ impl Write for Memory {
             (attempt.started_at, attempt.ended_at, attempt.outcome) =
                 (*at, Some(*at), Some(Outcome::Success));
             run.end = Some((Outcome::Success, *at));
+            self.letters.follow(*run_id, &Outcome::Success, *at);
         }
         Ok(())
     }
 
     fn run_ended(&mut self, run: RunId, outcome: &Outcome, at: Timestamp) -> Result<()> {
-        if let Some(run) = self.rows.of_id_mut(run) {
-            run.end = Some((outcome.clone(), at));
+        if let Some(row) = self.rows.of_id_mut(run) {
+            row.end = Some((outcome.clone(), at));
+            self.letters.follow(run, outcome, at);
         }
         Ok(())
+    }
+
+    fn staged(&mut self, staged: &[Staged]) -> Result<()> {
+        for staged in staged {
+            let run = self.rows.of_id_mut(staged.run_id).filter(|run| run.is_open());
+            if let Some(routed) = run.and_then(|run| run.routed.as_mut()) {
+                routed.stage.go_on(staged);
+            }
+        }
+        Ok(())
+    }
+
+    fn rerouted(&mut self, run: RunId, route: Option<&Route>) -> Result<()> {
+        if let Some(run) = self.rows.of_id_mut(run).filter(|run| run.is_open()) {
+            run.reroute(route);
+        }
+        Ok(())
+    }
+
+    fn dropped(&mut self, run: RunId, skip: Skip, at: Timestamp) -> Result<bool> {
+        let Self { jobs, rows, crowded, keep_last, .. } = self;
+        let Some(number) = rows.number(run) else { return Ok(false) };
+        let Some(run) = rows.get_mut(number).filter(|run| run.is_open() && !run.is_handed_over()) else {
+            return Ok(false);
+        };
+        run.verdict = Verdict::Skipped(skip);
+        let name = run.job.clone();
+        rows.set_decided_at(number, at);
+        let job = job(jobs, &name);
+        job.runs -= 1;
+        job.list(&name, *keep_last, crowded);
+        Ok(true)
+    }
+
+    fn instance(&mut self, proposed: &str) -> Result<String> {
+        Ok(self.instance.get_or_insert_with(|| proposed.to_owned()).clone())
     }
 
     fn pause(&mut self, name: &JobName, reason: Option<&str>, at: Timestamp) -> Result<()> {
@@ -297,116 +388,17 @@ impl Write for Memory {
     }
 
     fn prune(&mut self, limits: HistoryLimits, now: Timestamp) -> Result<Pruned> {
-        let age = SignedDuration::try_from(limits.max_age).unwrap_or(SignedDuration::MAX);
-        let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN);
-        let mut victims = self.rows.take_before(oldest, ROWS_MAX);
+        let others = self.letters.prune(limits.oldest(now))
+            + self.handled.prune(limits.oldest_handled(now))
+            + self.queues.prune(now);
+        let mut victims = self.rows.take_before(limits.oldest(now), ROWS_MAX);
         if victims.is_empty() {
             let too_many = self.too_many(limits.keep_last).into_iter();
             victims = too_many.filter_map(|number| Some((number, self.rows.remove(number)?))).collect();
         }
         let rows = victims.len();
         let files = victims.into_iter().flat_map(|(number, run)| self.dropped(number, *run)).collect();
-        Ok(Pruned { rows, files, more: rows > 0 })
-    }
-}
-
-impl Read for Memory {
-    fn placements(&self) -> Result<Vec<PlacementRow>> {
-        let of_job = |job: &Job| {
-            let at = job.cursor;
-            job.placements
-                .values()
-                .map(move |row| PlacementRow { cursor: at, ..row.clone() })
-                .collect::<Vec<_>>()
-        };
-        let mut placements: Vec<PlacementRow> = self.jobs.values().flat_map(of_job).collect();
-        placements.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
-        Ok(placements)
-    }
-
-    fn unfinished(&self) -> Result<Vec<OpenRun>> {
-        let open = self.rows.iter().filter(|(_, run)| run.is_open()).map(|(_, run)| OpenRun {
-            id: run.id,
-            job: run.job.clone(),
-            fire_time: run.fire_time,
-            cause: run.cause,
-            params: run.params.clone(),
-            reached: run.reached(),
-        });
-        Ok(open.collect())
-    }
-
-    fn cursor(&self, job: &JobName) -> Result<Option<Timestamp>> {
-        Ok(self.jobs.get(job).map(|job| job.cursor))
-    }
-
-    fn pruned_to(&self, job: &JobName) -> Result<Option<Timestamp>> {
-        Ok(self.jobs.get(job).and_then(|job| job.pruned_to))
-    }
-
-    fn ranges_past(&self, job: &JobName, at: Timestamp) -> Result<Vec<Range>> {
-        let rows = self.jobs.get(job).into_iter().flat_map(|job| &job.rows);
-        let ranges = rows
-            .filter_map(|number| self.rows.get(*number))
-            .filter(|run| run.is_skip() && run.count > 1 && run.last_fire_time > at)
-            .map(|run| Range { id: run.id, first: run.fire_time });
-        Ok(ranges.collect())
-    }
-
-    fn recorded_boot(&self) -> Result<Option<String>> {
-        Ok(self.boot.as_ref().map(|boot| boot.id.clone()))
-    }
-
-    fn waiting_at_boot(&self, boot_id: &str) -> Result<Vec<JobName>> {
-        let boot = self.boot.as_ref().filter(|boot| boot.id == boot_id);
-        Ok(boot.map(|boot| boot.waiting.iter().cloned().collect()).unwrap_or_default())
-    }
-
-    fn paused(&self) -> Result<Vec<PauseRow>> {
-        Ok(self.jobs.values().filter_map(|job| job.pause.clone()).collect())
-    }
-
-    fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>> {
-        let asked = |run: &&Run| query.before.is_none_or(|before| run.fire_time < before);
-        let rows = match &query.job {
-            None => self
-                .rows
-                .iter()
-                .rev()
-                .map(|(_, run)| run)
-                .filter(asked)
-                .take(query.limit)
-                .map(Run::row)
-                .collect(),
-            Some(job) => {
-                let rows = self.jobs.get(job).into_iter().flat_map(|job| job.rows.iter().rev());
-                let runs = rows.filter_map(|number| self.rows.get(*number));
-                runs.filter(asked).take(query.limit).map(Run::row).collect()
-            }
-        };
-        Ok(rows)
-    }
-
-    fn run(&self, id: RunId) -> Result<Option<RunRow>> {
-        Ok(self.rows.of_id(id).map(Run::row))
-    }
-
-    fn known(&self, runs: &BTreeSet<RunId>) -> Result<BTreeSet<RunId>> {
-        Ok(runs.iter().copied().filter(|run| self.rows.of_id(*run).is_some()).collect())
-    }
-
-    fn last_runs(&self) -> Result<BTreeMap<JobName, LastRun>> {
-        let last = |job: &Job| {
-            let run = job
-                .rows
-                .iter()
-                .rev()
-                .filter_map(|number| self.rows.get(*number))
-                .find(|run| !run.is_skip())?;
-            let outcome = run.end.as_ref().map(|(outcome, _)| outcome.clone());
-            Some(LastRun { id: run.id, fire_time: run.fire_time, outcome })
-        };
-        Ok(self.jobs.iter().filter_map(|(name, job)| Some((name.clone(), last(job)?))).collect())
+        Ok(Pruned { rows: rows + others, files, more: rows + others > 0 })
     }
 }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     record::{AttemptRow, Counted, LastRun, OpenRun, PauseRow, PlacementRow, Range, RunQuery, RunRow},
     records::{Read, Result},
+    route,
 };
 use crate::{
     manifest::{characteristics::Tier, digest::Digest, name::JobName},
@@ -40,25 +41,35 @@ FROM job JOIN run ON run.seq = (
     ORDER BY newest.seq DESC LIMIT 1
 )";
 
+/// Columns of `run`, for [`run_row`], which reads those of its route after them.
 const COLUMNS: &str =
     "run.seq, run.id, job.name, run.fire_us, run.last_fire_us, run.count, run.cause, run.skipped,
     run.decided_us, run.outcome, run.ended_us, run.more, run.params";
 
-fn bad(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+pub(super) fn bad(
+    column: usize,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
 }
 
-fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+pub(super) fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
     Timestamp::from_microsecond(row.get(column)?).map_err(|error| bad(column, error))
 }
 
-fn maybe_time(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
+pub(super) fn maybe_time(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
     row.get::<_, Option<i64>>(column)?
         .map(|us| Timestamp::from_microsecond(us).map_err(|error| bad(column, error)))
         .transpose()
 }
 
-fn name(row: &Row<'_>, column: usize) -> Result<JobName> {
+pub(super) fn tier(row: &Row<'_>, column: usize) -> Result<Tier> {
+    let word: String = row.get(column)?;
+    let tier = Tier::ALL.into_iter().find(|tier| tier.as_str() == word);
+    tier.ok_or_else(|| bad(column, format!("`{word}` is no tier")))
+}
+
+pub(super) fn name(row: &Row<'_>, column: usize) -> Result<JobName> {
     JobName::parse(&row.get::<_, String>(column)?).map_err(|error| bad(column, error))
 }
 
@@ -87,11 +98,9 @@ impl Read for Connection {
              FROM placement JOIN job ON job.id = placement.job_id ORDER BY job.name",
         )?;
         let rows = statement.query_map([], |row| {
-            let word: String = row.get(0)?;
-            let tier = Tier::ALL.into_iter().find(|tier| tier.as_str() == word);
             let spec: String = row.get(2)?;
             Ok(PlacementRow {
-                tier: tier.ok_or_else(|| bad(0, format!("`{word}` is no tier")))?,
+                tier: tier(row, 0)?,
                 digest: Digest::from_bytes(row.get(1)?),
                 spec: Arc::new(serde_json::from_str(&spec).map_err(|error| bad(2, error))?),
                 cursor: time(row, 3)?,
@@ -152,15 +161,9 @@ impl Read for Connection {
     }
 
     fn unfinished(&self) -> Result<Vec<OpenRun>> {
-        let mut statement = self.prepare_cached(
-            "SELECT run.id, job.name, run.fire_us, run.cause, run.params, run.decided_us,
-                    last.n, last.ended_us, last.outcome
-             FROM run JOIN job ON job.id = run.job_id
-             LEFT JOIN attempt AS last ON last.run_seq = run.seq
-                 AND last.n = (SELECT max(n) FROM attempt WHERE run_seq = run.seq)
-             WHERE run.open = 1 ORDER BY run.seq",
-        )?;
+        let mut statement = self.prepare_cached(&unfinished_sql())?;
         let rows = statement.query_map([], |row| {
+            let (route, stage) = route::rows::of_row(row, 9)?.unzip();
             Ok(OpenRun {
                 id: id(row, 0)?,
                 job: name(row, 1)?,
@@ -168,6 +171,8 @@ impl Read for Connection {
                 cause: cause(row, 3)?,
                 params: maybe_json(row, 4)?.unwrap_or_default(),
                 reached: reached(row)?,
+                route,
+                stage,
             })
         })?;
         rows.filter_map(readable).collect()
@@ -199,31 +204,19 @@ impl Read for Connection {
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
         let found: Vec<(i64, RunRow)> = match &query.job {
             None => self
-                .prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id WHERE run.fire_us < ?1
-                     ORDER BY run.seq DESC LIMIT ?2"
-                ))?
-                .query_map(params![before, limit], run_row)?
+                .prepare_cached(&runs_sql())?
+                .query_map(params![before, limit, query.backend, query.worker], run_row)?
                 .collect::<Result<_>>()?,
             Some(job) => self
-                .prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id
-                     WHERE run.job_id = (SELECT id FROM job WHERE name = ?3) AND run.fire_us < ?1
-                     ORDER BY run.seq DESC LIMIT ?2"
-                ))?
-                .query_map(params![before, limit, job.as_str()], run_row)?
+                .prepare_cached(&runs_of_job_sql())?
+                .query_map(params![before, limit, query.backend, query.worker, job.as_str()], run_row)?
                 .collect::<Result<_>>()?,
         };
         found.into_iter().map(|(seq, run)| with_attempts(self, seq, run)).collect()
     }
 
     fn run(&self, id: RunId) -> Result<Option<RunRow>> {
-        let found = self
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM run JOIN job ON job.id = run.job_id WHERE run.id = ?1"
-            ))?
-            .query_row([id.0.as_bytes()], run_row)
-            .optional()?;
+        let found = self.prepare_cached(&run_sql())?.query_row([id.0.as_bytes()], run_row).optional()?;
         found.map(|(seq, run)| with_attempts(self, seq, run)).transpose()
     }
 }
@@ -240,7 +233,48 @@ fn reached(row: &Row<'_>) -> Result<Reached> {
     })
 }
 
+/// What of a run is read, and where from.
+fn run_with_route() -> String {
+    let (columns, join) = (route::rows::COLUMNS, route::rows::JOIN);
+    format!("SELECT {COLUMNS}, {columns} FROM run JOIN job ON job.id = run.job_id {join}")
+}
+
+pub(super) fn run_sql() -> String {
+    format!("{} WHERE run.id = ?1", run_with_route())
+}
+
+/// Of one backend, or one worker, where that is asked for.
+const NARROWER: &str = "AND (?3 IS NULL OR route.backend = ?3)
+    AND (?4 IS NULL OR routed.worker = ?4
+         OR EXISTS (SELECT 1 FROM attempt WHERE run_seq = run.seq AND attempt.worker = ?4))";
+
+pub(super) fn runs_sql() -> String {
+    format!("{} WHERE run.fire_us < ?1 {NARROWER} ORDER BY run.seq DESC LIMIT ?2", run_with_route())
+}
+
+pub(super) fn runs_of_job_sql() -> String {
+    format!(
+        "{} WHERE run.job_id = (SELECT id FROM job WHERE name = ?5) AND run.fire_us < ?1 {NARROWER}
+         ORDER BY run.seq DESC LIMIT ?2",
+        run_with_route()
+    )
+}
+
+pub(super) fn unfinished_sql() -> String {
+    let (columns, join) = (route::rows::COLUMNS, route::rows::JOIN);
+    format!(
+        "SELECT run.id, job.name, run.fire_us, run.cause, run.params, run.decided_us,
+                last.n, last.ended_us, last.outcome, {columns}
+         FROM run JOIN job ON job.id = run.job_id
+         LEFT JOIN attempt AS last ON last.run_seq = run.seq
+             AND last.n = (SELECT max(n) FROM attempt WHERE run_seq = run.seq)
+         {join}
+         WHERE run.open = 1 ORDER BY run.seq"
+    )
+}
+
 fn run_row(row: &Row<'_>) -> Result<(i64, RunRow)> {
+    let (route, stage) = route::rows::of_row(row, 13)?.unzip();
     let run = RunRow {
         id: id(row, 1)?,
         job: name(row, 2)?,
@@ -255,13 +289,15 @@ fn run_row(row: &Row<'_>) -> Result<(i64, RunRow)> {
         counted: if row.get(11)? { Counted::AtLeast } else { Counted::All },
         params: maybe_json(row, 12)?.unwrap_or_default(),
         attempts: Vec::new(),
+        route,
+        stage,
     };
     Ok((row.get(0)?, run))
 }
 
 fn with_attempts(connection: &Connection, seq: i64, run: RunRow) -> Result<RunRow> {
     let mut statement = connection.prepare_cached(
-        "SELECT n, started_us, ended_us, outcome, output FROM attempt WHERE run_seq = ?1 ORDER BY n",
+        "SELECT n, started_us, ended_us, outcome, output, worker FROM attempt WHERE run_seq = ?1 ORDER BY n",
     )?;
     let attempts = statement.query_map([seq], |row| {
         Ok(AttemptRow {
@@ -270,6 +306,7 @@ fn with_attempts(connection: &Connection, seq: i64, run: RunRow) -> Result<RunRo
             ended_at: maybe_time(row, 2)?,
             outcome: maybe_json(row, 3)?,
             output: row.get(4)?,
+            worker: row.get(5)?,
         })
     })?;
     Ok(RunRow { attempts: attempts.collect::<Result<_>>()?, ..run })

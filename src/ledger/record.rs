@@ -12,6 +12,7 @@ use rusqlite::ErrorCode;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::route::{Route, StageRow};
 use crate::{
     manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
     run::{Cause, Outcome, Reached, RunId},
@@ -148,6 +149,8 @@ pub struct NewDecision {
     pub decided_at: Timestamp,
     /// Values in place of the manifest's `params`.
     pub params: BTreeMap<String, Value>,
+    /// Where the run goes; none: to this process.
+    pub route: Option<Arc<Route>>,
 }
 
 /// What becomes of a job's cursor with a decision.
@@ -195,6 +198,12 @@ pub enum Skip {
     ClockJump,
     /// The manifest no longer lets the job fire.
     Disabled,
+    /// A newer fire took its place before it could be delivered.
+    Superseded,
+    /// Its time passed before it could be delivered.
+    Expired,
+    /// Another daemon with the same job has sent it.
+    Elsewhere,
 }
 
 impl Skip {
@@ -208,12 +217,15 @@ impl Skip {
             Self::Dst => "dst",
             Self::ClockJump => "clock-jump",
             Self::Disabled => "disabled",
+            Self::Superseded => "superseded",
+            Self::Expired => "expired",
+            Self::Elsewhere => "elsewhere",
         }
     }
 
     /// Whether skips for this reason, one after the other, become one row.
     pub(super) fn is_extended(self) -> bool {
-        !matches!(self, Self::Dst | Self::ClockJump)
+        !matches!(self, Self::Dst | Self::ClockJump | Self::Superseded | Self::Expired | Self::Elsewhere)
     }
 }
 
@@ -233,6 +245,7 @@ impl NewDecision {
             cursor: if cause == Cause::Schedule { Move::To(fire_time) } else { Move::Stay },
             decided_at,
             params: BTreeMap::new(),
+            route: None,
         }
     }
 
@@ -280,6 +293,12 @@ impl NewDecision {
     pub fn with_params(self, params: BTreeMap<String, Value>) -> Self {
         Self { params, ..self }
     }
+
+    /// The same for a run that goes there; none: to this process.
+    #[must_use]
+    pub fn with_route(self, route: Option<Arc<Route>>) -> Self {
+        Self { route, ..self }
+    }
 }
 
 /// What came of a decision.
@@ -302,6 +321,8 @@ pub struct AttemptStart {
     pub started_at: Timestamp,
     /// File of its output, relative to the output directory; none for what has no output.
     pub output: Option<String>,
+    /// The worker that makes it; none: this process.
+    pub worker: Option<Arc<str>>,
 }
 
 /// An attempt that ended.
@@ -321,6 +342,8 @@ pub struct AttemptEnd {
     pub bytes_kept: u64,
     /// What becomes of the run.
     pub then: Then,
+    /// The worker that made it, where its start was not recorded; none: as its start says.
+    pub worker: Option<Arc<str>>,
 }
 
 /// An attempt that was over as soon as it began, had no output, and was the last of its run.
@@ -380,6 +403,10 @@ pub struct OpenRun {
     pub params: BTreeMap<String, Value>,
     /// How far it had come.
     pub reached: Reached,
+    /// Where it goes; none: to this process.
+    pub route: Option<Route>,
+    /// How far it has come on its way there.
+    pub stage: Option<StageRow>,
 }
 
 /// Which runs are asked for.
@@ -389,6 +416,10 @@ pub struct RunQuery {
     pub job: Option<JobName>,
     /// Fire times before this only.
     pub before: Option<Timestamp>,
+    /// That go, or went, over this backend only.
+    pub backend: Option<String>,
+    /// That this worker has, or has made an attempt of, only.
+    pub worker: Option<String>,
     /// As many at most.
     pub limit: usize,
 }
@@ -422,6 +453,10 @@ pub struct RunRow {
     pub ended_at: Option<Timestamp>,
     /// In order.
     pub attempts: Vec<AttemptRow>,
+    /// Where it goes, or went; none: to the process that decided it.
+    pub route: Option<Route>,
+    /// How far it has come on its way there.
+    pub stage: Option<StageRow>,
 }
 
 /// One try of a run.
@@ -437,6 +472,8 @@ pub struct AttemptRow {
     pub outcome: Option<Outcome>,
     /// File of its output, relative to the output directory.
     pub output: Option<String>,
+    /// The worker that made it; none: the daemon itself.
+    pub worker: Option<Arc<str>>,
 }
 
 /// The newest run of a job.

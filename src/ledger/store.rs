@@ -11,12 +11,14 @@ use std::{
 };
 
 use futures_util::future::Either;
-use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{
+    handled,
     history::Pruned,
     memory::Memory,
+    queue::bell::Bells,
     record::{
         Applied, AttemptEnd, AttemptStart, Cut, Decided, LastRun, LedgerError, NewDecision, OpenRun, Passed,
         PauseRow, PlacementRow, Range, RunQuery, RunRow, damaged, unavailable, unusable,
@@ -55,10 +57,28 @@ pub struct HistoryLimits {
     pub max_age: Duration,
 }
 
+impl HistoryLimits {
+    /// What is older goes.
+    pub(super) fn oldest(self, now: Timestamp) -> Timestamp {
+        before(now, self.max_age)
+    }
+
+    /// Attempts of a worker that were begun before this are forgotten.
+    pub(super) fn oldest_handled(self, now: Timestamp) -> Timestamp {
+        before(now, self.max_age.min(handled::AGE_MAX))
+    }
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+    now.checked_sub(age).unwrap_or(Timestamp::MIN)
+}
+
 /// The durable memory. Cheap to clone; the writer ends with the last clone.
 #[derive(Clone)]
 pub struct Ledger {
     store: Store,
+    pub(super) bells: Arc<Bells>,
 }
 
 #[derive(Clone)]
@@ -81,7 +101,7 @@ impl Ledger {
     /// When it cannot be opened, is of a newer format, or is on a network file system.
     pub fn open(location: &Location) -> Result<Self, LedgerError> {
         match location {
-            Location::Memory => Ok(Self { store: Store::Memory(Arc::default()) }),
+            Location::Memory => Ok(Self { store: Store::Memory(Arc::default()), bells: Arc::default() }),
             Location::File(path) => {
                 refuse_network(path)?;
                 match path.symlink_metadata() {
@@ -93,7 +113,8 @@ impl Ledger {
                 let connection = open_writer(path)?;
                 let writer = start(connection, path)?;
                 let reader = Arc::new(Mutex::new(open_reader(path)?));
-                Ok(Self { store: Store::File { writer, reader, path: path.as_path().into() } })
+                let store = Store::File { writer, reader, path: path.as_path().into() };
+                Ok(Self { store, bells: Arc::default() })
             }
         }
     }
@@ -229,6 +250,13 @@ impl Ledger {
         at: Timestamp,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send + use<> {
         self.write(move |records| records.run_ended(run, &outcome, at))
+    }
+
+    /// The name of this ledger, which tells what is its own on other tiers: 8 hexadecimal digits, made up
+    /// once.
+    pub fn instance(&self) -> impl Future<Output = Result<String, LedgerError>> + Send + use<> {
+        let proposed = format!("{:08x}", rand::random::<u32>());
+        self.write(move |records| records.instance(&proposed))
     }
 
     /// Records that a person paused a job, or gave another reason for it.
@@ -383,7 +411,10 @@ impl Ledger {
     }
 
     /// Does work that writes one record.
-    fn write<T, F>(&self, work: F) -> impl Future<Output = Result<T, LedgerError>> + Send + use<T, F>
+    pub(super) fn write<T, F>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<T, LedgerError>> + Send + use<T, F>
     where
         T: Send + 'static,
         F: FnMut(&mut dyn Write) -> rusqlite::Result<T> + Send + 'static,
@@ -392,7 +423,7 @@ impl Ledger {
     }
 
     /// Does work that writes about so many records.
-    fn write_many<T, F>(
+    pub(super) fn write_many<T, F>(
         &self,
         records: usize,
         mut work: F,
@@ -409,7 +440,7 @@ impl Ledger {
         }
     }
 
-    async fn read<T, F>(&self, mut work: F) -> Result<T, LedgerError>
+    pub(super) async fn read<T, F>(&self, mut work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
         F: FnMut(&dyn Read) -> rusqlite::Result<T> + Send + 'static,
@@ -474,6 +505,7 @@ fn start(mut connection: Connection, path: &Path) -> Result<Writer, LedgerError>
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .and_then(|()| connection.pragma_update(None, "cache_size", -CACHE_KIB))
+        .and_then(|()| plan_once(&connection))
         .and_then(|()| schema::migrate(&mut connection));
     match prepared {
         Ok(Ok(())) => Writer::start(Session::new(connection), path).map_err(|error| cannot_open(path, error)),
@@ -488,9 +520,14 @@ fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
         Connection::open_with_flags(file(path), flags).map_err(|error| no_ledger(path, &error))?;
     connection
         .busy_timeout(BUSY_TIMEOUT)
-        .and_then(|()| connection.pragma_update(None, "query_only", true))
+        .and_then(|()| plan_once(&connection))
         .map_err(|error| no_ledger(path, &error))?;
     Ok(connection)
+}
+
+/// A statement is planned when it is prepared, and not again for each other `LIMIT` that it gets.
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// The path as `SQLite` takes it for a file, whatever it is called: `file:x` and `:memory:` mean
@@ -499,7 +536,7 @@ pub(super) fn file(path: &Path) -> PathBuf {
     if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) }
 }
 
-fn peek<T>(
+pub(super) fn peek<T>(
     path: &Path,
     empty: T,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -514,7 +551,10 @@ fn peek<T>(
     match found {
         0 => Ok(empty),
         found if found > schema::FORMAT => Err(too_new(path, found)),
-        _ => work(&connection).map_err(|error| unusable(path, &error)),
+        found => schema::look(&connection, found)
+            .and_then(|()| connection.pragma_update(None, "query_only", true))
+            .and_then(|()| work(&connection))
+            .map_err(|error| unusable(path, &error)),
     }
 }
 

@@ -6,11 +6,13 @@ use serde::Serialize;
 
 use super::{
     history::{self, Pruned},
+    letter,
     record::{
         Applied, AttemptEnd, AttemptStart, Counted, Cut, Decided, Move, NewDecision, Passed, Restart, Skip,
         Then, Verdict,
     },
     records::{Result, Write},
+    route::{self, Route, Staged},
     store::HistoryLimits,
     writer::{JobRow, Session},
 };
@@ -21,6 +23,9 @@ use crate::{
 
 /// Under which `meta` keeps the start of the machine that was recorded last.
 pub(super) const BOOT_KEY: &str = "boot";
+
+/// Under which `meta` keeps the name of the ledger.
+const INSTANCE_KEY: &str = "instance";
 
 fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
@@ -80,10 +85,16 @@ impl Write for Session {
         let Some(seq) = seq(self, start.run_id)? else { return Ok(()) };
         self.connection
             .prepare_cached(
-                "INSERT INTO attempt (run_seq, n, started_us, output) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (run_seq, n) DO UPDATE SET started_us = ?3, output = ?4",
+                "INSERT INTO attempt (run_seq, n, started_us, output, worker) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (run_seq, n) DO UPDATE SET started_us = ?3, output = ?4, worker = ?5",
             )?
-            .execute(params![seq, start.n, start.started_at.as_microsecond(), start.output])?;
+            .execute(params![
+                seq,
+                start.n,
+                start.started_at.as_microsecond(),
+                start.output,
+                start.worker.as_deref()
+            ])?;
         Ok(())
     }
 
@@ -93,9 +104,10 @@ impl Write for Session {
         self
             .connection
             .prepare_cached(
-                "INSERT INTO attempt (run_seq, n, started_us, ended_us, outcome, bytes_seen, bytes_kept)
-                 VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (run_seq, n) DO UPDATE SET ended_us = ?3, outcome = ?4, bytes_seen = ?5, bytes_kept = ?6",
+                "INSERT INTO attempt (run_seq, n, started_us, ended_us, outcome, bytes_seen, bytes_kept, worker)
+                 VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (run_seq, n) DO UPDATE SET ended_us = ?3, outcome = ?4, bytes_seen = ?5,
+                     bytes_kept = ?6, worker = coalesce(?7, worker)",
             )?
             .execute(params![
                 seq,
@@ -103,7 +115,8 @@ impl Write for Session {
                 end.ended_at.as_microsecond(),
                 json(&end.outcome)?,
                 bytes(end.bytes_seen),
-                bytes(end.bytes_kept)
+                bytes(end.bytes_kept),
+                end.worker.as_deref()
             ])?;
         match end.then {
             // In one transaction: a run whose attempt has ended must not be begun again after a crash.
@@ -122,7 +135,9 @@ impl Write for Session {
              VALUES (?1, ?2, ?3, ?3, ?4, 0, 0)
              ON CONFLICT (run_seq, n) DO UPDATE SET started_us = ?3, ended_us = ?3, outcome = ?4",
         )?;
-        for Passed { run_id, n, at } in attempts {
+        let mut over = Vec::with_capacity(attempts.len());
+        for passed in attempts {
+            let Passed { run_id, n, at } = passed;
             let at = at.as_microsecond();
             let ended = end.query_row(params![run_id.0.as_bytes(), outcome, at], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get(1)?))
@@ -130,9 +145,12 @@ impl Write for Session {
             if let Some((seq, job)) = ended.optional()? {
                 self.lengths.ended(job);
                 attempt.execute(params![seq, n, at, outcome])?;
+                over.push(passed);
             }
         }
-        Ok(())
+        drop((end, attempt));
+        over.into_iter()
+            .try_for_each(|passed| letter::rows::follow(self, passed.run_id, &Outcome::Success, passed.at))
     }
 
     fn run_ended(&mut self, run: RunId, outcome: &Outcome, at: Timestamp) -> Result<()> {
@@ -145,8 +163,30 @@ impl Write for Session {
             .optional()?;
         if let Some(job) = job {
             self.lengths.ended(job);
+            letter::rows::follow(self, run, outcome, at)?;
         }
         Ok(())
+    }
+
+    fn staged(&mut self, staged: &[Staged]) -> Result<()> {
+        route::rows::staged(self, staged)
+    }
+
+    fn rerouted(&mut self, run: RunId, route: Option<&Route>) -> Result<()> {
+        route::rows::rerouted(self, run, route)
+    }
+
+    fn dropped(&mut self, run: RunId, skip: Skip, at: Timestamp) -> Result<bool> {
+        route::rows::dropped(self, run, skip, at)
+    }
+
+    fn instance(&mut self, proposed: &str) -> Result<String> {
+        self.connection
+            .prepare_cached("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+            .execute(params![INSTANCE_KEY, proposed])?;
+        self.connection
+            .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+            .query_row([INSTANCE_KEY], |row| row.get(0))
     }
 
     fn pause(&mut self, name: &JobName, reason: Option<&str>, at: Timestamp) -> Result<()> {
@@ -284,6 +324,10 @@ fn insert(session: &mut Session, job: i64, decision: &NewDecision) -> Result<Dec
         return Ok(Decided::Already);
     }
     session.lengths.added(job, decision.verdict);
+    if let (Some(route), None) = (&decision.route, skipped) {
+        let seq = session.connection.last_insert_rowid();
+        route::rows::decided(session, seq, route, decision.decided_at)?;
+    }
     Ok(Decided::New)
 }
 

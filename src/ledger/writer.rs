@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 use super::{
     history::Lengths,
     record::{LedgerError, unusable},
+    route::Route,
 };
 use crate::manifest::name::JobName;
 
@@ -25,11 +26,17 @@ use crate::manifest::name::JobName;
 /// little beside the work, and the first one has waited long enough.
 const GROUP_MAX: usize = 2_000;
 
+/// Statements that are kept prepared: all that there are.
+const STATEMENTS_MAX: usize = 128;
+
 /// While transactions fail, one is told this often.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Most rows of jobs that are kept at hand.
 const JOBS_MAX: usize = 100_000;
+
+/// Most routes, and most queues, that are kept at hand: as many as manifests name queues.
+const ROUTES_MAX: usize = 10_000;
 
 /// The writer's connection, with what it reads most often at hand.
 #[derive(Debug)]
@@ -38,7 +45,15 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     /// What the history of jobs has come to.
     pub(super) lengths: Lengths,
+    /// Dead letters that are not done with; none when they are to be counted.
+    pub(super) letters_open: Option<u64>,
+    /// The number of the next message of a queue; none when it is to be looked up.
+    pub(super) message_next: Option<i64>,
+    /// Messages with lower numbers are forgotten once they are done with.
+    pub(super) message_looked_at: i64,
     jobs: HashMap<JobName, JobRow>,
+    routes: HashMap<Arc<Route>, i64>,
+    queues: HashMap<Box<str>, i64>,
 }
 
 /// A job as its row says.
@@ -52,8 +67,17 @@ pub(super) struct JobRow {
 
 impl Session {
     pub(super) fn new(connection: Connection) -> Self {
-        connection.set_prepared_statement_cache_capacity(64);
-        Self { connection, lengths: Lengths::default(), jobs: HashMap::new() }
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        Self {
+            connection,
+            lengths: Lengths::default(),
+            letters_open: None,
+            message_next: None,
+            message_looked_at: 0,
+            jobs: HashMap::new(),
+            routes: HashMap::new(),
+            queues: HashMap::new(),
+        }
     }
 
     /// The row of a job; a new one for a new name. What is changed in it must be written.
@@ -69,9 +93,39 @@ impl Session {
         self.jobs.get_mut(name).ok_or(rusqlite::Error::QueryReturnedNoRows)
     }
 
+    /// The number of a route; a new one for a new route.
+    pub(super) fn route(&mut self, route: &Arc<Route>) -> rusqlite::Result<i64> {
+        if let Some(number) = self.routes.get(route) {
+            return Ok(*number);
+        }
+        if self.routes.len() >= ROUTES_MAX {
+            self.routes.clear();
+        }
+        let number = read_route(&self.connection, route)?;
+        self.routes.insert(Arc::clone(route), number);
+        Ok(number)
+    }
+
+    /// The number of a queue; a new one for a new name.
+    pub(super) fn queue(&mut self, name: &str) -> rusqlite::Result<i64> {
+        if let Some(number) = self.queues.get(name) {
+            return Ok(*number);
+        }
+        if self.queues.len() >= ROUTES_MAX {
+            self.queues.clear();
+        }
+        let number = read_queue(&self.connection, name)?;
+        self.queues.insert(name.into(), number);
+        Ok(number)
+    }
+
     /// What is at hand may be of a transaction that did not come about.
     fn forget(&mut self) {
         self.jobs.clear();
+        self.routes.clear();
+        self.queues.clear();
+        self.letters_open = None;
+        self.message_looked_at = 0;
         self.lengths.forget();
     }
 }
@@ -87,6 +141,25 @@ fn read_job(connection: &Connection, name: &JobName) -> rusqlite::Result<JobRow>
             Ok(JobRow { id: row.get(0)?, cursor })
         },
     )
+}
+
+fn read_route(connection: &Connection, route: &Route) -> rusqlite::Result<i64> {
+    let columns = [route.tier.as_str(), &route.backend, &route.queue];
+    connection
+        .prepare_cached(
+            "INSERT INTO route (tier, backend, queue) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?
+        .execute(columns)?;
+    connection
+        .prepare_cached("SELECT id FROM route WHERE tier = ?1 AND backend = ?2 AND queue = ?3")?
+        .query_row(columns, |row| row.get(0))
+}
+
+fn read_queue(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("INSERT INTO queue (name) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([name])?;
+    connection.prepare_cached("SELECT id FROM queue WHERE name = ?1")?.query_row([name], |row| row.get(0))
 }
 
 /// A piece of work. It may be run again when a transaction has to be repeated without others.
@@ -258,11 +331,11 @@ fn transact(session: &mut Session, group: &mut [Box<dyn Work>]) -> rusqlite::Res
     // What an earlier transaction could not roll back must not keep this one from beginning.
     end_transaction(&session.connection);
     // The statements of the work run on the same connection, inside this transaction.
-    session.connection.execute_batch("BEGIN IMMEDIATE")?;
+    session.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let result = group
         .iter_mut()
         .try_for_each(|work| work.run(session))
-        .and_then(|()| session.connection.execute_batch("COMMIT"));
+        .and_then(|()| session.connection.prepare_cached("COMMIT")?.execute([]).map(drop));
     if result.is_err() {
         session.forget();
         end_transaction(&session.connection);

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, hash_map},
     ops::Range,
+    sync::Arc,
 };
 
 use foldhash::HashMap;
@@ -13,6 +14,7 @@ use crate::{
     ledger::{
         history::ROWS_MAX,
         record::{AttemptRow, Counted, NewDecision, RunRow, Verdict},
+        route::{Route, Stage, StageRow},
     },
     manifest::name::JobName,
     run::{Cause, Outcome, Reached, RunId},
@@ -33,6 +35,14 @@ pub(super) struct Run {
     pub(super) params: BTreeMap<String, Value>,
     pub(super) attempts: Vec<AttemptRow>,
     pub(super) end: Option<(Outcome, Timestamp)>,
+    pub(super) routed: Option<Box<Routed>>,
+}
+
+/// Where a run goes, and how far it has come.
+#[derive(Debug)]
+pub(super) struct Routed {
+    pub(super) route: Arc<Route>,
+    pub(super) stage: StageRow,
 }
 
 /// Rows with numbers side by side that are looked at together when old ones are dropped: as many as
@@ -84,12 +94,16 @@ impl Rows {
         self.runs.get_mut(&number).map(|run| &mut **run)
     }
 
+    pub(super) fn number(&self, id: RunId) -> Option<u64> {
+        self.numbers.get(&id).copied()
+    }
+
     pub(super) fn of_id(&self, id: RunId) -> Option<&Run> {
-        self.get(*self.numbers.get(&id)?)
+        self.get(self.number(id)?)
     }
 
     pub(super) fn of_id_mut(&mut self, id: RunId) -> Option<&mut Run> {
-        self.get_mut(*self.numbers.get(&id)?)
+        self.get_mut(self.number(id)?)
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Box<Run>> {
@@ -158,7 +172,67 @@ impl Run {
             params: decision.params.clone(),
             attempts: Vec::new(),
             end: None,
+            routed: decision
+                .route
+                .clone()
+                .filter(|_| decision.verdict == Verdict::Run)
+                .map(|route| Box::new(Routed { route, stage: StageRow::first(decision.decided_at) })),
         }
+    }
+
+    pub(super) fn route(&self) -> Option<Route> {
+        self.routed.as_ref().map(|routed| (*routed.route).clone())
+    }
+
+    /// Whether it goes over this backend.
+    pub(super) fn is_over(&self, backend: &str) -> bool {
+        self.routed.as_ref().is_some_and(|routed| *routed.route.backend == *backend)
+    }
+
+    /// Whether this worker has it, or has made an attempt of it.
+    pub(super) fn is_of_worker(&self, worker: &str) -> bool {
+        let is_it = |named: &Option<Arc<str>>| named.as_deref() == Some(worker);
+        self.routed.as_ref().is_some_and(|routed| is_it(&routed.stage.worker))
+            || self.attempts.iter().any(|attempt| is_it(&attempt.worker))
+    }
+
+    pub(super) fn stage(&self) -> Option<StageRow> {
+        self.routed.as_ref().map(|routed| routed.stage.clone())
+    }
+
+    /// It goes elsewhere, from the outbox on.
+    pub(super) fn reroute(&mut self, route: Option<&Route>) {
+        let Some(route) = route else {
+            self.routed = None;
+            return;
+        };
+        match &mut self.routed {
+            Some(routed) if *routed.route == *route => {}
+            Some(routed) => {
+                routed.route = Arc::new(route.clone());
+                (routed.stage.stage, routed.stage.worker) = (Stage::Enqueued, None);
+            }
+            None => {
+                let stage = StageRow::first(self.decided_at);
+                self.routed = Some(Box::new(Routed { route: Arc::new(route.clone()), stage }));
+            }
+        }
+    }
+
+    /// It is to make one more attempt, which comes after `least`, there, or here; gives the attempt.
+    pub(super) fn reopen(&mut self, route: Option<&Arc<Route>>, least: u32, at: Timestamp) -> u32 {
+        let made = self.attempts.last().map_or(0, |attempt| attempt.n);
+        let routed = self.routed.as_ref().map_or(0, |routed| routed.stage.attempt);
+        let attempt = made.max(routed).max(least) + 1;
+        let stage = StageRow { attempt, ..StageRow::first(at) };
+        self.routed = route.map(|route| Box::new(Routed { route: Arc::clone(route), stage }));
+        attempt
+    }
+
+    /// Whether somebody else has it, or had it.
+    pub(super) fn is_handed_over(&self) -> bool {
+        let on_its_way = |routed: &Routed| routed.stage.attempt > 1 || routed.stage.stage > Stage::Enqueued;
+        !self.attempts.is_empty() || self.routed.as_deref().is_some_and(on_its_way)
     }
 
     pub(super) fn is_skip(&self) -> bool {
@@ -174,7 +248,8 @@ impl Run {
         let index = match self.attempts.binary_search_by_key(&n, |attempt| attempt.n) {
             Ok(index) => index,
             Err(index) => {
-                let new = AttemptRow { n, started_at, ended_at: None, outcome: None, output: None };
+                let new =
+                    AttemptRow { n, started_at, ended_at: None, outcome: None, output: None, worker: None };
                 self.attempts.insert(index, new);
                 index
             }
@@ -211,6 +286,8 @@ impl Run {
             outcome,
             ended_at,
             attempts: self.attempts.clone(),
+            route: self.route(),
+            stage: self.stage(),
         }
     }
 }

@@ -14,7 +14,7 @@ async fn a_run_key_is_decided_once() {
             ledger.decide(vec![run("a", 10), run("a", 30)]).await.unwrap(),
             [Decided::Already, Decided::New]
         );
-        assert_eq!(ledger.runs(RunQuery { job: None, before: None, limit: 10 }).await.unwrap().len(), 3);
+        assert_eq!(ledger.runs(RunQuery { limit: 10, ..RunQuery::default() }).await.unwrap().len(), 3);
         // The cursor never goes back.
         assert_eq!(ledger.placements().await.unwrap()[0].cursor, at(30));
     }
@@ -38,7 +38,8 @@ async fn an_open_run_says_how_far_it_had_come() {
         let reached = async || ledger.unfinished().await.unwrap().pop().map(|open| open.reached);
         ledger.decide(vec![run("a", 10)]).await.unwrap();
         assert_eq!(reached().await, Some(Reached::Decided { at: at(10) }));
-        let start = |n| AttemptStart { run_id: id("a", 10), n, started_at: at(10), output: None };
+        let start =
+            |n| AttemptStart { run_id: id("a", 10), n, started_at: at(10), output: None, worker: None };
         ledger.attempt_started(start(1)).await.unwrap();
         assert_eq!(reached().await, Some(Reached::Begun { attempt: 1 }));
         let failed = Outcome::ExitNonzero { code: 3 };
@@ -119,7 +120,7 @@ async fn a_start_of_the_machine_is_decided_once_for_each_job() {
             (Some("two"), vec![job("a")])
         );
         assert_eq!(decide(at_boot("a", 4), "two").await, Decided::New);
-        assert_eq!(ledger.runs(RunQuery { job: None, before: None, limit: 9 }).await.unwrap().len(), 3);
+        assert_eq!(ledger.runs(RunQuery { limit: 9, ..RunQuery::default() }).await.unwrap().len(), 3);
     }
 }
 
@@ -140,7 +141,7 @@ async fn a_range_of_skips_is_one_row() {
     for (ledger, _files) in both() {
         let skip = NewDecision::skip(id("a", 1), job("a"), (at(1), at(9)), 9, Skip::Misfire, at(10));
         ledger.decide(vec![skip]).await.unwrap();
-        let runs = ledger.runs(RunQuery { job: None, before: None, limit: 10 }).await.unwrap();
+        let runs = ledger.runs(RunQuery { limit: 10, ..RunQuery::default() }).await.unwrap();
         assert_eq!((runs.len(), runs[0].count, runs[0].skipped.as_deref()), (1, 9, Some("misfire")));
         assert!(ledger.unfinished().await.unwrap().is_empty());
         assert!(ledger.last_runs().await.unwrap().is_empty(), "a skip is no run");

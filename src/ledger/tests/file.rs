@@ -23,7 +23,7 @@ async fn what_is_recorded_is_there_after_a_restart() {
     assert_eq!(open_runs.len(), 1);
     assert_eq!((open_runs[0].id, &open_runs[0].reached), (id("a", 20), &Reached::Decided { at: at(20) }));
     assert_eq!(ledger.paused().await.unwrap()[0].reason.as_deref(), Some("why"));
-    let runs = ledger.runs(RunQuery { job: Some(job("a")), before: None, limit: 10 }).await.unwrap();
+    let runs = ledger.runs(RunQuery { job: Some(job("a")), limit: 10, ..RunQuery::default() }).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.fire_time).collect::<Vec<_>>(), [at(20), at(10)]);
     assert_eq!(runs[1].outcome, Some(Outcome::ExitNonzero { code: 3 }));
     assert_eq!(ledger.last_runs().await.unwrap()[&job("a")].id, id("a", 20));
@@ -62,9 +62,59 @@ async fn a_ledger_of_the_format_before_is_read() {
         .unwrap();
     drop(connection);
     let ledger = open(&files.path());
-    let runs = ledger.runs(RunQuery { job: None, before: None, limit: 9 }).await.unwrap();
+    let runs = ledger.runs(RunQuery { limit: 9, ..RunQuery::default() }).await.unwrap();
     assert_eq!((runs.len(), runs[0].counted), (1, Counted::All));
     assert_eq!(ledger.pruned_to(job("a")).await.unwrap(), None);
+}
+
+/// What an older version wrote is there for who only looks, and is not changed by it; the daemon brings
+/// it to the newest format.
+#[tokio::test]
+async fn a_ledger_of_each_older_format_is_looked_at_and_migrated() {
+    for (format, script) in
+        [(1, schema::FORMAT_1.to_owned()), (2, format!("{}{}", schema::FORMAT_1, schema::FORMAT_2))]
+    {
+        let files = Files::new();
+        let connection = rusqlite::Connection::open(files.path()).unwrap();
+        connection.execute_batch(&script).unwrap();
+        connection
+            .execute_batch(&format!(
+                "INSERT INTO job (id, name, cursor_us) VALUES (1, 'a', 5);
+                 INSERT INTO run (seq, id, job_id, fire_us, last_fire_us, count, cause, decided_us, open)
+                 VALUES (1, x'00112233445566778899aabbccddeeff', 1, 5, 5, 1, 'schedule', 5, 1);
+                 INSERT INTO attempt (run_seq, n, started_us) VALUES (1, 1, 6);
+                 INSERT INTO pause VALUES (1, 'why', 7);
+                 PRAGMA user_version = {format}"
+            ))
+            .unwrap();
+        drop(connection);
+        let query = RunQuery { job: Some(job("a")), limit: 9, ..RunQuery::default() };
+        let looked_at = Ledger::peek_runs(&files.path(), &query).unwrap();
+        assert_eq!((looked_at.len(), looked_at[0].attempts.len()), (1, 1), "{format}");
+        assert!(looked_at[0].route.is_none() && looked_at[0].attempts[0].worker.is_none());
+        let run = Ledger::peek_run(&files.path(), looked_at[0].id).unwrap();
+        assert_eq!(format!("{run:?}"), format!("{:?}", looked_at.first()));
+        assert!(Ledger::peek_letters(&files.path(), &LetterQuery::all(at(0))).unwrap().is_empty());
+        assert!(Ledger::peek_letter(&files.path(), looked_at[0].id.0, at(0)).unwrap().is_none());
+        assert!(Ledger::peek_placements(&files.path()).unwrap().is_empty());
+        assert_eq!(Ledger::peek_last_runs(&files.path()).unwrap().len(), 1);
+        assert_eq!(Ledger::peek_paused(&files.path()).unwrap().len(), 1);
+        let connection = rusqlite::Connection::open(files.path()).unwrap();
+        let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(found, format, "looking changes nothing");
+        let ledger = open(&files.path());
+        assert_eq!(format!("{:?}", ledger.runs(query).await.unwrap()), format!("{looked_at:?}"));
+        let open_runs = ledger.unfinished().await.unwrap();
+        assert_eq!(open_runs[0].reached, Reached::Begun { attempt: 1 });
+        ledger
+            .rerouted(
+                open_runs[0].id,
+                Some(Route { tier: Tier::Queue, backend: "b".into(), queue: "q".into() }),
+            )
+            .await
+            .unwrap();
+        assert!(ledger.unfinished().await.unwrap()[0].route.is_some());
+    }
 }
 
 #[test]
@@ -177,7 +227,7 @@ async fn records_in_flight_at_once_share_a_commit_and_keep_their_order() {
     for answer in waiting {
         assert_eq!(answer.await.unwrap(), [Decided::New]);
     }
-    let runs = ledger.runs(RunQuery { job: None, before: None, limit: 2_000 }).await.unwrap();
+    let runs = ledger.runs(RunQuery { limit: 2_000, ..RunQuery::default() }).await.unwrap();
     assert_eq!(runs.len(), 1_000);
     assert!(
         runs.windows(2)
@@ -190,7 +240,7 @@ fn looking_at_a_ledger_that_is_not_there_finds_nothing() {
     let files = Files::new();
     assert!(Ledger::peek_placements(&files.path()).unwrap().is_empty());
     assert!(
-        Ledger::peek_runs(&files.path(), &RunQuery { job: None, before: None, limit: 1 }).unwrap().is_empty()
+        Ledger::peek_runs(&files.path(), &RunQuery { limit: 1, ..RunQuery::default() }).unwrap().is_empty()
     );
     assert!(!files.path().exists(), "looking makes nothing");
 }

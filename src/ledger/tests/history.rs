@@ -12,7 +12,7 @@ async fn history_is_dropped_by_count_and_by_age_and_what_goes_on_stays() {
             }
         }
         let seconds = async || {
-            let runs = ledger.runs(RunQuery { job: None, before: None, limit: 100 }).await.unwrap();
+            let runs = ledger.runs(RunQuery { limit: 100, ..RunQuery::default() }).await.unwrap();
             let mut seconds: Vec<i64> =
                 runs.iter().map(|run| run.fire_time.duration_since(at(0)).as_secs()).collect();
             seconds.sort_unstable();

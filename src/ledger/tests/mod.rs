@@ -3,6 +3,10 @@
 mod decisions;
 mod file;
 mod history;
+mod letters;
+mod plans;
+mod queues;
+mod routes;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -55,6 +59,7 @@ fn end(name: &str, second: i64, outcome: Outcome) -> AttemptEnd {
         bytes_seen: 5,
         bytes_kept: 5,
         then: Then::RunEnds,
+        worker: None,
     }
 }
 
@@ -90,7 +95,8 @@ fn paused(second: i64) -> NewDecision {
 
 /// Rows of `a`, oldest first: the seconds they stand for, how many, and why.
 async fn rows(ledger: &Ledger) -> Vec<String> {
-    let runs = ledger.runs(RunQuery { job: Some(job("a")), before: None, limit: 100 }).await.unwrap();
+    let runs =
+        ledger.runs(RunQuery { job: Some(job("a")), limit: 100, ..RunQuery::default() }).await.unwrap();
     let second = |time: Timestamp| time.duration_since(at(0)).as_secs();
     let show = |row: &RunRow| {
         let (first, last) = (second(row.fire_time), second(row.last_fire_time));
