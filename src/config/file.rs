@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::settings::{LogFormat, Watching};
+use super::{
+    queue::file::QueueFile,
+    settings::{LogFormat, Watching},
+};
 use crate::{manifest::text::DurationText, tier::LedgerKind};
 
 /// Name of the file.
@@ -35,6 +38,8 @@ pub struct SettingsFile {
     pub history: Option<HistoryFile>,
     /// The output of runs.
     pub output: Option<OutputFile>,
+    /// The queue tier.
+    pub queue: Option<QueueFile>,
 }
 
 /// Where the ledger is.

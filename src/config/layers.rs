@@ -7,30 +7,29 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    file::{LedgerWord, SETTINGS_FILE, SettingsFile},
+    file::{SETTINGS_FILE, SettingsFile},
     level,
-    settings::{Origin, Settings},
+    merge::{Layer, LayerKind, Merge},
+    settings::Settings,
     variables::{self, Variables},
 };
 use crate::manifest::{
     code::Code,
     nearest::nearest,
+    parse::conceal,
     problem::{Place, Problem, Severity, SourceText, Span},
     schema,
     shape::Shape,
-    text::{DurationText, format_duration, parse_duration},
-    yaml::{Entry, Limits, Node, NodeValue, compose},
+    yaml::{Composition, Entry, Limits, Node, NodeValue, compose},
 };
 
 /// Every setting.
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 17] = [
     "jobs",
     "state",
     "ledger",
@@ -41,6 +40,13 @@ pub(super) const KEYS: [&str; 10] = [
     "history.keep_last",
     "history.max_age",
     "output.max_bytes",
+    "queue.backend",
+    "queue.name",
+    "queue.keys",
+    "queue.backends",
+    "queue.worker.enabled",
+    "queue.worker.concurrency",
+    "queue.dead_letters.max",
 ];
 
 /// What the command line says.
@@ -70,19 +76,6 @@ pub enum FileWanted {
 pub struct SettingsError {
     /// At least one, sorted by layer and place.
     pub problems: Vec<Problem>,
-}
-
-/// One layer: a document, and where its values come from.
-struct Layer {
-    source: Arc<SourceText>,
-    node: Node,
-    kind: LayerKind,
-}
-
-enum LayerKind {
-    File { directory: PathBuf },
-    Environment(String),
-    Flag(&'static str),
 }
 
 /// Loads the settings: the file, then `environment`, then the flags. An absent file is no error
@@ -162,9 +155,15 @@ fn read_file(
     };
     let source = Arc::new(SourceText::new(shown, text));
     let composed = compose(&source.text, &Limits::default());
-    problems.extend(composed.faults.into_iter().map(|fault| fault.into_problem(&source)));
+    let mut faults: Vec<Problem> =
+        composed.faults.into_iter().map(|fault| fault.into_problem(&source)).collect();
     let mut documents = composed.documents.into_iter();
-    let root = documents.next()?.root;
+    let first = documents.next();
+    if let Some(Composition { root, span, extent }) = &first {
+        conceal(root, *extent, *span, &source, &mut faults);
+    }
+    problems.append(&mut faults);
+    let root = first?.root;
     if let Some(second) = documents.next() {
         let place = Place { source: Arc::clone(&source), span: second.root.span };
         problems.push(
@@ -173,7 +172,7 @@ fn read_file(
                 .help("take the `---` out"),
         );
     }
-    problems.extend(schema.shape().check(&root, &source));
+    problems.extend(schema.check(&root, &source));
     let directory = path.parent().map(Path::to_owned).unwrap_or_default();
     Some(Layer { source, node: root, kind: LayerKind::File { directory } })
 }
@@ -228,7 +227,7 @@ fn single(given: Given<'_>, schema: &SettingsSchema) -> Result<Layer, Vec<Proble
         used_at: None,
         value: NodeValue::Map(vec![Entry { key: part.clone(), key_span: span, value: inner }]),
     });
-    let mut faults = schema.shape().check(&node, &source);
+    let mut faults = schema.check(&node, &source);
     if let (LayerKind::Environment(_), false, Some(help)) = (&kind, is_map, of_parts(&key)) {
         faults.iter_mut().for_each(|fault| fault.help = Some(help.clone()));
     }
@@ -260,6 +259,13 @@ impl SettingsSchema {
         self.shape.get_or_init(|| Shape::new(self.json().clone()))
     }
 
+    /// What is wrong with the shape of a layer. What a backend lacks may stand in another one.
+    fn check(&self, node: &Node, source: &Arc<SourceText>) -> Vec<Problem> {
+        let mut problems = self.shape().check(node, source);
+        problems.retain(|problem| problem.code != Code::MissingField || !is_backend(&problem.pointer));
+        problems
+    }
+
     /// What the schema says that a key takes.
     fn takes(&self, key: &[String]) -> Takes {
         let schema = self.json();
@@ -269,6 +275,12 @@ impl SettingsSchema {
         }
         if at["type"] == "string" { Takes::Text } else { Takes::Other }
     }
+}
+
+/// Whether a pointer is that of the options of a backend.
+fn is_backend(pointer: &str) -> bool {
+    let parts: Vec<&str> = pointer.split('/').collect();
+    matches!(parts[..], ["", "queue", "backends", _, _])
 }
 
 /// A part of a schema, or what it refers to.
@@ -283,7 +295,9 @@ fn resolved<'a>(schema: &'a Value, part: &'a Value) -> &'a Value {
 fn other_variable(name: &str, key: &[String]) -> Option<String> {
     let wanted = variables::variable(&key.join("."));
     let known: Vec<String> = KEYS.iter().map(|key| variables::variable(key)).collect();
-    if known.iter().any(|known| known == name || known.starts_with(&format!("{name}__"))) {
+    let is_part = |whole: &str, part: &str| part.starts_with(&format!("{whole}__"));
+    let backends = variables::variable("queue.backends");
+    if known.iter().any(|known| known == name || is_part(name, known)) || is_part(&backends, name) {
         return None;
     }
     let flat = |name: &str| name.replace("__", "_");
@@ -320,159 +334,4 @@ fn wrong_level(layer: &Layer) -> Option<Problem> {
     let flaw = level::flaw(text)?;
     let place = Place { source: Arc::clone(&layer.source), span: located.node.span };
     Some(Problem::new(Code::NotAllowed, place, flaw.message).label("cannot be used").help(flaw.help))
-}
-
-/// Puts the layers together, value by value: the last layer that has a key wins.
-struct Merge<'a> {
-    layers: &'a [Layer],
-    /// Where the defaults of paths are relative to, when there is no file.
-    beside: PathBuf,
-    problems: &'a mut Vec<Problem>,
-    origins: BTreeMap<&'static str, (Value, Origin)>,
-}
-
-impl Merge<'_> {
-    fn settings(mut self) -> Option<Settings> {
-        let jobs = self.path("jobs", "jobs.d");
-        let state = self.path("state", ".tintal");
-        let ledger: LedgerWord = self.value("ledger", LedgerWord::File)?;
-        let watch = self.value("watch", super::settings::Watching::Auto)?;
-        let shutdown_timeout = self.duration("shutdown_timeout", Duration::from_secs(30))?;
-        let log_format = self.value("log.format", super::settings::LogFormat::Text)?;
-        let log_level: String = self.value("log.level", "info".to_owned())?;
-        let keep_last: u32 = self.value("history.keep_last", 1_000)?;
-        let max_age = self.duration("history.max_age", Duration::from_secs(30 * 24 * 3600))?;
-        let output_bytes_max = self.value("output.max_bytes", 10 * 1024 * 1024)?;
-        Some(Settings {
-            jobs,
-            state,
-            ledger: ledger.into(),
-            watch,
-            shutdown_timeout,
-            log_format,
-            log_level,
-            keep_last: keep_last as usize,
-            max_age,
-            output_bytes_max,
-            origins: self.origins,
-        })
-    }
-
-    /// The layer that gives a key, with its node.
-    fn find(&self, key: &str) -> Option<(&Layer, &Node, Option<Span>)> {
-        let pointer = format!("/{}", key.replace('.', "/"));
-        self.layers.iter().rev().find_map(|layer| {
-            let located = layer.node.at(&pointer)?;
-            Some((layer, located.node, located.key_span))
-        })
-    }
-
-    fn value<T: DeserializeOwned + Serialize>(&mut self, key: &'static str, default: T) -> Option<T> {
-        let Some((layer, node, key_span)) = self.find(key) else {
-            let value = serde_json::to_value(&default).ok()?;
-            self.origins.insert(key, (value, Origin::Default));
-            return Some(default);
-        };
-        let origin = layer.origin(key_span.unwrap_or(node.span));
-        // Read from the node, which counts `1e3` as a whole number as the schema does.
-        match T::deserialize(node) {
-            Ok(value) => {
-                let shown = serde_json::to_value(&value).unwrap_or_else(|_| node.to_json());
-                self.origins.insert(key, (shown, origin));
-                Some(value)
-            }
-            Err(error) => {
-                let place = Place { source: Arc::clone(&layer.source), span: node.span };
-                // What the schema refuses has its problem already.
-                if !self.problems.iter().any(|problem| overlap(&problem.primary.place, &place)) {
-                    self.problems.push(
-                        Problem::new(Code::Form, place, format!("`{key}` cannot be used: {error}"))
-                            .label("this value")
-                            .help("`tintal schema settings` prints what may stand where"),
-                    );
-                }
-                None
-            }
-        }
-    }
-
-    fn duration(&mut self, key: &'static str, default: Duration) -> Option<Duration> {
-        let text: DurationText = self.value(key, DurationText(format_duration(default)))?;
-        match parse_duration(&text.0) {
-            Ok(duration) => Some(duration),
-            Err(error) => {
-                if let Some((layer, node, _)) = self.find(key) {
-                    let place = Place { source: Arc::clone(&layer.source), span: node.span };
-                    self.problems.push(
-                        Problem::new(Code::Duration, place, error.to_string())
-                            .label("not a duration")
-                            .help("write numbers with units, as in `30s` or `30d`"),
-                    );
-                }
-                None
-            }
-        }
-    }
-
-    /// A path: one in the file is relative to the file, others to the working directory.
-    fn path(&mut self, key: &'static str, default: &str) -> PathBuf {
-        let base = match self.find(key) {
-            Some((Layer { kind: LayerKind::File { directory }, .. }, ..)) => directory.clone(),
-            Some(_) => PathBuf::new(),
-            // Beside the file, if there is one.
-            None => self
-                .layers
-                .iter()
-                .find_map(|layer| match &layer.kind {
-                    LayerKind::File { directory } => Some(directory.clone()),
-                    _ => None,
-                })
-                .unwrap_or_else(|| self.beside.clone()),
-        };
-        let text = self.value(key, default.to_owned()).unwrap_or_else(|| default.to_owned());
-        base.join(text)
-    }
-}
-
-fn overlap(a: &Place, b: &Place) -> bool {
-    a.source == b.source && a.span.start <= b.span.end && b.span.start <= a.span.end
-}
-
-impl Layer {
-    fn origin(&self, span: Span) -> Origin {
-        match &self.kind {
-            LayerKind::File { .. } => {
-                Origin::File { path: self.source.path.clone(), line: self.source.line(span.start as usize) }
-            }
-            LayerKind::Environment(name) => Origin::Environment(name.clone()),
-            LayerKind::Flag(flag) => Origin::Flag(flag),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The schema and the type of a setting could part ways: that must not end without a word.
-    #[test]
-    fn a_value_that_the_schema_takes_and_its_type_does_not_is_told_once() {
-        let text = "history: {keep_last: -1}";
-        let source = Arc::new(SourceText::new("tintal.yaml", text));
-        let node = compose(text, &Limits::default()).documents.remove(0).root;
-        let layers = [Layer { source, node, kind: LayerKind::File { directory: PathBuf::new() } }];
-        let mut problems = Vec::new();
-        for _ in 0..2 {
-            let mut merge = Merge {
-                layers: &layers,
-                beside: PathBuf::new(),
-                problems: &mut problems,
-                origins: BTreeMap::new(),
-            };
-            assert_eq!(merge.value::<u32>("history.keep_last", 1), None);
-        }
-        let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
-        let expected = "`history.keep_last` cannot be used: invalid value: integer `-1`, expected u32";
-        assert_eq!(messages, [expected]);
-    }
 }

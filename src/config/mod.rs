@@ -6,6 +6,8 @@
 pub mod file;
 pub mod layers;
 mod level;
+mod merge;
+pub mod queue;
 pub mod settings;
 mod variables;
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::queue::settings::QueueSettings;
 use crate::tier::LedgerKind;
 
 /// The settings.
@@ -31,9 +32,11 @@ pub struct Settings {
     pub max_age: Duration,
     /// Bytes of output that are kept of one attempt.
     pub output_bytes_max: u64,
+    /// The queue tier.
+    pub queue: QueueSettings,
     /// Each value as it was written (`1e3` as 1000) with where it comes from, by its key
     /// (`log.format`).
-    pub origins: BTreeMap<&'static str, (Value, Origin)>,
+    pub origins: BTreeMap<String, (Value, Origin)>,
 }
 
 /// Where a value comes from.

@@ -8,7 +8,11 @@ use super::{FileWanted, Flags, Settings, SettingsError, file::SettingsFile, load
 use crate::manifest::{problem::Problem, schema};
 
 /// Loads a file (no file when it is empty), variables and flags (`key=value` words).
-fn settings(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Settings, SettingsError> {
+pub(super) fn settings(
+    file: &str,
+    variables: &[(&str, &str)],
+    flags: &[&str],
+) -> Result<Settings, SettingsError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tintal.yaml");
     fs::write(&path, file).unwrap();
@@ -31,7 +35,7 @@ fn line(problem: &Problem) -> String {
 }
 
 #[track_caller]
-fn check(file: &str, variables: &[(&str, &str)], flags: &[&str], expected: &[&str]) {
+pub(super) fn check(file: &str, variables: &[(&str, &str)], flags: &[&str], expected: &[&str]) {
     let lines: Vec<String> = match settings(file, variables, flags) {
         Ok(_) => Vec::new(),
         Err(error) => error.problems.iter().map(line).collect(),
@@ -129,7 +133,7 @@ fn two_layers_fill_one_mapping() {
     );
     let settings = settings.unwrap();
     let shown: Vec<String> = ["log.format", "log.level", "history.keep_last", "history.max_age", "state"]
-        .iter()
+        .into_iter()
         .map(|key| {
             let (value, origin) = &settings.origins[key];
             let origin = origin.to_string();
@@ -156,14 +160,17 @@ fn shown(settings: &Settings, key: &str) -> String {
 }
 
 /// The fields of the settings that are whole numbers, with a value as a float and as it is used.
-const WHOLE: [(&str, &str, u64); 2] =
-    [("history.keep_last", "1e3", 1_000), ("output.max_bytes", "1048576.0", 1_048_576)];
+const WHOLE: [(&str, &str, u64); 4] = [
+    ("history.keep_last", "1e3", 1_000),
+    ("output.max_bytes", "1048576.0", 1_048_576),
+    ("queue.worker.concurrency", "1e2", 100),
+    ("queue.dead_letters.max", "5e4", 50_000),
+];
 
 #[test]
 fn a_whole_number_may_be_written_as_a_float_in_every_layer() {
     for (key, float, whole) in WHOLE {
-        let (outer, inner) = key.split_once('.').unwrap();
-        let file = format!("{outer}: {{{inner}: {float}}}\n");
+        let file = key.rsplit('.').fold(float.to_owned(), |inner, part| format!("{{{part}: {inner}}}"));
         let variable = format!("TINTAL_{}", key.replace('.', "__").to_uppercase());
         let flag = format!("{key}={float}");
         for (settings, origin) in [
@@ -174,6 +181,8 @@ fn a_whole_number_may_be_written_as_a_float_in_every_layer() {
             let settings = settings.unwrap();
             let used = match key {
                 "history.keep_last" => settings.keep_last as u64,
+                "queue.worker.concurrency" => settings.queue.worker.concurrency as u64,
+                "queue.dead_letters.max" => settings.queue.dead_letters.max as u64,
                 _ => settings.output_bytes_max,
             };
             assert_eq!((used, shown(&settings, key)), (whole, format!("{whole} {origin}")), "{key}");
@@ -259,7 +268,7 @@ fn a_text_counts_as_it_is_given() {
 }
 
 /// The keys of a schema's fields, those of mappings with a dot between.
-fn keys(root: &Value, schema: &Value, path: &str) -> Vec<String> {
+pub(super) fn keys(root: &Value, schema: &Value, path: &str) -> Vec<String> {
     let schema = match schema["$ref"].as_str() {
         Some(reference) => root.pointer(&reference[1..]).unwrap(),
         None => schema,
@@ -283,9 +292,14 @@ fn every_field_of_the_schema_is_a_setting() {
 fn every_whole_number_of_the_schema_is_in_the_table() {
     let schema = schema::generate::<SettingsFile>("settings");
     let is_whole = |key: &String| {
-        let (outer, inner) = key.split_once('.').unwrap_or_default();
-        let reference = schema["properties"][outer]["$ref"].as_str().unwrap_or("#/none");
-        schema.pointer(&reference[1..]).is_some_and(|of| of["properties"][inner]["type"] == "integer")
+        let of_key = key.split('.').fold(&schema, |at, part| {
+            let inner = &at["properties"][part];
+            match inner["$ref"].as_str() {
+                Some(reference) => schema.pointer(&reference[1..]).unwrap(),
+                None => inner,
+            }
+        });
+        of_key["type"] == "integer"
     };
     let whole: Vec<String> = keys(&schema, &schema, "").into_iter().filter(is_whole).collect();
     assert_eq!(whole, WHOLE.map(|(key, ..)| key));

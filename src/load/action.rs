@@ -1,10 +1,13 @@
 //! What a manifest executes, with every default filled in.
 
+use serde_json::{Map, Value};
+
 use super::{fault::Fault, fill::retry, request, texts::positive};
 use crate::manifest::{
     action::{Http, Run, Step},
     code::Code,
-    spec::{Action, BuiltinTask, HttpSpec, StepSpec},
+    queue::Message,
+    spec::{Action, BuiltinTask, HttpSpec, MessageSpec, StepSpec},
     userinfo::without_password,
     yaml::node::escaped,
 };
@@ -17,7 +20,20 @@ pub(super) fn fill(run: &Run, faults: &mut Vec<Fault>) -> Action {
             steps.map(|(index, step)| fill_step(step, &format!("/run/steps/{index}"), faults)).collect(),
         );
     }
+    if let Some(message) = &run.message {
+        return Action::Message(Box::new(fill_message(message)));
+    }
     one(run.command.as_ref(), run.shell.as_ref(), run.http.as_ref(), "/run", faults)
+}
+
+fn fill_message(message: &Message) -> MessageSpec {
+    let mapping = |map: &Option<Map<String, Value>>| Value::Object(map.clone().unwrap_or_default());
+    MessageSpec {
+        workflow: message.workflow.clone(),
+        workflow_provider: message.workflow_provider.clone(),
+        context: mapping(&message.context),
+        metadata: mapping(&message.metadata),
+    }
 }
 
 fn fill_step(step: &Step, pointer: &str, faults: &mut Vec<Fault>) -> StepSpec {

@@ -13,6 +13,7 @@ use crate::manifest::{
     defaults::{Defaults, DefaultsKind, RunDefaults, ScheduleDefaults},
     policy::{Policy, Retry},
     problem::{Problem, SourceText},
+    queue::Queue,
     schedule::Dst,
     yaml::Node,
 };
@@ -110,6 +111,8 @@ fn nothing() -> Directory {
         params: None,
         characteristics: None,
         tier: None,
+        fallback: None,
+        queue: None,
         policy: None,
     };
     Directory { layers: Vec::new(), merged: Arc::new(merged), hash: [0; 32], broken: Vec::new() }
@@ -149,6 +152,8 @@ pub(super) fn merge(near: &Defaults, far: &Defaults) -> Defaults {
         params: keys(near.params.as_ref(), far.params.as_ref()),
         characteristics: both(near.characteristics.as_ref(), far.characteristics.as_ref(), characteristics),
         tier: near.tier.or(far.tier),
+        fallback: near.fallback.or(far.fallback),
+        queue: both(near.queue.as_ref(), far.queue.as_ref(), queue),
         policy: both(near.policy.as_ref(), far.policy.as_ref(), policy),
     }
 }
@@ -229,6 +234,15 @@ pub(super) fn characteristics(near: &Characteristics, far: &Characteristics) -> 
         infrastructure: near.infrastructure.or(far.infrastructure),
         frequency: near.frequency.or(far.frequency),
         complexity: near.complexity.or(far.complexity),
+    }
+}
+
+/// One `queue` over another.
+pub(super) fn queue(near: &Queue, far: &Queue) -> Queue {
+    Queue {
+        backend: near.backend.clone().or_else(|| far.backend.clone()),
+        name: near.name.clone().or_else(|| far.name.clone()),
+        expire_after: near.expire_after.clone().or_else(|| far.expire_after.clone()),
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     numbers,
     past::{self, Past},
     placing::{self, Choices},
-    rest,
+    queue, rest,
     suppress::{self, Hits, Used},
     templates,
     tree::{Loaded, Origin, Refused},
@@ -223,7 +223,8 @@ impl Reading<'_> {
     ) -> (Spec, Judged) {
         let form = form(node);
         let written = Written { source: self.source, node, layers: &self.directory.layers };
-        let (spec, mut first) = fill(name, manifest, &self.directory.merged, form);
+        let (mut spec, mut first) = fill(name, manifest, &self.directory.merged, form);
+        let route = queue::route(manifest, &self.directory.merged, self.choices, &mut first);
         first.retain(|fault| !written.is_override(fault));
         // Where a part has no meaning something stands in for it, so that the others are checked too.
         let stand_ins: Vec<String> = first
@@ -237,7 +238,12 @@ impl Reading<'_> {
         numbers::check(&spec, &written, faults);
         let given = Given { manifest, defaults: &self.directory.merged, form };
         let placed = meaning::check(&spec, &given, faults).map(|(traits, schedule)| {
-            let classified = placing::place(&spec, &traits, self.choices, faults);
+            let asked = queue::asked(&spec, traits, &route);
+            let classified = placing::place(&spec, &asked, self.choices, faults);
+            if let Ok(classified) = &classified {
+                spec.queue = route.on(classified.tier);
+                route.check(&spec, manifest, classified.tier, &asked, self.choices, faults);
+            }
             (traits, schedule, classified)
         });
         if let Some((.., Err(refusal))) = &placed {

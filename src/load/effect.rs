@@ -15,6 +15,10 @@ use crate::manifest::{
 pub(super) fn check(spec: &Spec, manifest: &Manifest, faults: &mut Vec<Fault>) {
     surroundings(spec, manifest, faults);
     limits(spec, manifest, faults);
+    if matches!(spec.run.action, Action::Message(_)) {
+        message(manifest, faults);
+        return;
+    }
     let kinds = limited(&spec.run.action, spec.policy.timeout);
     if let Some(own) = manifest.policy.as_ref().and_then(|policy| policy.retry.as_ref()) {
         retry(own, &spec.policy.retry, "/policy/retry", kinds, faults);
@@ -46,7 +50,7 @@ fn kinds(action: &Action) -> Kinds {
     match action {
         Action::Command(_) | Action::Shell(_) => Kinds { program: true, ..Kinds::default() },
         Action::Http(_) => Kinds { request: true, ..Kinds::default() },
-        Action::Builtin(_) => Kinds::default(),
+        Action::Builtin(_) | Action::Message(_) => Kinds::default(),
         Action::Steps(steps) => {
             steps.iter().map(|step| kinds(&step.action)).fold(Kinds::default(), |all, one| Kinds {
                 program: all.program || one.program,
@@ -92,6 +96,17 @@ fn limits(spec: &Spec, manifest: &Manifest, faults: &mut Vec<Fault>) {
     if own.timeout.is_some() && matches!(spec.run.action, Action::Builtin(_)) {
         let message = "`timeout` has no effect on `noop`".to_owned();
         faults.push(no_effect("/policy/timeout".to_owned(), message, "leave it out: it ends at once"));
+    }
+}
+
+/// What a consumer that is not ours does is not ours to limit or to try again.
+fn message(manifest: &Manifest, faults: &mut Vec<Fault>) {
+    let Some(own) = &manifest.policy else { return };
+    for (key, is_given) in [("timeout", own.timeout.is_some()), ("retry", own.retry.is_some())] {
+        if is_given {
+            let message = format!("`{key}` has no effect on a `message`");
+            faults.push(no_effect(format!("/policy/{key}"), message, "leave it out: its consumer runs it"));
+        }
     }
 }
 

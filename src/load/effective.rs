@@ -4,7 +4,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     manifest::{
-        spec::{Action, HttpSpec, RetrySpec, ScheduleSpec, SecretSource, Spec, TriggerSpec},
+        queue::Fallback,
+        spec::{
+            Action, HttpSpec, MessageSpec, QueueSpec, RetrySpec, ScheduleSpec, SecretSource, Spec,
+            TriggerSpec,
+        },
         text::format_duration,
     },
     tier::Traits,
@@ -34,6 +38,10 @@ pub fn stated(spec: &Spec) -> Map<String, Value> {
     put(&mut out, "params", (!spec.params.is_empty()).then(|| json!(spec.params)));
     out.insert("characteristics".to_owned(), json!(spec.characteristics));
     put(&mut out, "tier", spec.tier.map(|tier| json!(tier)));
+    // Inside the daemon there is nothing to fall back from.
+    let says = spec.queue.is_some() || spec.fallback != Fallback::Hold;
+    put(&mut out, "fallback", says.then(|| json!(spec.fallback)));
+    put(&mut out, "queue", spec.queue.as_deref().map(queue));
     out.insert("policy".to_owned(), policy(spec));
     out
 }
@@ -102,6 +110,7 @@ fn action(action_spec: &Action, out: &mut Map<String, Value>) {
         Action::Command(words) => put(out, "command", Some(json!(words))),
         Action::Shell(line) => put(out, "shell", Some(json!(line))),
         Action::Http(http) => put(out, "http", Some(request(http))),
+        Action::Message(sent) => put(out, "message", Some(message(sent))),
         Action::Builtin(_) => put(out, "builtin", Some(json!({"noop": {}}))),
         Action::Steps(steps) => {
             let steps = steps.iter().map(|step| {
@@ -117,6 +126,23 @@ fn action(action_spec: &Action, out: &mut Map<String, Value>) {
             put(out, "steps", Some(steps));
         }
     }
+}
+
+fn queue(spec: &QueueSpec) -> Value {
+    let mut out = Map::new();
+    out.insert("backend".to_owned(), json!(spec.backend));
+    out.insert("name".to_owned(), json!(spec.name));
+    put(&mut out, "expire_after", spec.expire_after.map(|after| json!(format_duration(after))));
+    Value::Object(out)
+}
+
+fn message(message: &MessageSpec) -> Value {
+    let mut out = Map::new();
+    out.insert("workflow".to_owned(), json!(message.workflow));
+    put(&mut out, "workflow_provider", message.workflow_provider.as_ref().map(|provider| json!(provider)));
+    out.insert("context".to_owned(), message.context.clone());
+    out.insert("metadata".to_owned(), message.metadata.clone());
+    Value::Object(out)
 }
 
 fn request(http: &HttpSpec) -> Value {

@@ -93,6 +93,8 @@ pub(super) fn fill(
         run,
         params,
         tier: manifest.tier.or(defaults.tier),
+        fallback: manifest.fallback.or(defaults.fallback).unwrap_or_default(),
+        queue: None,
         policy: Shared::of(policy),
     };
     (spec, all)
@@ -183,19 +185,9 @@ fn run(manifest: &Manifest, defaults: &Defaults, faults: &mut Vec<Fault>) -> Run
 }
 
 fn secret(name: &str, reference: &SecretRef, faults: &mut Vec<Fault>) -> SecretSource {
-    if let Some(variable) = &reference.env {
-        return SecretSource::Env(variable.clone());
-    }
-    // The shape sees to it that it is one of the two.
-    let file = reference.file.clone().unwrap_or_default();
-    let wrong = if file.ends_with('/') {
-        "it names a directory"
-    } else if file.contains('\0') || file.contains('\n') {
-        "it holds a character that no path has"
-    } else if file.contains("{{") {
-        "templates are not filled in here"
-    } else {
-        return SecretSource::File(file);
+    let wrong = match reference.source() {
+        Ok(source) => return source,
+        Err(wrong) => wrong,
     };
     faults.push(
         Fault::new(
@@ -207,7 +199,8 @@ fn secret(name: &str, reference: &SecretRef, faults: &mut Vec<Fault>) -> SecretS
         .label("not a file")
         .help("write the path of a file that holds the value and nothing else"),
     );
-    SecretSource::File(file)
+    // It is only checked further.
+    SecretSource::File(String::new())
 }
 
 fn characteristics(manifest: &Manifest, defaults: &Defaults) -> CharacteristicsSpec {

@@ -24,6 +24,7 @@ mod numbers;
 mod own;
 mod past;
 mod placing;
+mod queue;
 mod request;
 mod rest;
 mod steps;

@@ -14,18 +14,24 @@ use crate::manifest::{
     yaml::node::escaped,
 };
 
-/// Warns of each number in what belongs to the user (parameters, the bodies of requests) that comes out
+/// Warns of each number in what belongs to the user (parameters, the bodies of requests, messages) that comes out
 /// other than it is written.
 pub(super) fn check(spec: &Spec, written: &Written<'_>, faults: &mut Vec<Fault>) {
     for (name, value) in &spec.params {
         look(value, &format!("/params/{}", escaped(name)), &filled_in, written, faults);
     }
-    let mut body = |action: &Action, pointer: &str| {
-        if let Action::Http(request) = action
-            && let Some(value) = &request.body
-        {
-            look(value, &format!("{pointer}/http/body"), &Value::to_string, written, faults);
+    let mut body = |action: &Action, pointer: &str| match action {
+        Action::Http(request) => {
+            if let Some(value) = &request.body {
+                look(value, &format!("{pointer}/http/body"), &Value::to_string, written, faults);
+            }
         }
+        Action::Message(message) => {
+            for (key, value) in [("context", &message.context), ("metadata", &message.metadata)] {
+                look(value, &format!("{pointer}/message/{key}"), &Value::to_string, written, faults);
+            }
+        }
+        _ => {}
     };
     match &spec.run.action {
         Action::Steps(steps) => {

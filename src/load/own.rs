@@ -6,7 +6,7 @@ use super::{
     fault::{Fault, Written},
     fill::{ScheduleForm, fill},
     meaning::{self, Given},
-    templates,
+    queue, templates,
 };
 use crate::manifest::{
     code::Code,
@@ -27,6 +27,7 @@ pub(super) fn check(defaults: &Defaults, node: &Node, source: &Arc<SourceText>) 
         return Vec::new();
     };
     let (spec, mut faults) = fill(&name, &manifest, defaults, ScheduleForm::Mapping);
+    queue::expiry(defaults.queue.as_ref().and_then(|queue| queue.expire_after.as_ref()), &mut faults);
     templates::check(&spec, templates::ALL, &mut faults);
     let given = Given { manifest: &manifest, defaults, form: ScheduleForm::Mapping };
     meaning::check(&spec, &given, &mut faults);

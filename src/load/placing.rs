@@ -8,18 +8,15 @@ use std::{
 use super::fault::Fault;
 use crate::{
     manifest::{characteristics::Tier, code::Code, spec::Spec},
-    tier::{Classified, Hindrance, Refusal, RefusalKind, Tiers, Traits, classify},
+    tier::{Asked, Classified, Hindrance, Refusal, RefusalKind, Tiers, classify},
 };
-
-/// What is read of a job, and the tier that it pins.
-type Question = (Traits, Option<Tier>);
 
 /// The choices among the tiers that can take jobs. Jobs of which the classifier reads the same share one,
 /// with its reasons.
 #[derive(Debug)]
 pub(super) struct Choices {
     pub(super) tiers: Tiers,
-    made: Mutex<BTreeMap<Question, Arc<Classified>>>,
+    made: Mutex<BTreeMap<Asked, Arc<Classified>>>,
 }
 
 impl Choices {
@@ -32,13 +29,13 @@ impl Choices {
         self.tiers.configured.contains(&Tier::Workflow)
     }
 
-    fn choose(&self, traits: &Traits, pin: Option<Tier>) -> Result<Arc<Classified>, Refusal> {
+    fn choose(&self, asked: &Asked) -> Result<Arc<Classified>, Refusal> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = made.get(&(*traits, pin)) {
+        if let Some(known) = made.get(asked) {
             return Ok(Arc::clone(known));
         }
-        let classified = Arc::new(classify(traits, pin, &self.tiers)?);
-        made.insert((*traits, pin), Arc::clone(&classified));
+        let classified = Arc::new(classify(asked, &self.tiers)?);
+        made.insert(*asked, Arc::clone(&classified));
         Ok(classified)
     }
 }
@@ -50,11 +47,11 @@ impl Choices {
 /// When no tier can take the job.
 pub(super) fn place(
     spec: &Spec,
-    traits: &Traits,
+    asked: &Asked,
     choices: &Choices,
     faults: &mut Vec<Fault>,
 ) -> Result<Arc<Classified>, Refusal> {
-    let classified = choices.choose(traits, spec.tier)?;
+    let classified = choices.choose(asked)?;
     let pinned = spec.tier.is_some();
     // W4 is about a ledger that forgets. One on disk does not, and with one in memory the tier is
     // refused.
@@ -99,10 +96,13 @@ pub(super) fn refused(refusal: &Refusal) -> Fault {
         .help(format!(
             "leave `tier` out ({rule} chooses `{rules_choose}`, or what stands in for it), or configure `{tier}`"
         )),
-        RefusalKind::Pin { hindrance: Hindrance::NotDurable, .. } => Fault::new(
+        RefusalKind::Pin { tier, hindrance: Hindrance::NotDurable } => Fault::new(
             Code::NeedsLedger,
             "/tier",
-            "a persistent job cannot be in-process while the ledger is in memory",
+            match tier {
+                Tier::Queue => "a persistent job cannot be on the `embedded` queue while the ledger is in memory",
+                _ => "a persistent job cannot be in-process while the ledger is in memory",
+            },
         )
         .label("would be forgotten")
         .help("take `ledger: memory` out of the settings, or let the job be `ephemeral`"),
@@ -112,27 +112,45 @@ pub(super) fn refused(refusal: &Refusal) -> Fault {
             format!("the job is pinned to `{tier}`, which {}", hindrance.as_str()),
         )
         .label("cannot do what the job needs")
-        .help(format!(
-            "leave `tier` out: {rule} chooses `{rules_choose}`; or let the job be `infrastructure: local`"
-        )),
-        RefusalKind::NoTier { hindrances } => {
-            let reasons: Vec<String> =
-                hindrances.iter().map(|(tier, hindrance)| format!("{tier}: {}", hindrance.as_str())).collect();
-            let not_durable = hindrances.contains(&(Tier::InProcess, Hindrance::NotDurable));
-            let (pointer, help) = if not_durable {
-                (
-                    "/characteristics/durability",
-                    "take `ledger: memory` out of the settings, or let the job be `ephemeral`",
-                )
-            } else {
-                (
-                    "/characteristics/infrastructure",
-                    "configure a tier that can take it, or let the job be `local`",
-                )
-            };
-            Fault::new(Code::NoTier, pointer, format!("no tier can take the job ({})", reasons.join("; ")))
-                .label("this asks for more than the configured tiers can do")
-                .help(help)
-        }
+        .help(match hindrance {
+            Hindrance::BackendNotReached | Hindrance::BackendNotShared => way_to_a_backend(*hindrance),
+            Hindrance::NoConsumer => format!("leave `tier` out: {rule} chooses `{rules_choose}`"),
+            _ => format!("leave `tier` out: {rule} chooses `{rules_choose}`; or let the job be `infrastructure: local`"),
+        }),
+        RefusalKind::NoTier { hindrances } => no_tier(hindrances),
     }
+}
+
+/// A job that no tier can take: what asks for too much, and the way out.
+fn no_tier(hindrances: &[(Tier, Hindrance)]) -> Fault {
+    let has = |wanted: Hindrance| hindrances.iter().any(|(_, hindrance)| *hindrance == wanted);
+    let reasons: Vec<String> =
+        hindrances.iter().map(|(tier, hindrance)| format!("{tier}: {}", hindrance.as_str())).collect();
+    let (pointer, help) = if has(Hindrance::BackendNotShared) {
+        ("/run/message", way_to_a_backend(Hindrance::BackendNotShared))
+    } else if has(Hindrance::NoConsumer) {
+        ("/run/message", "configure the queue tier".to_owned())
+    } else if has(Hindrance::BackendNotReached) {
+        ("/characteristics/infrastructure", way_to_a_backend(Hindrance::BackendNotReached))
+    } else if has(Hindrance::NotDurable) {
+        let help = "take `ledger: memory` out of the settings, or let the job be `ephemeral`";
+        ("/characteristics/durability", help.to_owned())
+    } else {
+        let help = "configure a tier that can take it, or let the job be `local`";
+        ("/characteristics/infrastructure", help.to_owned())
+    };
+    Fault::new(Code::NoTier, pointer, format!("no tier can take the job ({})", reasons.join("; ")))
+        .label("this asks for more than the configured tiers can do")
+        .help(help)
+}
+
+/// The way out for a job that the `embedded` backend is not enough for.
+fn way_to_a_backend(hindrance: Hindrance) -> String {
+    let (who, instead) = match hindrance {
+        Hindrance::BackendNotShared => ("its consumer reaches", ""),
+        _ => ("other machines reach", "; or let the job be `infrastructure: local`"),
+    };
+    format!(
+        "name a backend that {who}: `queue: {{backend: NAME}}` here, or `queue.backend` in the settings{instead}"
+    )
 }

@@ -26,6 +26,8 @@ pub enum Provenance {
     FileName,
     /// The rest of the manifest: the frequency follows from the schedule.
     Derived,
+    /// The settings: `queue.backend` and `queue.name`.
+    Settings,
     /// Nobody said otherwise.
     BuiltIn,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Provenance {
             Self::Line { path, line } => write!(f, "{path}:{line}"),
             Self::FileName => f.write_str("the file's name"),
             Self::Derived => f.write_str("derived"),
+            Self::Settings => f.write_str("the settings"),
             Self::BuiltIn => f.write_str("built in"),
         }
     }
@@ -88,6 +91,7 @@ fn unsaid(pointer: &str) -> Provenance {
     match pointer {
         "/name" => Provenance::FileName,
         "/characteristics/frequency" | "/characteristics/complexity" => Provenance::Derived,
+        "/queue/backend" | "/queue/name" => Provenance::Settings,
         _ => Provenance::BuiltIn,
     }
 }

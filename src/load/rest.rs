@@ -116,13 +116,13 @@ pub(super) fn follows(fault: &Fault, pointer: &str, removed: &[String]) -> bool 
     let by_kind = match fault.code {
         Code::UnknownStep => any(&["/run/steps"]),
         Code::NeverFires | Code::EmptyWindow => any(&[pointer.trim_end_matches("/cron")]),
-        // Whatever the job is otherwise, a tier that is not there cannot take it.
+        // Whatever the job is otherwise, a tier that is not there cannot take it, nor a backend.
         Code::NoTier if pointer == "/tier" => false,
+        Code::UnknownBackend => false,
+        Code::ClaimTooShort => any(&["/policy", "/run"]) || is_placed(removed),
+        Code::NoEffect if matches!(section(pointer), "/queue" | "/fallback") => is_placed(removed),
         Code::FrequencyClash | Code::ScheduleTest => any(&["/schedule"]),
-        code if code >= Code::PinImpossible => {
-            any(&["/schedule", "/characteristics", "/tier"])
-                || removed.iter().any(|gone| gone == "/run" || gone == "/run/steps")
-        }
+        code if code >= Code::PinImpossible => is_placed(removed),
         Code::TimeoutTooLong => any(&["/schedule", "/policy"]),
         // It is about itself.
         Code::NumberForm => false,
@@ -130,6 +130,12 @@ pub(super) fn follows(fault: &Fault, pointer: &str, removed: &[String]) -> bool 
         _ => false,
     };
     itself || by_kind
+}
+
+/// Whether something was taken out that the choice of the tier, or of the backend, depends on.
+fn is_placed(removed: &[String]) -> bool {
+    ["/schedule", "/characteristics", "/tier", "/queue"].iter().any(|part| touches(removed, part))
+        || removed.iter().any(|gone| ["/run", "/run/steps", "/run/message"].contains(&gone.as_str()))
 }
 
 /// The first part of a pointer: `/policy` of `/policy/timeout`.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::fault::Fault;
 use crate::manifest::{
     code::Code,
-    spec::{Action, HttpSpec, Spec, StepSpec},
+    spec::{Action, HttpSpec, MessageSpec, Spec, StepSpec},
     template::check::{self, Flaw, FlawKind, Scope},
     yaml::node::escaped,
 };
@@ -97,7 +97,7 @@ impl Values<'_> {
             Fault::new(Code::TemplateUnfilled, pointer(), message)
                 .range(Some(range))
                 .label("not filled in")
-                .help("they are filled in commands, `shell` lines, requests, `env` and `cwd`"),
+                .help("they are filled in commands, `shell` lines, requests, messages, `env` and `cwd`"),
         );
     }
 
@@ -120,8 +120,14 @@ impl Values<'_> {
                 let scope = Scope { secrets, ..self.scope };
                 Values { faults: &mut *self.faults, scope }.request(&format!("{pointer}/http"), request);
             }
+            Action::Message(message) => self.message(&format!("{pointer}/message"), message),
             Action::Steps(_) | Action::Builtin(_) => {}
         }
+    }
+
+    fn message(&mut self, pointer: &str, message: &MessageSpec) {
+        self.value(&format!("{pointer}/context"), &message.context);
+        self.value(&format!("{pointer}/metadata"), &message.metadata);
     }
 
     fn request(&mut self, pointer: &str, request: &HttpSpec) {

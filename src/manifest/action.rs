@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{policy::Retry, text::DurationText};
+use super::{policy::Retry, queue::Message, spec::SecretSource, text::DurationText};
 
 /// Most steps of one job: a DAG of this size can still be read and drawn.
 pub const STEPS_MAX: usize = 256;
@@ -21,7 +21,7 @@ fn program() -> Value {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
     {"required": ["command"]}, {"required": ["shell"]}, {"required": ["http"]},
-    {"required": ["steps"]}, {"required": ["builtin"]}
+    {"required": ["steps"]}, {"required": ["builtin"]}, {"required": ["message"]}
 ]))]
 pub struct Run {
     /// A program and its arguments. No shell is involved.
@@ -38,6 +38,8 @@ pub struct Run {
     pub steps: Option<Vec<Step>>,
     /// A task that is built in.
     pub builtin: Option<Builtin>,
+    /// A message for a consumer that is not ours, on the queue tier.
+    pub message: Option<Message>,
     /// Working directory of child processes. Default: the daemon's.
     #[schemars(length(min = 1, max = 4096))]
     pub cwd: Option<String>,
@@ -150,10 +152,36 @@ pub struct Noop {}
 #[schemars(extend("oneOf" = [{"required": ["env"]}, {"required": ["file"]}]))]
 pub struct SecretRef {
     /// Name of a variable in the daemon's environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub env: Option<String>,
-    /// Path of a file, relative to the working directory of the daemon; one trailing newline is dropped.
-    /// Templates are not filled in.
+    /// Path of a file; one trailing newline is dropped. It is relative to the working directory of the
+    /// daemon, and in the settings to their file. Templates are not filled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub file: Option<String>,
+}
+
+impl SecretRef {
+    /// Where the value is looked up.
+    ///
+    /// # Errors
+    ///
+    /// Why the file is none, in a few words.
+    pub fn source(&self) -> Result<SecretSource, &'static str> {
+        if let Some(variable) = &self.env {
+            return Ok(SecretSource::Env(variable.clone()));
+        }
+        // The shape sees to it that it is one of the two.
+        let file = self.file.clone().unwrap_or_default();
+        if file.ends_with('/') {
+            Err("it names a directory")
+        } else if file.contains(['\0', '\n']) {
+            Err("it holds a character that no path has")
+        } else if file.contains("{{") {
+            Err("templates are not filled in here")
+        } else {
+            Ok(SecretSource::File(file))
+        }
+    }
 }

@@ -86,6 +86,11 @@ codes! {
     NoTier           = "TIN067", Error,   "no configured tier can do what the job needs";
     UnusedIgnore     = "TIN070", Warning, "a suppression that suppresses nothing";
     BadIgnore        = "TIN071", Error,   "a suppression that cannot be read";
+    UnknownBackend   = "TIN080", Error,   "no such backend";
+    ClaimTooShort    = "TIN081", Error,   "a run may outlast its claim";
+    EnvelopeTooLarge = "TIN082", Error,   "the job is too large for its backend";
+    DegradeNowhere   = "TIN083", Warning, "there is no lighter tier to fall back to";
+    OptionsClash     = "TIN084", Error,   "options that do not go together";
 }
 
 impl Code {

@@ -10,6 +10,7 @@ use super::{
     action::SecretRef,
     characteristics::{Characteristics, Tier},
     policy::Policy,
+    queue::{Fallback, Queue},
     schedule::{DayMatch, Dst},
     text::DurationText,
 };
@@ -51,6 +52,10 @@ pub struct Defaults {
     pub characteristics: Option<Characteristics>,
     /// Pins the jobs to a tier.
     pub tier: Option<Tier>,
+    /// What happens to a fire when the tier cannot take it.
+    pub fallback: Option<Fallback>,
+    /// Where messages go, of jobs that run on the queue tier.
+    pub queue: Option<Queue>,
     /// How runs are treated.
     pub policy: Option<Policy>,
 }

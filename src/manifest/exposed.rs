@@ -3,25 +3,41 @@
 //! Pure. `shape` and `parse` ask it what no report may show. Better too much is hidden than a value
 //! printed in the log of a pipeline (`FAILURE_MODES` F19).
 
+use std::borrow::Cow;
+
 use super::{
     nearest::nearest,
     problem::Span,
+    userinfo::without_password,
     yaml::{Entry, Node, NodeValue},
 };
 
 /// What every spelling of the key has in it, but for slips.
 const WORD: &str = "secret";
 
+/// A key of ours that looks much like it.
+const OTHER: &str = "servers";
+
+/// Keys of which the value is one reference. The first one stands for longer ones that end like it.
+const ONE: [&str; 4] = ["password", "token", "nkey_seed", "secret"];
+
+/// Whether one reference to a secret is meant to stand under a key, but for slips.
+#[must_use]
+pub fn means_one_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ONE.contains(&key.as_str()) || key.ends_with(ONE[0]) || nearest(&key, [ONE[0]]).is_some()
+}
+
 /// Whether references to secrets are meant to stand under a key, whatever its spelling.
 #[must_use]
 pub fn means_secrets(key: &str) -> bool {
-    key.to_ascii_lowercase().contains(WORD) || nearest(key, ["secrets"]).is_some()
+    key.to_ascii_lowercase().contains(WORD) || nearest(key, ["secrets", OTHER]) == Some("secrets")
 }
 
 /// Whether a JSON pointer leads to what stands under such a key.
 #[must_use]
 pub fn is_under_secrets(pointer: &str) -> bool {
-    pointer.split('/').skip(1).any(means_secrets)
+    pointer.split('/').skip(1).any(|part| means_secrets(part) || means_one_secret(part))
 }
 
 /// A JSON pointer up to where a part of it may be a secret.
@@ -30,7 +46,7 @@ pub fn without_secret(pointer: &str) -> String {
     let mut is_under = false;
     let shown = pointer.split('/').skip(1).take_while(|part| {
         let is_told = !is_under || is_word(part) || part.bytes().all(|byte| byte.is_ascii_digit());
-        is_under |= means_secrets(part);
+        is_under |= means_secrets(part) || means_one_secret(part);
         is_told
     });
     shown.flat_map(|part| ["/", part]).collect()
@@ -66,10 +82,9 @@ pub fn unread(node: &Node, text: &str, fault: Span, document_end: u32) -> Vec<Sp
         let goes_on = rest[..line].contains(['"', '\'', '|', '>']);
         Span { start: read_end, end: if goes_on { document_end } else { read_end + to_u32(line) } }
     });
-    let named = rest.to_ascii_lowercase().find(WORD).map(|word| {
-        let start = read_end + to_u32(word + WORD.len());
-        Span { start, end: document_end }
-    });
+    let lower = rest.to_ascii_lowercase();
+    let words = ONE.iter().filter_map(|word| Some(lower.find(word)? + word.len()));
+    let named = words.min().map(|end| Span { start: read_end + to_u32(end), end: document_end });
     begun.into_iter().chain(named).filter(|span| !span.is_empty()).collect()
 }
 
@@ -81,7 +96,8 @@ fn last_read(node: &Node) -> (Option<Span>, u32) {
         here = match &here.value {
             NodeValue::Map(entries) => match entries.last() {
                 Some(last) => {
-                    key = key.or_else(|| means_secrets(&last.key).then_some(last.key_span));
+                    let is_meant = means_secrets(&last.key) || means_one_secret(&last.key);
+                    key = key.or_else(|| is_meant.then_some(last.key_span));
                     &last.value
                 }
                 None => return (key, here.span.start),
@@ -132,7 +148,9 @@ fn look(node: &Node, text: &str, out: &mut Vec<Span>) {
     match &node.value {
         NodeValue::Map(entries) => {
             for entry in entries {
-                if means_secrets(&entry.key) {
+                if means_one_secret(&entry.key) {
+                    reference(entry, text, out);
+                } else if means_secrets(&entry.key) {
                     value(entry, text, out);
                 } else {
                     look(&entry.value, text, out);
@@ -140,7 +158,19 @@ fn look(node: &Node, text: &str, out: &mut Vec<Span>) {
             }
         }
         NodeValue::List(items) => items.iter().for_each(|item| look(item, text, out)),
+        NodeValue::Text(url) if matches!(without_password(url), Cow::Owned(_)) => out.push(node.place()),
         _ => {}
+    }
+}
+
+/// What stands under a key of which the value should be one reference.
+fn reference(entry: &Entry, text: &str, out: &mut Vec<Span>) {
+    match &entry.value.value {
+        NodeValue::Map(parts) if parts.iter().all(is_part) => {}
+        // Several may be meant.
+        _ if means_secrets(&entry.key) => value(entry, text, out),
+        _ if is_unwritten(entry) => out.extend(sign_after(entry.key_span, text)),
+        _ => out.push(up_to_last_read(&entry.value)),
     }
 }
 
@@ -258,7 +288,31 @@ fn to_u32(length: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::yaml::{Limits, compose};
+    use crate::manifest::{
+        schema,
+        yaml::{Limits, compose},
+    };
+
+    /// Every field that a schema has.
+    fn fields(schema: &serde_json::Value, out: &mut Vec<String>) {
+        for (word, inner) in schema.as_object().into_iter().flatten() {
+            if word == "properties" {
+                out.extend(inner.as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+            }
+            fields(inner, out);
+        }
+    }
+
+    #[test]
+    fn no_other_field_is_taken_for_a_secret() {
+        let mut all = Vec::new();
+        for schema in [schema::job(), schema::defaults()] {
+            fields(&schema, &mut all);
+        }
+        let taken: Vec<&String> =
+            all.iter().filter(|key| means_secrets(key) || means_one_secret(key)).collect();
+        assert!(taken.iter().all(|key| *key == "secrets"), "{taken:?}");
+    }
 
     /// The values of a document that are hidden, with `|` between them.
     #[track_caller]
@@ -296,5 +350,16 @@ mod tests {
         check("run: {secret: {A: hunter2}}",                 "hunter2");
         check("steps: [{Secrts: {A: hunter2}}]",             "hunter2");
         check("client_secret: hunter2",                      "hunter2");
+        check("password: hunter2",                           "hunter2");
+        check("pasword: hunter2",                            "hunter2");
+        check("password: 48151623",                          "48151623");
+        check("password: {value: hunter2}",                  "{value: hunter2}");
+        check("password: {env: A}\ntoken: {file: /b}",       "");
+        check("keys: [{id: a, secret: {env: A}}]",           "");
+        check("keys: [{id: a, secret: hunter2}]",            "hunter2");
+        check("password: !hunter2",                          "!hunter2");
+        check("password: #hunter2",                          "#hunter2");
+        check("url: redis://u:hunter2@h/0",                  "redis://u:hunter2@h/0");
+        check("urls: [\"amqp://u@h\", nats://h:4222]",       "");
     }
 }

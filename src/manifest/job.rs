@@ -17,6 +17,7 @@ use super::{
     characteristics::{Characteristics, Tier},
     name::JobName,
     policy::Policy,
+    queue::{Fallback, Queue},
     schedule::{ScheduleEntry, ScheduleTest},
 };
 
@@ -48,6 +49,10 @@ pub struct Manifest {
     pub characteristics: Option<Characteristics>,
     /// Pins the job to a tier. Absent: the rules choose.
     pub tier: Option<Tier>,
+    /// What happens to a fire when the tier cannot take it. Default: `hold`.
+    pub fallback: Option<Fallback>,
+    /// Where the job's messages go, when it runs on the queue tier.
+    pub queue: Option<Queue>,
     /// How runs of the job are treated.
     pub policy: Option<Policy>,
     /// Unit tests of the schedule; `tintal validate` runs them.

@@ -19,6 +19,7 @@ pub mod param;
 pub mod parse;
 pub mod policy;
 pub mod problem;
+pub mod queue;
 pub mod reference;
 pub mod roster;
 pub mod schedule;

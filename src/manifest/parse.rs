@@ -210,8 +210,8 @@ fn document(
     }
 }
 
-/// Takes what may be a secret out of what is said of a document's YAML.
-fn conceal(node: &Node, extent: Extent, document: Span, source: &SourceText, faults: &mut [Problem]) {
+/// Takes what may be a secret out of what is said of a document's YAML. `document` is where it stands.
+pub fn conceal(node: &Node, extent: Extent, document: Span, source: &SourceText, faults: &mut [Problem]) {
     let text = &source.text;
     let mut of_document: Vec<&mut Problem> =
         faults.iter_mut().filter(|problem| document.contains(problem.primary.place.span)).collect();

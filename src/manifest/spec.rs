@@ -16,6 +16,7 @@ use super::{
     characteristics::{Complexity, Durability, Frequency, Infrastructure, Tier, Visibility},
     name::JobName,
     policy::{Backoff, Overlap, RetryOn},
+    queue::Fallback,
     schedule::{DayMatch, DstOverlap, Gap},
     shared::{Parts, Share, Shared},
     text::human,
@@ -49,8 +50,27 @@ pub struct Spec {
     /// The tier the manifest pins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
+    /// What happens to a fire when the tier cannot take it.
+    #[serde(default, skip_serializing_if = "Fallback::is_default")]
+    pub fallback: Fallback,
+    /// Where its messages go. Every job that is placed on the queue tier has it; of another one it is
+    /// what somebody has written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Shared<QueueSpec>>,
     /// How runs are treated.
     pub policy: Shared<PolicySpec>,
+}
+
+/// Where the messages of a job go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct QueueSpec {
+    /// Name of a backend: `embedded`, or one of the settings.
+    pub backend: String,
+    /// Name of the queue.
+    pub name: String,
+    /// A message that nobody has taken for this long after its fire time is given up.
+    #[serde(default, with = "human::option", skip_serializing_if = "Option::is_none")]
+    pub expire_after: Option<Duration>,
 }
 
 /// One trigger with its window and spread.
@@ -127,6 +147,8 @@ pub enum Action {
     Steps(Vec<StepSpec>),
     /// A task that is built in.
     Builtin(BuiltinTask),
+    /// A message for a consumer that is not ours; on the queue tier only. Boxed, as few jobs send one.
+    Message(Box<MessageSpec>),
 }
 
 /// One HTTP request.
@@ -153,6 +175,26 @@ pub struct HttpSpec {
     pub expect_body_contains: Option<String>,
 }
 
+/// A message for a consumer that is not ours. Texts and keys in it may hold templates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MessageSpec {
+    /// The workflow that the consumer starts.
+    pub workflow: String,
+    /// The provider of the workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow_provider: Option<String>,
+    /// What the workflow is given: a mapping.
+    #[serde(default = "empty_mapping")]
+    pub context: Value,
+    /// What is said about the message: a mapping.
+    #[serde(default = "empty_mapping")]
+    pub metadata: Value,
+}
+
+fn empty_mapping() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
 /// One step of a DAG.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepSpec {
@@ -161,7 +203,7 @@ pub struct StepSpec {
     /// Ids of steps that must succeed first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
-    /// What the step executes: never [`Action::Steps`] or [`Action::Builtin`].
+    /// What the step executes: [`Action::Command`], [`Action::Shell`] or [`Action::Http`].
     pub action: Action,
     /// Longest time for one attempt of the step.
     #[serde(default, with = "human::option", skip_serializing_if = "Option::is_none")]
@@ -258,6 +300,13 @@ impl Hash for RetrySpec {
 impl Share for [ScheduleSpec] {
     fn parts() -> &'static Parts<Self> {
         static PARTS: LazyLock<Parts<[ScheduleSpec]>> = LazyLock::new(Parts::new);
+        &PARTS
+    }
+}
+
+impl Share for QueueSpec {
+    fn parts() -> &'static Parts<Self> {
+        static PARTS: LazyLock<Parts<QueueSpec>> = LazyLock::new(Parts::new);
         &PARTS
     }
 }

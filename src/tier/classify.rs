@@ -1,7 +1,8 @@
 //! The choice of a tier, and what else was considered.
 
 use super::{
-    rules::{CAUTIONS, PIN, RULES, Rule, RuleId, holds, words},
+    queues::{BackendKind, Queues, Reach},
+    rules::{CAUTIONS, MESSAGE, PIN, RULES, RuleId, holds, words},
     traits::{Trait, Traits},
 };
 use crate::manifest::{characteristics::Tier, code::Code};
@@ -13,6 +14,30 @@ pub struct Tiers {
     pub configured: Vec<Tier>,
     /// Where the in-process tier keeps what must survive.
     pub ledger: LedgerKind,
+    /// The backends of the queue tier.
+    pub queues: Queues,
+}
+
+/// What is read of a job to choose its tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// Its characteristics.
+    pub traits: Traits,
+    /// The tier that its manifest pins.
+    pub pin: Option<Tier>,
+    /// Who runs it.
+    pub run_by: RunBy,
+    /// The kind of backend that its messages go to, if it goes to the queue tier.
+    pub backend: BackendKind,
+}
+
+/// Who runs a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RunBy {
+    /// The daemon, or a worker of ours.
+    Us,
+    /// A consumer that is not ours: the action is a `message`.
+    Consumer,
 }
 
 /// Where the ledger is.
@@ -95,6 +120,12 @@ pub enum Hindrance {
     NotDistributed,
     /// The ledger is in memory.
     NotDurable,
+    /// A `message` is for a consumer on a queue.
+    NoConsumer,
+    /// The backend is on the daemon's machine, and the job is to run on others.
+    BackendNotReached,
+    /// The backend is the daemon's own, and the `message` is for somebody else.
+    BackendNotShared,
 }
 
 impl Hindrance {
@@ -105,6 +136,13 @@ impl Hindrance {
             Self::NotConfigured => "not configured",
             Self::NotDistributed => "cannot run on other machines",
             Self::NotDurable => "cannot keep a persistent job while `ledger: memory` is set",
+            Self::NoConsumer => "cannot hand a `message` to its consumer",
+            Self::BackendNotReached => {
+                "cannot run on other machines: they do not reach the `embedded` backend"
+            }
+            Self::BackendNotShared => {
+                "cannot hand a `message` to its consumer: it does not reach the `embedded` backend"
+            }
         }
     }
 
@@ -153,20 +191,21 @@ pub enum RefusalKind {
 /// # Errors
 ///
 /// When the pinned tier, or every tier, cannot take the job.
-pub fn classify(traits: &Traits, pin: Option<Tier>, tiers: &Tiers) -> Result<Classified, Refusal> {
-    let rule = first_rule(traits);
-    let chosen = choose(traits, rule, pin, tiers);
+pub fn classify(asked: &Asked, tiers: &Tiers) -> Result<Classified, Refusal> {
+    let Asked { traits, pin, .. } = asked;
+    let rule = first_rule(asked);
+    let chosen = choose(asked, &rule, tiers);
     let chosen_tier = chosen.as_ref().ok().copied();
-    let question = Question { chosen: chosen_tier, rule, pin };
+    let question = Question { chosen: chosen_tier, rule: &rule, pin: *pin };
     let considered =
-        Tier::ALL.into_iter().map(|each| question.consider(each, hindrance(each, traits, tiers))).collect();
+        Tier::ALL.into_iter().map(|each| question.consider(each, hindrance(each, asked, tiers))).collect();
     let tier = match chosen {
         Ok(tier) => tier,
         Err(kind) => return Err(Refusal { rules_choose: (rule.id, rule.tier), kind, considered }),
     };
     let (id, why) = match pin {
         Some(_) => (PIN.id, format!("the manifest pins it; {}", PIN.why)),
-        None => (rule.id, format!("{}: {}", words(rule.when), rule.why)),
+        None => (rule.id, format!("{}: {}", rule.when, rule.why)),
     };
     let warnings = CAUTIONS
         .iter()
@@ -176,16 +215,37 @@ pub fn classify(traits: &Traits, pin: Option<Tier>, tiers: &Tiers) -> Result<Cla
     Ok(Classified { tier, rule: id, why, pinned: pin.is_some(), considered, warnings })
 }
 
+/// A tier that could take a fire of a job in place of the job's own, as `fallback: degrade` asks: the next
+/// lighter one that can do what the job needs.
+#[must_use]
+pub fn lighter(tier: Tier, asked: &Asked, tiers: &Tiers) -> Option<Tier> {
+    let lighter = Tier::ALL.into_iter().rev().filter(|other| *other < tier);
+    lighter.into_iter().find(|other| hindrance(*other, asked, tiers).is_none())
+}
+
+/// The rule that applies.
+struct Applied {
+    id: RuleId,
+    tier: Tier,
+    when: String,
+    why: &'static str,
+}
+
 /// The first rule that applies.
-fn first_rule(traits: &Traits) -> &'static Rule {
+fn first_rule(asked: &Asked) -> Applied {
+    if asked.run_by == RunBy::Consumer {
+        let when = MESSAGE.when.to_owned();
+        return Applied { id: MESSAGE.id, tier: Tier::Queue, when, why: MESSAGE.why };
+    }
     let last = &RULES[RULES.len() - 1];
-    RULES.iter().find(|rule| holds(rule.when, traits)).unwrap_or(last)
+    let rule = RULES.iter().find(|rule| holds(rule.when, &asked.traits)).unwrap_or(last);
+    Applied { id: rule.id, tier: rule.tier, when: words(rule.when), why: rule.why }
 }
 
 /// The pinned tier, or else the nearest to the rule's that can take the job.
-fn choose(traits: &Traits, rule: &Rule, pin: Option<Tier>, tiers: &Tiers) -> Result<Tier, RefusalKind> {
-    if let Some(tier) = pin {
-        return match hindrance(tier, traits, tiers) {
+fn choose(asked: &Asked, rule: &Applied, tiers: &Tiers) -> Result<Tier, RefusalKind> {
+    if let Some(tier) = asked.pin {
+        return match hindrance(tier, asked, tiers) {
             Some(hindrance) => Err(RefusalKind::Pin { tier, hindrance }),
             None => Ok(tier),
         };
@@ -195,11 +255,11 @@ fn choose(traits: &Traits, rule: &Rule, pin: Option<Tier>, tiers: &Tiers) -> Res
     std::iter::once(rule.tier)
         .chain(heavier)
         .chain(lighter)
-        .find(|tier| hindrance(*tier, traits, tiers).is_none())
+        .find(|tier| hindrance(*tier, asked, tiers).is_none())
         .ok_or_else(|| RefusalKind::NoTier {
             hindrances: Tier::ALL
                 .into_iter()
-                .filter_map(|tier| Some((tier, hindrance(tier, traits, tiers)?)))
+                .filter_map(|tier| Some((tier, hindrance(tier, asked, tiers)?)))
                 .collect(),
         })
 }
@@ -207,14 +267,14 @@ fn choose(traits: &Traits, rule: &Rule, pin: Option<Tier>, tiers: &Tiers) -> Res
 /// What is asked of each tier in turn.
 struct Question<'a> {
     chosen: Option<Tier>,
-    rule: &'a Rule,
+    rule: &'a Applied,
     pin: Option<Tier>,
 }
 
 impl Question<'_> {
     fn consider(&self, tier: Tier, hindrance: Option<Hindrance>) -> Considered {
         let Self { chosen, rule, pin } = self;
-        let by_rules = format!("{} ({}) chooses it", rule.id, words(rule.when));
+        let by_rules = format!("{} ({}) chooses it", rule.id, rule.when);
         let is_rules = tier == rule.tier;
         let (verdict, why) = match (hindrance, pin) {
             (Some(hindrance), Some(pin)) if tier == *pin && is_rules => (
@@ -246,14 +306,24 @@ impl Question<'_> {
 }
 
 /// Why a tier cannot take a job; none: it can.
-fn hindrance(tier: Tier, traits: &Traits, tiers: &Tiers) -> Option<Hindrance> {
-    let in_process = tier == Tier::InProcess;
+#[expect(clippy::match_same_arms, reason = "one tier after the other, each with its cases in order")]
+fn hindrance(tier: Tier, asked: &Asked, tiers: &Tiers) -> Option<Hindrance> {
     if !tiers.configured.contains(&tier) {
         return Some(Hindrance::NotConfigured);
     }
-    if in_process && Trait::Distributed.holds(traits) {
-        return Some(Hindrance::NotDistributed);
-    }
-    let in_memory = tiers.ledger == LedgerKind::Memory;
-    (in_process && in_memory && Trait::Persistent.holds(traits)).then_some(Hindrance::NotDurable)
+    let is_distributed = Trait::Distributed.holds(&asked.traits);
+    let is_for_others = asked.run_by == RunBy::Consumer;
+    let in_ledger = match tier {
+        Tier::InProcess if is_for_others => return Some(Hindrance::NoConsumer),
+        Tier::InProcess if is_distributed => return Some(Hindrance::NotDistributed),
+        Tier::InProcess => true,
+        Tier::Queue if asked.backend.promise().reach == Reach::Others => false,
+        Tier::Queue if is_for_others => return Some(Hindrance::BackendNotShared),
+        Tier::Queue if is_distributed => return Some(Hindrance::BackendNotReached),
+        Tier::Queue => true,
+        Tier::Workflow if is_for_others => return Some(Hindrance::NoConsumer),
+        Tier::Workflow => false,
+    };
+    let forgets = tiers.ledger == LedgerKind::Memory && Trait::Persistent.holds(&asked.traits);
+    (in_ledger && forgets).then_some(Hindrance::NotDurable)
 }

@@ -1,13 +1,17 @@
 //! The decision matrix as a document, made from the rule table.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use super::{
-    classify::{LedgerKind, Tiers, classify},
-    rules::{CAUTIONS, CLASH, PIN, RULES, words},
+    classify::{Asked, LedgerKind, RunBy, Tiers, classify},
+    queues::{BackendKind, PROMISES, Promise, Queues, Reach},
+    rules::{CAUTIONS, CLASH, MESSAGE, PIN, RULES, words},
     traits::Traits,
 };
-use crate::manifest::characteristics::{Complexity, Durability, Frequency, Infrastructure, Tier, Visibility};
+use crate::manifest::{
+    characteristics::{Complexity, Durability, Frequency, Infrastructure, Tier, Visibility},
+    text::format_duration,
+};
 
 /// `docs/decision-matrix.md`.
 #[must_use]
@@ -18,14 +22,18 @@ pub fn markdown() -> String {
          The first rule that applies chooses. `tintal explain JOB` says which one it was.\n\n\
          | rule | condition | tier | why |\n|---|---|---|---|\n",
     );
-    let _ = writeln!(out, "| {} | {} | {} | {} |", PIN.id, PIN.when, PIN.tier, PIN.why);
+    for rule in [PIN, MESSAGE] {
+        let _ = writeln!(out, "| {} | {} | {} | {} |", rule.id, rule.when, rule.tier, rule.why);
+    }
     for rule in RULES {
         let _ = writeln!(out, "| {} | {} | {} | {} |", rule.id, words(rule.when), rule.tier, rule.why);
     }
     out.push_str(
         "\nA tier that is not configured is no candidate: the next heavier one, then the next lighter \
          one that can do what the job needs stands in, and `tintal explain` says so. A job that is \
-         `distributed` never runs in-process, and one that is `persistent` only with a ledger on disk. \
+         `distributed` never runs in-process, nor on the `embedded` backend of the queue tier, which other \
+         machines do not reach; a `message` goes to a backend that its consumer reaches. One that is \
+         `persistent` runs in-process, or on `embedded`, only with a ledger on disk. \
          A pin is never replaced: a pinned tier that cannot take the job is an error.\n\n\
          ## Warnings\n\n| | on | when | |\n|---|---|---|---|\n",
     );
@@ -37,21 +45,60 @@ pub fn markdown() -> String {
     let _ = writeln!(out, "| {} ({}) | any | {} | {} |", CLASH.id, CLASH.code, CLASH.when, CLASH.message);
     out.push_str(
         "\n`tintal validate` tells W5 where the `workflow` tier is configured, which shows each step, and W4 \
-         where it is an error.\n\n## All combinations\n\nWith every tier configured.\n\n\
+         where it is an error.\n\n## All combinations\n\nWith every tier configured, and a backend that other machines reach.\n\n\
          | frequency | visibility | complexity | durability | infrastructure | tier | rule | warnings |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
     for traits in Traits::every() {
         let _ = writeln!(out, "| {} |", row(&traits).join(" | "));
     }
+    out.push_str(
+        "\n## Backends of the queue tier\n\n\
+         What each promises while it is set up as tintal sets it up. Delays, doubles and retries that a \
+         backend does not see to, tintal does.\n\n",
+    );
+    out.push_str(&promises());
     out
+}
+
+/// The table of what each kind of backend promises.
+#[must_use]
+pub fn promises() -> String {
+    let mut out = String::from(
+        "| backend | delivery | order | delays by itself | knows doubles by itself | a claim can be extended | largest job | outlives a crash | other machines |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
+    );
+    for Promise { kind, delivery, order, delay, dedupe, extends, body_max, durable, reach } in PROMISES {
+        let (delay, dedupe) = (span(delay), span(dedupe));
+        let (extends, reach) = (yes(extends), yes(reach == Reach::Others));
+        let size = format!("{} kB", body_max / 1_000);
+        let _ = writeln!(
+            out,
+            "| `{kind}` | {delivery} | {order} | {delay} | {dedupe} | {extends} | {size} | {durable} | {reach} |"
+        );
+    }
+    out
+}
+
+fn span(length: Duration) -> String {
+    match length {
+        Duration::ZERO => "no".to_owned(),
+        Duration::MAX => "yes".to_owned(),
+        length => format!("for {}", format_duration(length)),
+    }
+}
+
+fn yes(is_so: bool) -> &'static str {
+    if is_so { "yes" } else { "no" }
 }
 
 /// One row of the matrix: the five characteristics, tier, rule and warnings.
 #[must_use]
 pub fn row(traits: &Traits) -> [String; 8] {
-    let all = Tiers { configured: Tier::ALL.to_vec(), ledger: LedgerKind::File };
-    let (tier, rule, warnings) = match classify(traits, None, &all) {
+    let all = Tiers { configured: Tier::ALL.to_vec(), ledger: LedgerKind::File, queues: Queues::default() };
+    // With a backend that other machines reach.
+    let asked = Asked { traits: *traits, pin: None, run_by: RunBy::Us, backend: BackendKind::RedisStreams };
+    let (tier, rule, warnings) = match classify(&asked, &all) {
         Ok(classified) => {
             let ids: Vec<&str> = classified.warnings.iter().map(|warning| warning.id).collect();
             (classified.tier.to_string(), classified.rule.to_string(), ids.join(";"))

@@ -5,12 +5,15 @@
 
 pub mod classify;
 pub mod matrix;
+pub mod queues;
 pub mod rules;
 pub mod traits;
 
 pub use classify::{
-    Classified, Considered, Hindrance, LedgerKind, Refusal, RefusalKind, Tiers, Verdict, Warning, classify,
+    Asked, Classified, Considered, Hindrance, LedgerKind, Refusal, RefusalKind, RunBy, Tiers, Verdict,
+    Warning, classify, lighter,
 };
+pub use queues::{BackendKind, Queues};
 pub use rules::{RULES, Rule, RuleId};
 pub use traits::{Trait, Traits};
 

@@ -27,6 +27,8 @@ pub struct Rule {
 pub enum RuleId {
     /// The manifest pins the tier.
     R0,
+    /// The action is a `message`.
+    RM,
     /// User-facing.
     R1,
     /// High frequency and distributed.
@@ -41,7 +43,7 @@ pub enum RuleId {
     R6,
 }
 
-/// The rule whose condition is no trait of the job, but its manifest's own word.
+/// A rule whose condition is no trait of the job, but its manifest's own word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pin {
     /// Its name.
@@ -58,7 +60,15 @@ pub struct Pin {
 pub const PIN: Pin =
     Pin { id: RuleId::R0, when: "the manifest pins `tier`", tier: "as pinned", why: "explicit wins" };
 
-/// The rules after R0. First hit wins; the last one always hits.
+/// Rule RM, which comes after R0.
+pub const MESSAGE: Pin = Pin {
+    id: RuleId::RM,
+    when: "the action is a `message`",
+    tier: "queue",
+    why: "only a queue has a consumer for it",
+};
+
+/// The rules after R0 and RM. First hit wins; the last one always hits.
 pub const RULES: [Rule; 6] = [
     Rule {
         id: RuleId::R1,
@@ -174,6 +184,7 @@ impl RuleId {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::R0 => "R0",
+            Self::RM => "RM",
             Self::R1 => "R1",
             Self::R2 => "R2",
             Self::R3 => "R3",

@@ -1,12 +1,16 @@
 //! The whole matrix, every pin, and what must hold of any choice.
 
-use super::{matrix::row, *};
+use super::{
+    matrix::row,
+    queues::{BackendKind, Queues},
+    *,
+};
 use crate::manifest::characteristics::{Complexity, Durability, Frequency, Infrastructure, Tier, Visibility};
 
 const MATRIX: &str = include_str!("../../tests/classification_matrix.csv");
 
 fn all() -> Tiers {
-    Tiers { configured: Tier::ALL.to_vec(), ledger: LedgerKind::File }
+    Tiers { configured: Tier::ALL.to_vec(), ledger: LedgerKind::File, queues: Queues::default() }
 }
 
 #[test]
@@ -28,20 +32,45 @@ fn the_tables_hold_every_rule_and_every_warning() {
     assert_eq!(warnings, ["W1", "W2", "W3", "W4", "W5", "W6"]);
 }
 
+/// A job of ours whose messages would go to a backend that all reach.
+fn plain(traits: Traits) -> Asked {
+    Asked { traits, pin: None, run_by: RunBy::Us, backend: BackendKind::RedisStreams }
+}
+
+/// Each of the two kinds of job with each of the two kinds of backend.
+fn every_kind(traits: Traits) -> impl Iterator<Item = Asked> {
+    [RunBy::Us, RunBy::Consumer].into_iter().flat_map(move |run_by| {
+        let backends = [BackendKind::Embedded, BackendKind::RedisStreams];
+        backends.into_iter().map(move |backend| Asked { run_by, backend, ..plain(traits) })
+    })
+}
+
 /// Every set of configured tiers with either ledger.
 fn every_setting() -> impl Iterator<Item = Tiers> {
     (0_u8..8).flat_map(|set| {
         let configured = Tier::ALL.into_iter().zip(0..).filter(move |(_, bit)| set & (1 << bit) != 0);
         let configured: Vec<Tier> = configured.map(|(tier, _)| tier).collect();
-        [LedgerKind::File, LedgerKind::Memory].map(|ledger| Tiers { configured: configured.clone(), ledger })
+        [LedgerKind::File, LedgerKind::Memory].map(|ledger| Tiers {
+            configured: configured.clone(),
+            ledger,
+            queues: Queues::default(),
+        })
     })
 }
 
 /// Why a tier cannot take a job, said once more in other words than the code's.
-fn expected_hindrance(tier: Tier, traits: &Traits, tiers: &Tiers) -> Option<Hindrance> {
+fn expected_hindrance(tier: Tier, asked: &Asked, tiers: &Tiers) -> Option<Hindrance> {
+    let traits = &asked.traits;
+    let embedded = asked.backend == BackendKind::Embedded;
     let volatile = tiers.ledger == LedgerKind::Memory && traits.durability == Durability::Persistent;
     match tier {
         _ if !tiers.configured.contains(&tier) => Some(Hindrance::NotConfigured),
+        Tier::InProcess | Tier::Workflow if asked.run_by == RunBy::Consumer => Some(Hindrance::NoConsumer),
+        Tier::Queue if embedded && asked.run_by == RunBy::Consumer => Some(Hindrance::BackendNotShared),
+        Tier::Queue if embedded && traits.infrastructure == Infrastructure::Distributed => {
+            Some(Hindrance::BackendNotReached)
+        }
+        Tier::Queue if embedded && volatile => Some(Hindrance::NotDurable),
         Tier::InProcess if traits.infrastructure == Infrastructure::Distributed => {
             Some(Hindrance::NotDistributed)
         }
@@ -55,12 +84,13 @@ fn expected_hindrance(tier: Tier, traits: &Traits, tiers: &Tiers) -> Option<Hind
 #[test]
 fn every_job_with_every_pin_gets_its_tier_or_a_reason() {
     for tiers in every_setting() {
-        for traits in Traits::every() {
+        for asked in Traits::every().flat_map(every_kind) {
             for pin in std::iter::once(None).chain(Tier::ALL.map(Some)) {
-                let shown = format!("{traits:?}, pin {pin:?}, {tiers:?}");
-                match classify(&traits, pin, &tiers) {
+                let asked = Asked { pin, ..asked };
+                let shown = format!("{asked:?}, {tiers:?}");
+                match classify(&asked, &tiers) {
                     Ok(classified) => {
-                        assert_eq!(expected_hindrance(classified.tier, &traits, &tiers), None, "{shown}");
+                        assert_eq!(expected_hindrance(classified.tier, &asked, &tiers), None, "{shown}");
                         assert_eq!(classified.pinned, pin.is_some(), "{shown}");
                         assert_eq!(pin.is_some(), classified.rule == RuleId::R0, "{shown}");
                         assert!(pin.is_none_or(|pin| pin == classified.tier), "{shown}");
@@ -70,7 +100,7 @@ fn every_job_with_every_pin_gets_its_tier_or_a_reason() {
                         match &refusal.kind {
                             RefusalKind::Pin { tier, hindrance } => {
                                 assert_eq!(pin, Some(*tier), "{shown}");
-                                let expected = expected_hindrance(*tier, &traits, &tiers);
+                                let expected = expected_hindrance(*tier, &asked, &tiers);
                                 assert_eq!(expected, Some(*hindrance), "{shown}");
                             }
                             RefusalKind::NoTier { hindrances } => {
@@ -103,9 +133,10 @@ fn says_all(considered: &[Considered], chosen: Option<Tier>, shown: &str) {
 #[test]
 fn the_choice_is_monotone() {
     for tiers in every_setting() {
-        let weight = |traits: &Traits| {
-            classify(traits, None, &tiers).map_or((true, None), |classified| (false, Some(classified.tier)))
+        let weigh = |asked: &Asked| {
+            classify(asked, &tiers).map_or((true, None), |classified| (false, Some(classified.tier)))
         };
+        let weight = |traits: &Traits| every_kind(*traits).map(|asked| weigh(&asked)).collect::<Vec<_>>();
         for less in Traits::every() {
             for more in Traits::every() {
                 let grows = less.frequency == more.frequency
@@ -113,7 +144,8 @@ fn the_choice_is_monotone() {
                     && less.complexity <= more.complexity
                     && less.durability <= more.durability
                     && less.infrastructure <= more.infrastructure;
-                assert!(!grows || weight(&less) <= weight(&more), "{less:?} {more:?} {tiers:?}");
+                let is_lighter = || weight(&less).iter().zip(weight(&more)).any(|(less, more)| *less > more);
+                assert!(!grows || !is_lighter(), "{less:?} {more:?} {tiers:?}");
             }
         }
     }
@@ -135,8 +167,8 @@ fn warns(traits: &str, pin: Option<Tier>, tiers: &[Tier], expected: &str) {
         durability: if has("persistent") { Durability::Persistent } else { Durability::Ephemeral },
         infrastructure: if has("distributed") { Infrastructure::Distributed } else { Infrastructure::Local },
     };
-    let tiers = Tiers { configured: tiers.to_vec(), ledger: LedgerKind::File };
-    let classified = classify(&job, pin, &tiers).unwrap();
+    let tiers = Tiers { configured: tiers.to_vec(), ledger: LedgerKind::File, queues: Queues::default() };
+    let classified = classify(&Asked { pin, ..plain(job) }, &tiers).unwrap();
     let ids: Vec<&str> = classified.warnings.iter().map(|warning| warning.id).collect();
     assert_eq!(format!("{}: {}", classified.tier, ids.join(" ")), expected, "{traits}, {pin:?}, {tiers:?}");
 }
@@ -173,7 +205,7 @@ fn a_warning_is_about_the_tier_that_the_job_is_on() {
 fn what_the_rules_would_choose_is_said_of_a_pinned_job() {
     let only = Tiers { configured: vec![Tier::InProcess], ..all() };
     let why = |traits: &Traits, pin: Tier, tiers: &Tiers, of: usize| {
-        let considered = match classify(traits, Some(pin), tiers) {
+        let considered = match classify(&Asked { pin: Some(pin), ..plain(*traits) }, tiers) {
             Ok(classified) => classified.considered,
             Err(refusal) => refusal.considered,
         };
@@ -220,7 +252,57 @@ fn what_the_rules_would_choose_is_said_of_a_pinned_job() {
 fn on_a_fresh_machine_in_process_stands_in() {
     let only = Tiers { configured: vec![Tier::InProcess], ..all() };
     for traits in Traits::every().filter(|traits| traits.infrastructure == Infrastructure::Local) {
-        let tier = classify(&traits, None, &only).map(|classified| classified.tier);
+        let tier = classify(&plain(traits), &only).map(|classified| classified.tier);
         assert_eq!(tier, Ok(Tier::InProcess), "{traits:?}");
     }
+}
+
+#[test]
+fn a_message_goes_to_a_queue_that_others_reach() {
+    let asked = |backend, pin| Asked {
+        pin,
+        run_by: RunBy::Consumer,
+        backend,
+        ..plain(Traits::every().last().unwrap())
+    };
+    let shown = |asked: &Asked| match classify(asked, &all()) {
+        Ok(classified) => format!("{} by {}: {}", classified.tier, classified.rule, classified.why),
+        Err(Refusal { kind: RefusalKind::Pin { hindrance, .. }, .. }) => hindrance.as_str().to_owned(),
+        Err(Refusal { kind: RefusalKind::NoTier { hindrances }, .. }) => {
+            hindrances.iter().map(|(_, hindrance)| hindrance.as_str()).collect::<Vec<_>>().join("; ")
+        }
+    };
+    let alone = "cannot hand a `message` to its consumer: it does not reach the `embedded` backend";
+    let none = "cannot hand a `message` to its consumer";
+    for (backend, pin, expected) in [
+        (
+            BackendKind::Nats,
+            None,
+            "queue by RM: the action is a `message`: only a queue has a consumer for it".to_owned(),
+        ),
+        (BackendKind::Nats, Some(Tier::Queue), "queue by R0: the manifest pins it; explicit wins".to_owned()),
+        (BackendKind::Nats, Some(Tier::InProcess), none.to_owned()),
+        (BackendKind::Nats, Some(Tier::Workflow), none.to_owned()),
+        (BackendKind::Embedded, Some(Tier::Queue), alone.to_owned()),
+        (BackendKind::Embedded, None, format!("{none}; {alone}; {none}")),
+    ] {
+        assert_eq!(shown(&asked(backend, pin)), expected, "{backend}, {pin:?}");
+    }
+}
+
+#[test]
+fn a_fire_falls_back_to_the_next_lighter_tier_that_can_take_it() {
+    let every = |tier, of: fn(&mut Traits)| {
+        let mut traits = Traits::every().next().unwrap();
+        of(&mut traits);
+        every_kind(traits).map(|asked| lighter(tier, &asked, &all())).collect::<Vec<_>>()
+    };
+    // Ours on `embedded` and on Redis, then a message on either.
+    let (in_process, queue) = (Some(Tier::InProcess), Some(Tier::Queue));
+    assert_eq!(every(Tier::Queue, |_| {}), [in_process, in_process, None, None]);
+    assert_eq!(every(Tier::Workflow, |_| {}), [queue, queue, None, queue]);
+    let distributed = |traits: &mut Traits| traits.infrastructure = Infrastructure::Distributed;
+    assert_eq!(every(Tier::Queue, distributed), [None, None, None, None]);
+    assert_eq!(every(Tier::Workflow, distributed), [None, queue, None, queue]);
+    assert_eq!(every(Tier::InProcess, |_| {}), [None; 4]);
 }

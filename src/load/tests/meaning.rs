@@ -4,7 +4,7 @@ use super::{check, load, load_with, told};
 use crate::{
     load::{Loader, effective::effective},
     manifest::characteristics::Tier,
-    tier::{LedgerKind, Tiers},
+    tier::{LedgerKind, Queues, Tiers},
 };
 
 #[track_caller]
@@ -52,7 +52,8 @@ fn a_stated_frequency_agrees_with_the_schedule_or_with_its_absence() {
 #[test]
 fn steps_in_process_are_told_where_a_tier_would_show_them() {
     let told_of = |text: &str, configured: &[Tier]| {
-        let tiers = Tiers { configured: configured.to_vec(), ledger: LedgerKind::File };
+        let tiers =
+            Tiers { configured: configured.to_vec(), ledger: LedgerKind::File, queues: Queues::default() };
         let tree = load_with(&mut Loader::new(tiers, 1), &[("job.yaml", text)]);
         told(&tree).join(" ")
     };

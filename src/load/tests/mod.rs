@@ -7,6 +7,7 @@ mod files;
 mod fuzz;
 mod meaning;
 mod names;
+mod queue;
 mod suppress;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::{
         file::{Content, ManifestFile},
         problem::Problem,
     },
-    tier::{LedgerKind, Tiers},
+    tier::{LedgerKind, Queues, Tiers},
 };
 
 fn file(path: &str, text: &str) -> Arc<ManifestFile> {
@@ -31,7 +32,10 @@ fn file(path: &str, text: &str) -> Arc<ManifestFile> {
 
 /// A loader of a fresh machine: in-process only, with a ledger on disk.
 fn loader() -> Loader {
-    Loader::new(Tiers { configured: vec![Tier::InProcess], ledger: LedgerKind::File }, 1)
+    Loader::new(
+        Tiers { configured: vec![Tier::InProcess], ledger: LedgerKind::File, queues: Queues::default() },
+        1,
+    )
 }
 
 fn load_with(loader: &mut Loader, files: &[(&str, &str)]) -> Tree {

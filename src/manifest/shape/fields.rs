@@ -12,7 +12,7 @@ use super::{
 };
 use crate::manifest::{
     code::Code,
-    exposed::{is_word, means_secrets},
+    exposed::{is_word, means_one_secret, means_secrets},
     nearest::nearest,
     yaml::{Entry, NodeValue},
 };
@@ -72,8 +72,9 @@ impl<'a> Fields<'a, '_> {
     /// (a variable, a label) may be repeated, whatever the key is called.
     fn content(&self, entry: &Entry) -> Content {
         let is_field = keyword(self.keywords, "properties").is_some();
+        let is_meant = means_secrets(&entry.key) || is_field && means_one_secret(&entry.key);
         let is_part = matches!(entry.value.value, NodeValue::Map(_) | NodeValue::List(_));
-        if (is_field || is_part) && means_secrets(&entry.key) { Content::Secret } else { self.spot.content }
+        if (is_field || is_part) && is_meant { Content::Secret } else { self.spot.content }
     }
 
     fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
@@ -137,7 +138,7 @@ impl<'a> Fields<'a, '_> {
             Draft::new(Code::UnknownField, message, "no such field", help).pointer(inner.pointer.clone())
         } else {
             let message = format!("{} has a field that is none", self.spot.subject());
-            Draft::new(Code::UnknownField, message, "no such field", leaf::REFERENCE)
+            Draft::new(Code::UnknownField, message, "no such field", leaf::reference(self.spot))
         };
         walk.push_at(self.spot, place, draft);
         if let Some(near) = near.filter(|near| !self.meant.contains(near)) {
@@ -163,6 +164,7 @@ impl<'a> Fields<'a, '_> {
                 "letters, digits, `.`, `_`, `/` and `-`, beginning and ending with a letter or digit, at most 63"
                     .to_owned()
             }
+            "backends" => "lower-case letters, digits and `-`, beginning with a letter, at most 63".to_owned(),
             "headers" => "a header's name has no blanks and no `:`".to_owned(),
             _ => "letters, digits and `_`, not beginning with a digit".to_owned(),
         };

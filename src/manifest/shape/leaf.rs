@@ -8,6 +8,7 @@ use super::{
 };
 use crate::manifest::{
     code::Code,
+    exposed::means_one_secret,
     name::suggested,
     nearest::nearest,
     text::{TextError, parse_duration},
@@ -15,8 +16,13 @@ use crate::manifest::{
 };
 
 /// The way out where a secret may be written.
-pub(super) const REFERENCE: &str =
-    "name a variable or a file that holds the value: `secrets: {NAME: {env: VARIABLE}}`";
+pub(super) fn reference(spot: &Spot<'_>) -> String {
+    let under = match spot.key {
+        Some((key, _)) if means_one_secret(key) => format!("{key}: {{env: VARIABLE}}"),
+        _ => "secrets: {NAME: {env: VARIABLE}}".to_owned(),
+    };
+    format!("name a variable or a file that holds the value: `{under}`")
+}
 
 /// A value of another type than the schema asks for; `text` is that of the file.
 pub(super) fn wrong_type(
@@ -29,7 +35,7 @@ pub(super) fn wrong_type(
     if spot.content == Content::Secret {
         let found = kind(spot.node);
         let message = format!("{subject} takes {}, not {found}", expected(type_name));
-        return Draft::new(Code::WrongType, message, format!("this is {found}"), REFERENCE);
+        return Draft::new(Code::WrongType, message, format!("this is {found}"), reference(spot));
     }
     let message = format!("{subject} takes {}, not {}", expected(type_name), found(spot.node, text));
     let help = type_help(keywords, type_name, spot, text);
@@ -164,7 +170,7 @@ fn text_fault(shape: &Shape, keywords: &Map<String, Value>, text: &str, spot: &S
     {
         if spot.content == Content::Secret {
             let message = format!("{} is not the name of a variable", spot.subject());
-            return Some(Draft::new(Code::Form, message, "not of this form", REFERENCE));
+            return Some(Draft::new(Code::Form, message, "not of this form", reference(spot)));
         }
         return Some(form(keywords, pattern, text));
     }
@@ -194,6 +200,10 @@ fn form(keywords: &Map<String, Value>, pattern: &str, text: &str) -> Draft {
         ("the name of a program", "the first item is the program, as in `[python3, report.py]`".to_owned())
     } else if pattern == NAME_PATTERN {
         ("a name of a job", name_help(text))
+    } else if pattern == QUEUE_PATTERN {
+        ("a name of a queue", format!("{QUEUE_HELP}, 3 to 63"))
+    } else if pattern == BACKEND_PATTERN {
+        ("a name of a backend", format!("{QUEUE_HELP}, at most 63"))
     } else {
         (
             "of the right form",
@@ -204,6 +214,14 @@ fn form(keywords: &Map<String, Value>, pattern: &str, text: &str) -> Draft {
 }
 
 const NAME_PATTERN: &str = "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$";
+
+/// That of a queue's name.
+const QUEUE_PATTERN: &str = "^[a-z][a-z0-9-]*[a-z0-9]$";
+
+/// That of the name of a backend.
+const BACKEND_PATTERN: &str = "^[a-z]([a-z0-9-]*[a-z0-9])?$";
+
+const QUEUE_HELP: &str = "lower-case letters, digits and `-`, beginning with a letter";
 
 fn name_help(text: &str) -> String {
     let rule = "lower-case letters, digits, `.`, `_` and `-`, beginning and ending with a letter or digit";

@@ -8,12 +8,17 @@ use super::check::Walk;
 
 /// What other tools call a field, and what it is called here.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("amqp", "rabbitmq"),
     ("attempts", "max_attempts"),
+    ("cloudtasks", "cloud-tasks"),
     ("cmd", "command"),
     ("cronjob", "schedule"),
     ("depends_on", "needs"),
     ("environment", "env"),
     ("interval", "every"),
+    ("jetstream", "nats"),
+    ("lavinmq", "rabbitmq"),
+    ("redis", "redis-streams"),
     ("retries", "retry"),
     ("script", "shell"),
     ("tz", "timezone"),
