@@ -242,7 +242,8 @@ impl Shared {
     ) -> AttemptEnd {
         let file = has_effect(&submission.spec.run.action).then(|| output_file(id, attempt));
         let output = file.as_ref().map(|file| self.output.join(file)).unwrap_or_default();
-        let start = AttemptStart { run_id: id, n: attempt, started_at: (self.now)(), output: file };
+        let start =
+            AttemptStart { run_id: id, n: attempt, started_at: (self.now)(), output: file, worker: None };
         let report = if self.begin(start, &submission.spec.run.action, stop.clone()).await {
             let request = execute::Attempt {
                 spec: Arc::clone(&submission.spec),
@@ -266,6 +267,7 @@ impl Shared {
             bytes_seen: report.output.seen,
             bytes_kept: report.output.kept,
             then: Then::RunEnds,
+            worker: None,
         }
     }
 
@@ -349,7 +351,7 @@ mod tests {
     use super::*;
     use crate::{
         ledger::{Location, NewDecision},
-        manifest::{name::JobName, spec::Spec},
+        manifest::{digest::Digest, name::JobName, spec::Spec},
         run::{Cause, RunKey},
     };
 
@@ -384,7 +386,8 @@ mod tests {
         given.ledger.decide(vec![decision]).await.unwrap();
         let _ = given.running.enter(id, &key.job, 1);
         let (params, wait) = (std::collections::BTreeMap::new(), Duration::ZERO);
-        Submission { id, key, spec: Arc::new(spec), params, attempt: 1, wait }
+        let digest = Digest::of(&spec);
+        Submission { id, key, route: None, spec: Arc::new(spec), digest, params, attempt: 1, wait }
     }
 
     #[tokio::test]

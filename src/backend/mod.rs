@@ -10,15 +10,19 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::{
-    manifest::{characteristics::Tier, spec::Spec},
+    ledger::Route,
+    manifest::{characteristics::Tier, digest::Digest, spec::Spec},
     plan::diff::{Held, Placement, Step},
     run::{RunId, RunKey},
 };
 
 pub mod drive;
 pub mod fake;
-pub mod in_process;
+pub mod live;
+pub mod queue;
 pub mod running;
+pub mod takers;
+pub mod timed;
 
 /// A place that holds jobs and takes runs.
 ///
@@ -59,8 +63,12 @@ pub struct Submission {
     pub id: RunId,
     /// Names the run.
     pub key: RunKey,
+    /// Where it goes; none: into this process.
+    pub route: Option<Arc<Route>>,
     /// The job as it was when the run was decided. The run keeps it, whatever is edited meanwhile.
     pub spec: Arc<Spec>,
+    /// The digest of `spec`.
+    pub digest: Digest,
     /// Values in place of the spec's `params`.
     pub params: BTreeMap<String, Value>,
     /// The number of the first attempt: above 1 when a daemon before this one made earlier ones.

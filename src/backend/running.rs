@@ -17,6 +17,7 @@ use crate::{manifest::name::JobName, run::RunId};
 pub struct Running {
     state: Mutex<State>,
     emptied: Notify,
+    left: Notify,
     closed: watch::Sender<bool>,
 }
 
@@ -24,6 +25,20 @@ pub struct Running {
 struct State {
     runs: HashMap<RunId, Entry>,
     per_job: HashMap<JobName, u32>,
+    /// How many of them could not be delivered yet.
+    undelivered: usize,
+}
+
+impl State {
+    /// A run of the job that could not be delivered yet. They are looked through: there is one only while
+    /// a queue system does not answer.
+    fn undelivered_of(&self, job: &JobName) -> Option<RunId> {
+        if self.undelivered == 0 {
+            return None;
+        }
+        let is_one = |entry: &Entry| matches!(entry.stage, Stage::Undelivered) && entry.job == *job;
+        self.runs.iter().find(|(_, entry)| is_one(entry)).map(|(id, _)| *id)
+    }
 }
 
 #[derive(Debug)]
@@ -43,6 +58,11 @@ enum Stage {
     Entered,
     /// It was decided, and waits until the daemon fires.
     Held,
+    /// It was decided, and could not be delivered to where it is to run yet: a newer run of the job may
+    /// take its place.
+    Undelivered,
+    /// It is a message, or at a worker; it goes on without this process.
+    Remote,
     /// It was handed to a backend, and is over at once.
     Brief,
     /// It was handed to a backend.
@@ -81,7 +101,8 @@ pub enum Place {
 }
 
 impl Running {
-    /// Gives a run its place among the job's, unless `max` of them go on.
+    /// Gives a run its place among the job's, unless `max` of them go on. One that could not be delivered
+    /// yet makes way.
     ///
     /// The place is taken before the occurrence is decided, so that two decisions at once cannot
     /// both find room.
@@ -94,13 +115,11 @@ impl Running {
         if *self.closed.borrow() {
             return Place::Closed;
         }
-        match state.per_job.get_mut(job) {
-            Some(count) if *count >= max => return Place::Full,
-            Some(count) => *count += 1,
-            None if max == 0 => return Place::Full,
-            None => drop(state.per_job.insert(job.clone(), 1)),
+        if state.per_job.get(job).copied().unwrap_or(0) >= max {
+            let Some(older) = state.undelivered_of(job).filter(|_| max > 0) else { return Place::Full };
+            self.remove(&mut state, older);
         }
-        state.runs.insert(id, Entry::new(job, Stage::Entered));
+        insert(&mut state, id, job, Stage::Entered);
         Place::Taken
     }
 
@@ -130,12 +149,39 @@ impl Running {
         }
     }
 
-    /// From now on no run is let in, and runs that are held leave: the next daemon sees to them.
-    /// What is being decided still begins.
+    /// Keeps the place of a run that waits to be delivered; a newer one of its job may take it. One that
+    /// has no place, as the daemon stops, gets none.
+    pub fn await_delivery(&self, id: RunId, job: &JobName) {
+        let mut state = self.lock();
+        let is_closed = *self.closed.borrow();
+        match state.runs.get_mut(&id) {
+            _ if is_closed => self.remove(&mut state, id),
+            Some(entry) if matches!(entry.stage, Stage::Entered | Stage::Held | Stage::Remote) => {
+                entry.stage = Stage::Undelivered;
+                state.undelivered += 1;
+            }
+            Some(_) => {}
+            None => insert(&mut state, id, job, Stage::Undelivered),
+        }
+    }
+
+    /// Begins a run elsewhere; `false` when it has no place.
+    #[must_use]
+    pub fn begin_remote(&self, id: RunId) -> bool {
+        let mut state = self.lock();
+        let Some(entry) = state.runs.get_mut(&id).filter(|entry| entry.is_waiting()) else { return false };
+        if let Stage::Undelivered = std::mem::replace(&mut entry.stage, Stage::Remote) {
+            state.undelivered -= 1;
+        }
+        true
+    }
+
+    /// From now on no run is let in, and runs that are held, or elsewhere, leave: the next daemon sees to
+    /// them. What is being decided still begins.
     pub fn close(&self) {
         let mut state = self.lock();
         self.closed.send_replace(true);
-        let is_held = |entry: &Entry| matches!(entry.stage, Stage::Held);
+        let is_held = |entry: &Entry| matches!(entry.stage, Stage::Held | Stage::Undelivered | Stage::Remote);
         let held: Vec<RunId> =
             state.runs.iter().filter(|(_, entry)| is_held(entry)).map(|(id, _)| *id).collect();
         held.into_iter().for_each(|id| self.remove(&mut state, id));
@@ -154,7 +200,10 @@ impl Running {
         let entry = state.runs.get_mut(&id).filter(|entry| entry.is_waiting())?;
         let stop = watch::Sender::new(entry.is_stopped);
         let told = stop.subscribe();
-        entry.stage = Stage::Begun { stop, kill_grace, wait: None };
+        let begun = Stage::Begun { stop, kill_grace, wait: None };
+        if let Stage::Undelivered = std::mem::replace(&mut entry.stage, begun) {
+            state.undelivered -= 1;
+        }
         Some(told)
     }
 
@@ -170,7 +219,7 @@ impl Running {
     pub fn wait_of(&self, id: RunId) -> Option<Wait> {
         match self.lock().runs.get(&id)?.stage {
             Stage::Begun { wait, .. } => wait,
-            Stage::Entered | Stage::Held | Stage::Brief => None,
+            Stage::Entered | Stage::Held | Stage::Undelivered | Stage::Remote | Stage::Brief => None,
         }
     }
 
@@ -199,15 +248,31 @@ impl Running {
 
     fn remove(&self, state: &mut State, id: RunId) {
         let Some(entry) = state.runs.remove(&id) else { return };
+        if let Stage::Undelivered = entry.stage {
+            state.undelivered -= 1;
+        }
         if let hash_map::Entry::Occupied(mut count) = state.per_job.entry(entry.job) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
             }
         }
+        self.left.notify_one();
         if state.runs.is_empty() {
             self.emptied.notify_waiters();
         }
+    }
+
+    /// Waits until a run has left since this was last waited for. For one task.
+    pub async fn one_left(&self) {
+        self.left.notified().await;
+    }
+
+    /// The runs of a job that go on.
+    #[must_use]
+    pub fn ids_of(&self, job: &JobName) -> Vec<RunId> {
+        let state = self.lock();
+        state.runs.iter().filter(|(_, entry)| entry.job == *job).map(|(id, _)| *id).collect()
     }
 
     /// How many runs of a job go on.
@@ -234,7 +299,7 @@ impl Running {
         let state = self.lock();
         let graces = state.runs.values().filter_map(|entry| match entry.stage {
             Stage::Begun { kill_grace, .. } => Some(kill_grace),
-            Stage::Entered | Stage::Held | Stage::Brief => None,
+            Stage::Entered | Stage::Held | Stage::Undelivered | Stage::Remote | Stage::Brief => None,
         });
         graces.max().unwrap_or_default()
     }
@@ -255,18 +320,6 @@ impl Running {
     #[must_use]
     pub fn cancel(&self, id: RunId) -> bool {
         self.lock().runs.get_mut(&id).filter(|entry| entry.can_stop()).map(Entry::end).is_some()
-    }
-
-    /// Tells every run of a job to stop; gives their ids.
-    pub fn cancel_job(&self, job: &JobName) -> Vec<RunId> {
-        let mut state = self.lock();
-        let of_job = state.runs.iter_mut().filter(|(_, entry)| entry.job == *job && entry.can_stop());
-        of_job
-            .map(|(id, entry)| {
-                entry.end();
-                *id
-            })
-            .collect()
     }
 
     /// Tells every run to stop.
@@ -293,6 +346,7 @@ impl Running {
 }
 
 fn insert(state: &mut State, id: RunId, job: &JobName, stage: Stage) {
+    state.undelivered += usize::from(matches!(stage, Stage::Undelivered));
     *state.per_job.entry(job.clone()).or_default() += 1;
     state.runs.insert(id, Entry::new(job, stage));
 }
@@ -304,7 +358,7 @@ impl Entry {
 
     /// Whether it has its place and was not begun.
     fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Entered | Stage::Held)
+        matches!(self.stage, Stage::Entered | Stage::Held | Stage::Undelivered)
     }
 
     /// Whether there is anything left to stop.
@@ -400,8 +454,8 @@ mod tests {
         assert!(running.cancel(first));
         assert!(!running.cancel(id("c", 1).0));
         assert_eq!((*stop_a.borrow(), *stop_b.borrow()), (true, false));
-        assert_eq!(running.cancel_job(&b), [second]);
-        assert!(*stop_b.borrow());
+        assert_eq!(running.ids_of(&b), [second]);
+        assert!(running.cancel(second) && *stop_b.borrow());
     }
 
     /// F20: what an edit decides while the daemon begins to stop is left to the next one.

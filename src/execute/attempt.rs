@@ -112,6 +112,13 @@ pub async fn attempt(executor: &Executor, attempt: Attempt, stop: watch::Receive
     if let Action::Builtin(_) = attempt.spec.run.action {
         return Report { outcome: Outcome::Success, output: OutputSize::default() };
     }
+    if let Action::Message(_) = attempt.spec.run.action {
+        let reason = "a `message` is for a consumer on a queue: nothing here can run it".to_owned();
+        return Report {
+            outcome: Outcome::NotStarted { reason, errno: None },
+            output: OutputSize::default(),
+        };
+    }
     // In a box: what a program needs is large, and a no-op is not to carry it.
     Box::pin(begin(executor, attempt, stop)).await
 }
@@ -123,7 +130,7 @@ async fn begin(executor: &Executor, attempt: Attempt, stop: watch::Receiver<bool
         Ok(surroundings) => run(executor, &attempt, &surroundings, &output, stop).await,
         Err(outcome) => {
             let reason =
-                if let Outcome::NotStarted { reason } = &outcome { reason } else { &outcome.to_string() };
+                if let Outcome::NotStarted { reason, .. } = &outcome { reason } else { &outcome.to_string() };
             output.say("", reason);
             outcome
         }
@@ -134,12 +141,11 @@ async fn begin(executor: &Executor, attempt: Attempt, stop: watch::Receiver<bool
 /// What the attempt works with, unless it is stopped before that is known, or it takes too long.
 async fn surroundings(executor: &Executor, spec: &Spec, stop: Stop) -> Result<Surroundings, Outcome> {
     let mut stop = stop.by(Some(deadline(SECRETS_MAX)));
-    let not_started = |reason: String| Outcome::NotStarted { reason };
     tokio::select! {
         biased;
-        found = Surroundings::of(spec, &executor.shared.base) => found.map_err(not_started),
+        found = Surroundings::of(spec, &executor.shared.base) => found.map_err(Outcome::not_started),
         why = stop.reached() => Err(match why {
-            Outcome::Timeout => not_started("the files of its secrets could not be read in time".to_owned()),
+            Outcome::Timeout => Outcome::not_started("the files of its secrets could not be read in time"),
             why => why,
         }),
     }

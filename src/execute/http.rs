@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     attempt::Shared,
     causes::with_causes,
+    fill,
     printed::Stream,
     redirect::{self, Carries, Hop},
     sink::Sink,
@@ -56,38 +57,17 @@ pub(super) fn filled(
     let shown = format!("{} {}", method(request.method), without_password(&shown));
 
     let values = Values { secrets: secrets.clone(), ..values.clone() };
-    let fill = |text: &str| template::render(text, Kind::Plain, &values).map(Cow::into_owned);
-    let headers = request.headers.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
+    let fill_in = |text: &str| fill::text(text, &values);
+    let headers = request.headers.iter().map(|(name, value)| Ok((name.clone(), fill_in(value)?)));
     let request = HttpSpec {
-        url: fill(&request.url)?,
-        unix_socket: request.unix_socket.as_deref().map(fill).transpose()?,
+        url: fill_in(&request.url)?,
+        unix_socket: request.unix_socket.as_deref().map(fill_in).transpose()?,
         headers: headers.collect::<Result<_, String>>()?,
-        body: request.body.as_ref().map(|body| fill_value(body, &fill)).transpose()?,
-        expect_body_contains: request.expect_body_contains.as_deref().map(fill).transpose()?,
+        body: request.body.as_ref().map(|body| fill::each(body, &fill_in)).transpose()?,
+        expect_body_contains: request.expect_body_contains.as_deref().map(fill_in).transpose()?,
         ..request.clone()
     };
     Ok(Filled { request, shown })
-}
-
-fn fill_value(value: &Value, fill: &impl Fn(&str) -> Result<String, String>) -> Result<Value, String> {
-    Ok(match value {
-        Value::String(text) => Value::String(fill(text)?),
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| fill_value(item, fill)).collect::<Result<_, _>>()?)
-        }
-        Value::Object(map) => {
-            let mut filled = serde_json::Map::new();
-            for (key, value) in map {
-                let key = fill(key)?;
-                if filled.contains_key(&key) {
-                    return Err(format!("two keys of the body are `{key}` once they are filled in"));
-                }
-                filled.insert(key, fill_value(value, fill)?);
-            }
-            Value::Object(filled)
-        }
-        other => other.clone(),
-    })
 }
 
 /// When a request is given up: at `deadline`, or after a while when nothing else limits it.
@@ -202,7 +182,7 @@ fn judge(request: &HttpSpec, status: StatusCode, body: &[u8], sink: &mut Sink<'_
 fn not_started(reason: &str, sink: &mut Sink<'_>) -> Outcome {
     let reason = format!("the request cannot be made: {reason}");
     sink.say(&reason);
-    Outcome::NotStarted { reason }
+    Outcome::not_started(reason)
 }
 
 /// `way` is that of [`way`].

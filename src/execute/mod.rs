@@ -4,6 +4,7 @@ pub mod adoption;
 pub mod attempt;
 pub mod causes;
 pub mod conceal;
+pub mod fill;
 pub mod leftover;
 
 mod census;

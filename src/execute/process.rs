@@ -142,7 +142,7 @@ fn not_started(program: &Program, error: &io::Error, sink: &mut Sink<'_>) -> Out
         _ => format!("`{}` cannot be started: {error}", program.name),
     };
     sink.say(&reason);
-    Outcome::NotStarted { reason }
+    Outcome::NotStarted { reason, errno: error.raw_os_error() }
 }
 
 fn outcome(status: io::Result<ExitStatus>) -> Outcome {
@@ -152,7 +152,7 @@ fn outcome(status: io::Result<ExitStatus>) -> Outcome {
             (Some(code), _) => Outcome::ExitNonzero { code },
             (None, signal) => Outcome::Signal { signal: signal.unwrap_or(0) },
         },
-        Err(error) => Outcome::NotStarted { reason: format!("the program was lost: {error}") },
+        Err(error) => Outcome::not_started(format!("the program was lost: {error}")),
     }
 }
 

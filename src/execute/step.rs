@@ -144,7 +144,7 @@ impl Leaf<'_> {
             Err(reason) => {
                 let reason = self.masks.text(&reason);
                 sink.say(&reason);
-                Outcome::NotStarted { reason }
+                Outcome::not_started(reason)
             }
         }
     }
@@ -156,7 +156,9 @@ impl Leaf<'_> {
             Outcome::HttpUnexpected { status, reason } => {
                 Outcome::HttpUnexpected { status, reason: self.masks.text(&reason) }
             }
-            Outcome::NotStarted { reason } => Outcome::NotStarted { reason: self.masks.text(&reason) },
+            Outcome::NotStarted { reason, errno } => {
+                Outcome::NotStarted { reason: self.masks.text(&reason), errno }
+            }
             other => other,
         }
     }
@@ -177,7 +179,7 @@ impl Leaf<'_> {
             Action::Http(request) => {
                 http::filled(request, values, &self.surroundings.secrets).map(Ready::Request)
             }
-            Action::Builtin(_) | Action::Steps(_) => Ok(Ready::Nothing),
+            Action::Builtin(_) | Action::Steps(_) | Action::Message(_) => Ok(Ready::Nothing),
         }
     }
 

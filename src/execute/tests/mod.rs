@@ -27,11 +27,12 @@ fn spec(yaml: &str) -> Arc<Spec> {
     use crate::{
         load::{Input, Loader},
         manifest::characteristics::Tier,
-        tier::{LedgerKind, Tiers},
+        tier::{LedgerKind, Queues, Tiers},
     };
     let file =
         ManifestFile { path: "job.yaml".into(), content_hash: [0; 32], content: Content::Text(yaml.into()) };
-    let tiers = Tiers { configured: vec![Tier::InProcess], ledger: LedgerKind::File };
+    let tiers =
+        Tiers { configured: vec![Tier::InProcess], ledger: LedgerKind::File, queues: Queues::default() };
     let now = "2026-11-24T00:00:00Z".parse().unwrap();
     let tree = Loader::new(tiers, 1).load(&Input {
         files: &[Arc::new(file)],

@@ -213,7 +213,7 @@ async fn a_request_that_cannot_be_made_is_not_started() {
             run(&format!("params: {{to: \"{url}\"}}\nrun: {{http: {{url: \"{{{{ params.to }}}}\"}}}}"))
                 .await
                 .outcome;
-        let Outcome::NotStarted { reason } = &outcome else { panic!("{url}: {outcome:?}") };
+        let Outcome::NotStarted { reason, .. } = &outcome else { panic!("{url}: {outcome:?}") };
         assert!(reason.contains(part), "{url}: {reason}");
     }
 }

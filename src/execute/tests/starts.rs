@@ -31,7 +31,7 @@ async fn what_cannot_start_says_why() {
         ("run: {command: [pwd], secrets: {T: {file: /no/such/file}}}", "the secret `T` is not there"),
     ] {
         let ran = run(yaml).await;
-        let Outcome::NotStarted { reason } = &ran.outcome else { panic!("{yaml}: {:?}", ran.outcome) };
+        let Outcome::NotStarted { reason, .. } = &ran.outcome else { panic!("{yaml}: {:?}", ran.outcome) };
         assert!(reason.contains(part), "{yaml}: {reason}");
         assert!(ran.output.contains(part), "{yaml}: {}", ran.output);
     }
@@ -52,7 +52,7 @@ async fn a_secret_is_read_from_a_regular_file_of_a_bounded_size_only() {
         (bench.path("large"), "has more than 65536 bytes"),
     ] {
         let ran = bench.run(&format!("run: {{command: [pwd], secrets: {{T: {{file: {file}}}}}}}")).await;
-        let Outcome::NotStarted { reason } = &ran.outcome else { panic!("{file}: {:?}", ran.outcome) };
+        let Outcome::NotStarted { reason, .. } = &ran.outcome else { panic!("{file}: {:?}", ran.outcome) };
         assert_eq!(*reason, format!("the secret `T` is not there: `{file}` {part}"));
     }
     for file in [bench.path("largest"), "/proc/self/comm".to_owned()] {
