@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::decide::counted;
 use crate::{
-    backend::in_process::LiveJob,
+    backend::live::LiveJob,
     ledger::{Cut, Ledger, LedgerError, NewDecision, Range},
     run::back_id,
     schedule::{Schedule, due::count_between},

@@ -17,7 +17,7 @@ use super::{
     daemon::{Daemon, TreeState},
 };
 use crate::{
-    backend::{Backend as _, Submission, in_process::LiveJob, running::Place},
+    backend::{Submission, live::LiveJob, running::Place},
     ledger::{Decided, LedgerError, NewDecision, RETRY, Skip},
     manifest::name::JobName,
     run::{Cause, RunKey},
@@ -89,7 +89,7 @@ impl Daemon {
 
     /// Every job that fires for a start of the machine, or will once it is applied.
     fn all_at_boot(&self, now: Timestamp) -> Vec<JobName> {
-        let held = self.in_process().jobs().into_iter().map(|job| job.spec.name.clone());
+        let held = self.jobs().jobs().into_iter().map(|job| job.spec.name.clone());
         let mut names: BTreeSet<JobName> = held.filter(|name| self.at_boot(name, now).is_some()).collect();
         let TreeState { undone, origins, .. } = self.tree();
         let will = |name: &&JobName| {
@@ -102,7 +102,7 @@ impl Daemon {
 
     /// The job, if it fires for a start of the machine.
     fn at_boot(&self, name: &JobName, now: Timestamp) -> Option<Arc<LiveJob>> {
-        self.in_process().job(name).filter(|job| job.spec.enabled && job.schedule.fires_at_boot(now))
+        self.jobs().job(name).filter(|job| job.spec.enabled && job.schedule.fires_at_boot(now))
     }
 
     /// Does something until the ledger takes it; none when the daemon stops before.
@@ -127,7 +127,7 @@ impl Daemon {
         let now = clock::now();
         let key = RunKey { job: name.clone(), fire_time: now, cause: Cause::Reboot };
         let id = key.id();
-        let run = NewDecision::run(id, name.clone(), now, Cause::Reboot, now);
+        let run = NewDecision::run(id, name.clone(), now, Cause::Reboot, now).with_route(job.route.clone());
         let skip = if self.pauses().holds(&name) {
             Some(Skip::Paused)
         } else {
@@ -150,15 +150,14 @@ impl Daemon {
         let submission = Submission {
             id,
             key,
+            route: job.route.clone(),
             spec: Arc::clone(&job.spec),
+            digest: job.digest,
             params: BTreeMap::new(),
             attempt: 1,
             wait: Duration::ZERO,
         };
-        if let Err(error) = self.in_process().submit(submission).await {
-            warn!(job = %name, %error, "the run could not be handed over");
-            self.running().leave(id);
-        }
+        self.jobs().take(submission);
         Ok(())
     }
 }

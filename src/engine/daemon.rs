@@ -4,26 +4,37 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     clock::{Jump, Jumps},
     decide::Decider,
+    letters::Letters,
     pauses::Pauses,
     reconcile::{Order, Pass},
+    worker::source,
 };
 use crate::{
-    backend::{Backend, in_process::InProcess, running::Running},
+    backend::{
+        Backend, Submission,
+        queue::{
+            outbox::{Connection, Outbox},
+            remote::Remote,
+        },
+        running::Running,
+        timed::{TimedJobs, TimedTier},
+    },
+    execute::Executor,
     ledger::Ledger,
     load::{Loaded, Origin},
-    manifest::{name::JobName, roster::Roster},
+    manifest::{characteristics::Tier, name::JobName, roster::Roster},
     source::commit::Commit,
 };
 
@@ -38,6 +49,9 @@ pub struct Daemon {
     requests: mpsc::Sender<PassRequest>,
     ready: AtomicBool,
     draining: AtomicBool,
+    recovered: watch::Sender<bool>,
+    letters: Letters,
+    own_worker: OnceLock<Arc<source::Shared>>,
     started_at: Timestamp,
 }
 
@@ -50,8 +64,18 @@ pub struct Parts {
     pub output: PathBuf,
     /// The durable memory.
     pub ledger: Ledger,
-    /// The in-process tier.
-    pub in_process: Arc<InProcess>,
+    /// The jobs of the tiers whose time the daemon keeps.
+    pub jobs: Arc<TimedJobs>,
+    /// Runs that wait to be messages.
+    pub outbox: Arc<Outbox>,
+    /// Runs that are messages, or at a worker.
+    pub remote: Arc<Remote>,
+    /// What makes attempts.
+    pub executor: Executor,
+    /// The name of the worker in this process.
+    pub worker: Arc<str>,
+    /// Dead letters that are kept, at most.
+    pub letters_max: u64,
     /// The runs that go on.
     pub running: Arc<Running>,
     /// Jobs that a person paused.
@@ -161,6 +185,9 @@ impl Daemon {
             requests,
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            recovered: watch::Sender::new(false),
+            letters: Letters::default(),
+            own_worker: OnceLock::new(),
             started_at,
         }
     }
@@ -183,16 +210,66 @@ impl Daemon {
         &self.parts.ledger
     }
 
-    /// The in-process tier.
+    /// The jobs of the tiers whose time the daemon keeps.
     #[must_use]
-    pub fn in_process(&self) -> &InProcess {
-        &self.parts.in_process
+    pub fn jobs(&self) -> &TimedJobs {
+        &self.parts.jobs
+    }
+
+    /// Runs that wait to be messages.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.parts.outbox
+    }
+
+    /// Runs that are messages, or at a worker.
+    #[must_use]
+    pub fn remote(&self) -> &Remote {
+        &self.parts.remote
+    }
+
+    /// Whether a worker is the one in this process.
+    #[must_use]
+    pub fn is_own_worker(&self, name: &str) -> bool {
+        *self.parts.worker == *name
+    }
+
+    /// Says what the worker in this process is; the first time that it is said counts.
+    pub fn set_own_worker(&self, worker: Arc<source::Shared>) {
+        let _ = self.own_worker.set(worker);
+    }
+
+    /// The worker in this process, if there is one.
+    #[must_use]
+    pub fn own_worker(&self) -> Option<&source::Shared> {
+        self.own_worker.get().map(|worker| &**worker)
+    }
+
+    /// What is known of the dead letters without asking the ledger.
+    #[must_use]
+    pub fn letters(&self) -> &Letters {
+        &self.letters
+    }
+
+    /// Dead letters that are kept, at most.
+    #[must_use]
+    pub fn letters_max(&self) -> u64 {
+        self.parts.letters_max
+    }
+
+    /// The queue system that a run goes to.
+    #[must_use]
+    pub fn connection_of(&self, submission: &Submission) -> Option<Connection> {
+        let route = submission.route.as_ref()?;
+        self.parts.outbox.lane(&route.backend).map(|(connection, _)| connection.clone())
     }
 
     /// What serves the tiers.
     #[must_use]
     pub fn backends(&self) -> Vec<Arc<dyn Backend>> {
-        vec![Arc::clone(&self.parts.in_process) as Arc<dyn Backend>]
+        let tiers = [Tier::InProcess, Tier::Queue];
+        let tier = |tier| Arc::new(TimedTier::new(tier, Arc::clone(&self.parts.jobs))) as Arc<dyn Backend>;
+        tiers.into_iter().map(tier).collect()
     }
 
     /// The runs that go on.
@@ -223,6 +300,17 @@ impl Daemon {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Says that the runs which the daemon before this one left open are known.
+    pub fn set_recovered(&self) {
+        self.recovered.send_replace(true);
+    }
+
+    /// Waits until that is said.
+    pub async fn recovered(&self) {
+        let mut recovered = self.recovered.subscribe();
+        let _ = recovered.wait_for(|recovered| *recovered).await;
     }
 
     /// Says that the first pass is done.

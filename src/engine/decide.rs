@@ -17,7 +17,7 @@ use super::{
 use crate::{
     backend::{
         Submission,
-        in_process::{Decide, LiveJob, Undecided},
+        live::{Decide, LiveJob, Undecided},
         running::{Place, Running},
     },
     ledger::{Counted, Decided, Ledger, LedgerError, NewDecision, Skip, Verdict},
@@ -122,7 +122,8 @@ impl Decider {
         now: Timestamp,
     ) -> Result<(), Closing> {
         let name = &job.spec.name;
-        let run = NewDecision::run(start.run, name.clone(), start.fire_time, Cause::Schedule, now);
+        let run = NewDecision::run(start.run, name.clone(), start.fire_time, Cause::Schedule, now)
+            .with_route(job.route.clone());
         if self.pauses.holds(name) {
             candidates.skip(job, run.skipped(Skip::Paused));
             return Ok(());
@@ -200,7 +201,9 @@ impl Besides {
         Submission {
             id: decision.id,
             key: RunKey { job: decision.job.clone(), fire_time: decision.fire_time, cause: Cause::Schedule },
+            route: self.job.route.clone(),
             spec: Arc::clone(&self.job.spec),
+            digest: self.job.digest,
             params: BTreeMap::new(),
             attempt: 1,
             wait: self.wait,

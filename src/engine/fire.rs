@@ -29,7 +29,7 @@ use super::{
 use crate::{
     backend::{
         Backend,
-        in_process::{JobChange, LiveJob},
+        live::{JobChange, LiveJob},
     },
     ledger::{LedgerError, RETRY, Skip},
 };
@@ -291,7 +291,6 @@ mod tests {
         backend::fake::Fake,
         ledger::{Ledger, Location, RunQuery},
         manifest::{characteristics::Tier, digest::Digest, name::JobName, spec::Spec},
-        schedule::Schedule,
     };
 
     fn job(schedule: &serde_json::Value) -> Arc<LiveJob> {
@@ -302,8 +301,8 @@ mod tests {
                        "retry": {"max_attempts": 1, "backoff": "fixed", "initial": "1s", "factor": 2.0, "max": "1m", "jitter": 0.0, "on": []}},
         });
         let spec: Arc<crate::manifest::spec::Spec> = Arc::new(serde_json::from_value(spec).unwrap());
-        let schedule = Schedule::compile(&spec.name, &spec.schedule).unwrap();
-        Arc::new(LiveJob::new(Arc::clone(&spec), Digest::of(&spec), schedule, Timestamp::UNIX_EPOCH))
+        let digest = Digest::of(&spec);
+        Arc::new(LiveJob::new(Tier::InProcess, spec, digest, Timestamp::UNIX_EPOCH).unwrap())
     }
 
     fn cron(expression: &str) -> serde_json::Value {
@@ -414,9 +413,8 @@ mod tests {
         let every_minute = |index: usize| {
             let mut spec = Spec::clone(&job(&serde_json::json!([{"trigger": {"every": "1m"}}])).spec);
             spec.name = JobName::parse(&format!("job-{index:03}")).unwrap();
-            let schedule = Schedule::compile(&spec.name, &spec.schedule).unwrap();
             let digest = Digest::of(&spec);
-            Arc::new(LiveJob::new(Arc::new(spec), digest, schedule, Timestamp::UNIX_EPOCH))
+            Arc::new(LiveJob::new(Tier::InProcess, Arc::new(spec), digest, Timestamp::UNIX_EPOCH).unwrap())
         };
         let mut state = state(&ledger, &every_minute(0), at("28T00:00"));
         for index in 1..=CHUNK {

@@ -71,7 +71,7 @@ impl Follow {
     pub fn new(daemon: Arc<Daemon>, watcher: Watcher, loader: Loader, prefix: String) -> Self {
         let look = Look::new(daemon.parts().root.clone(), watcher);
         let backends = daemon.backends();
-        loader.hold(daemon.in_process().jobs().into_iter().map(|job| Arc::clone(&job.spec)));
+        loader.hold(daemon.jobs().jobs().into_iter().map(|job| Arc::clone(&job.spec)));
         Self {
             daemon,
             backends,

@@ -1,4 +1,4 @@
-//! What people do by hand: trigger, pause, resume, cancel.
+//! What people do by hand: trigger, pause, resume.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{clock, daemon::Daemon, pauses::Pause};
 use crate::{
-    backend::{Backend as _, BackendError, Submission, in_process::LiveJob, running::Place},
+    backend::{Submission, live::LiveJob, running::Place},
     ledger::{LedgerError, NewDecision},
     manifest::{
         name::JobName,
@@ -68,9 +68,6 @@ pub enum HandError {
     /// The record could not be written, so nothing was done.
     #[error("nothing was done, since the ledger cannot be written")]
     Ledger(#[from] LedgerError),
-    /// The run was decided, and could not be handed over.
-    #[error("the run could not be handed over")]
-    Backend(#[from] BackendError),
 }
 
 impl Daemon {
@@ -94,18 +91,23 @@ impl Daemon {
             Place::Full => return Err(HandError::Busy { job: name.clone(), max }),
             Place::Closed => return Err(HandError::Stopping),
         }
-        let decision =
-            NewDecision::run(id, name.clone(), now, Cause::Manual, now).with_params(params.clone());
+        let decision = NewDecision::run(id, name.clone(), now, Cause::Manual, now)
+            .with_params(params.clone())
+            .with_route(job.route.clone());
         if let Err(error) = self.ledger().decide(vec![decision]).await {
             self.running().leave(id);
             return Err(error.into());
         }
-        let submission =
-            Submission { id, key, spec: Arc::clone(&job.spec), params, attempt: 1, wait: Duration::ZERO };
-        if let Err(error) = self.in_process().submit(submission).await {
-            self.running().leave(id);
-            return Err(error.into());
-        }
+        self.jobs().take(Submission {
+            id,
+            key,
+            route: job.route.clone(),
+            spec: Arc::clone(&job.spec),
+            digest: job.digest,
+            params,
+            attempt: 1,
+            wait: Duration::ZERO,
+        });
         Ok(id)
     }
 
@@ -151,37 +153,9 @@ impl Daemon {
         Ok(Handled { changed, message: format!("resumed `{name}`") })
     }
 
-    /// Stops every run of a job that goes on: SIGTERM, grace, SIGKILL; no further attempt.
-    ///
-    /// # Errors
-    ///
-    /// When no tier holds the job.
-    pub fn cancel_job(&self, name: &JobName) -> Result<Handled, HandError> {
-        let stopped = self.running().cancel_job(name);
-        if stopped.is_empty() {
-            self.held(name)?;
-            return Ok(Handled { changed: false, message: format!("`{name}` is not running") });
-        }
-        let runs: Vec<String> = stopped.iter().map(ToString::to_string).collect();
-        Ok(Handled { changed: true, message: format!("stopping {} of `{name}`", runs.join(", ")) })
-    }
-
-    /// Stops one run that goes on.
-    ///
-    /// # Errors
-    ///
-    /// When the run does not go on.
-    pub fn cancel_run(&self, run: RunId) -> Result<Handled, HandError> {
-        if self.running().cancel(run) {
-            Ok(Handled { changed: true, message: format!("stopping {run}") })
-        } else {
-            Err(HandError::NoSuchRun { run })
-        }
-    }
-
-    fn held(&self, name: &JobName) -> Result<Arc<LiveJob>, HandError> {
-        self.in_process().job(name).ok_or_else(|| {
-            let jobs = self.in_process().jobs();
+    pub(super) fn held(&self, name: &JobName) -> Result<Arc<LiveJob>, HandError> {
+        self.jobs().job(name).ok_or_else(|| {
+            let jobs = self.jobs().jobs();
             let near = nearest(name.as_str(), jobs.iter().map(|job| job.spec.name.as_str()));
             HandError::NoSuchJob { job: name.clone(), near: near.map(str::to_owned) }
         })

@@ -10,7 +10,7 @@ use super::{
     cursor::Cursor,
     timers::{Pending, Timers},
 };
-use crate::{backend::in_process::LiveJob, manifest::name::JobName};
+use crate::{backend::live::LiveJob, manifest::name::JobName};
 
 /// The jobs, in their seats.
 #[derive(Debug, Default)]
@@ -166,10 +166,7 @@ impl Seated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        manifest::{digest::Digest, spec::Spec},
-        schedule::Schedule,
-    };
+    use crate::manifest::{characteristics::Tier, digest::Digest, spec::Spec};
 
     /// A job of every so many seconds.
     fn job(name: &str, seconds: u32) -> Arc<LiveJob> {
@@ -181,8 +178,8 @@ mod tests {
                        "retry": {"max_attempts": 1, "backoff": "fixed", "initial": "1s", "factor": 2.0, "max": "1m", "jitter": 0.0, "on": []}},
         }))
         .unwrap();
-        let schedule = Schedule::compile(&spec.name, &spec.schedule).unwrap();
-        Arc::new(LiveJob::new(Arc::new(spec.clone()), Digest::of(&spec), schedule, Timestamp::UNIX_EPOCH))
+        let digest = Digest::of(&spec);
+        Arc::new(LiveJob::new(Tier::InProcess, Arc::new(spec), digest, Timestamp::UNIX_EPOCH).unwrap())
     }
 
     fn at(second: i64) -> Timestamp {

@@ -10,9 +10,9 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::{clock, daemon::Daemon};
+use super::{clock, daemon::Daemon, resume::too_many};
 use crate::{
-    backend::{Backend as _, Submission, in_process::LiveJob},
+    backend::{Submission, live::LiveJob},
     execute::leftover::end_leftovers_of,
     ledger::{AttemptEnd, LedgerError, OpenRun, RETRY, Then},
     run::{self, Cause, Outcome, Reached, Resume, RunId, RunKey},
@@ -40,13 +40,19 @@ impl Daemon {
         };
         while !open.is_empty() {
             // All at once, as far as they fill a group commit of the ledger.
-            let failed: Vec<Option<OpenRun>> = stream::iter(open)
-                .map(async |run| {
+            let max_of = |job: &_| self.jobs().job(job).map_or(1, |job| job.spec.policy.max_running);
+            let over = too_many(&open, max_of);
+            let failed: Vec<Option<OpenRun>> = stream::iter(open.into_iter().zip(over))
+                .map(async |(run, is_over)| {
                     if self.is_draining() {
                         return None;
                     }
                     let killed = killed.get(&run.id).copied().unwrap_or(0);
-                    let error = self.take_over(&run, killed).await.err()?;
+                    let done = match run.route {
+                        Some(_) => self.resume_remote(&run, is_over).await,
+                        None => self.take_over(&run, killed).await,
+                    };
+                    let error = done.err()?;
                     warn!(job = %run.job, error = &error as &dyn std::error::Error, "what became of a run cannot be recorded yet");
                     Some(run)
                 })
@@ -81,7 +87,7 @@ impl Daemon {
     async fn take_over(&self, open: &OpenRun, killed: usize) -> Result<(), LedgerError> {
         let OpenRun { id, job, .. } = open;
         let now = clock::now();
-        let held = self.in_process().job(job);
+        let held = self.jobs().job(job);
         let reached = &reached(open, held.as_deref());
         let retry = held.as_ref().map(|held| &held.spec.policy.retry);
         let next = run::resume(reached, retry, now, LATE_MAX);
@@ -97,6 +103,7 @@ impl Daemon {
                 bytes_seen: 0,
                 bytes_kept: 0,
                 then,
+                worker: None,
             };
             self.ledger().attempt_ended(end).await?;
         }
@@ -114,18 +121,16 @@ impl Daemon {
         };
         info!(%job, run_id = %id, attempt, wait_ms = wait.as_millis(), "the run goes on");
         self.running().hold(*id, job);
-        let submission = Submission {
+        self.jobs().take(Submission {
             id: *id,
             key: RunKey { job: job.clone(), fire_time: open.fire_time, cause: open.cause },
+            route: None,
             spec: Arc::clone(&held.spec),
+            digest: held.digest,
             params: open.params.clone(),
             attempt,
             wait,
-        };
-        if let Err(error) = self.in_process().submit(submission).await {
-            warn!(%job, %error, "the run could not be handed over");
-            self.running().leave(*id);
-        }
+        });
         Ok(())
     }
 }

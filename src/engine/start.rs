@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::{
     clock,
+    connect::{self, ConnectError, Environment},
     daemon::{Daemon, Parts, PassRequest},
     decide::Decider,
     fire::Fire,
@@ -16,9 +17,17 @@ use super::{
 };
 use crate::{
     backend::{
+        Backend,
         drive::Driver,
-        in_process::{Decide, InProcess, JobChange},
+        live::{Decide, JobChange},
+        queue::{
+            lane::Lane,
+            outbox::{Outbox, Shared},
+            remote::Remote,
+        },
         running::Running,
+        takers::Takers,
+        timed::{TimedJobs, TimedTier},
     },
     config::Settings,
     execute::Executor,
@@ -45,6 +54,9 @@ pub enum StartError {
     /// The ledger cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// A queue system of the settings cannot be used.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
 }
 
 /// A daemon whose loops do not run yet.
@@ -56,6 +68,8 @@ pub struct Started {
     pub changes: mpsc::UnboundedReceiver<JobChange>,
     /// Passes that are asked for, for the reconcile loop.
     pub requests: mpsc::Receiver<PassRequest>,
+    /// What sends the runs of each queue system.
+    pub lanes: Vec<Lane>,
     /// Kept as long as the daemon lives.
     pub lock: StateLock,
 }
@@ -78,27 +92,54 @@ pub async fn start(
     let ledger = Ledger::open(&location)?;
     let output = settings.state.join(OUTPUT_DIRECTORY);
     let running = Arc::new(Running::default());
-    let executor = Executor::new(environment, settings.output_bytes_max);
-    let driver = Driver::new(executor, ledger.clone(), Arc::clone(&running), output.clone(), clock::now);
+    let environment: Environment = environment.into_iter().collect();
+    let executor = Executor::new(environment.clone(), settings.output_bytes_max);
+    let driver =
+        Driver::new(executor.clone(), ledger.clone(), Arc::clone(&running), output.clone(), clock::now);
     let (tell, changes) = mpsc::unbounded_channel();
+    let instance = ledger.instance().await?;
+    let queues = (Some(instance.as_str()), Some(&ledger));
+    let connections = connect::connections(&settings.queue, &environment, queues)?;
+    let remote = Arc::new(Remote::default());
+    let (outbox, lanes) = Outbox::new(
+        connections,
+        Shared {
+            ledger: ledger.clone(),
+            running: Arc::clone(&running),
+            remote: Arc::clone(&remote),
+            driver: driver.clone(),
+            keys: Arc::new(connect::keyring(&settings.queue, &environment)?),
+            now: clock::now,
+        },
+    );
+    let outbox = Arc::new(outbox);
+    let takers = Arc::new(Takers::new(driver, Arc::clone(&outbox)));
     let pauses = Arc::new(Pauses::default());
     let decider = Arc::new(Decider::new(ledger.clone(), Arc::clone(&running), Arc::clone(&pauses)));
     let above = Arc::clone(&decider) as Arc<dyn Decide>;
-    let in_process = Arc::new(InProcess::new(ledger.clone(), driver, above, tell, clock::now));
-    restore(&ledger, &in_process, &pauses, &running).await?;
+    let jobs = Arc::new(TimedJobs::new(ledger.clone(), takers, above, tell, clock::now));
+    restore(&ledger, &jobs, &pauses, &running).await?;
     let (ask, requests) = mpsc::channel(REQUESTS_MAX);
     let parts = Parts {
         root: settings.jobs.clone(),
         output,
         ledger,
-        in_process,
+        jobs,
+        outbox,
+        remote,
+        executor,
+        worker: format!("serve-{instance}").into(),
+        letters_max: settings.queue.dead_letters.max as u64,
         running,
         pauses,
         decider,
         jumps: Arc::default(),
     };
     let daemon = Arc::new(Daemon::new(parts, ask, clock::now()));
-    Ok(Started { daemon, changes, requests, lock })
+    // Who had taken them is gone: the state directory is ours.
+    daemon.ledger().letters_returned(clock::now()).await?;
+    daemon.see_to_room().await?;
+    Ok(Started { daemon, changes, requests, lanes, lock })
 }
 
 /// The fire loop of a daemon.
@@ -107,23 +148,23 @@ pub fn fire_loop(daemon: &Daemon) -> Fire {
     let parts = daemon.parts();
     Fire {
         decider: Arc::clone(&parts.decider),
-        backend: Arc::clone(&parts.in_process) as Arc<dyn crate::backend::Backend>,
+        backend: Arc::new(TimedTier::new(Tier::InProcess, Arc::clone(&parts.jobs))) as Arc<dyn Backend>,
         jumps: Arc::clone(&parts.jumps),
     }
 }
 
 async fn restore(
     ledger: &Ledger,
-    in_process: &InProcess,
+    jobs: &TimedJobs,
     pauses: &Pauses,
     running: &Running,
 ) -> Result<(), LedgerError> {
     for row in ledger.placements().await? {
-        if row.tier != Tier::InProcess {
+        if row.tier == Tier::Workflow {
             continue;
         }
         let job = row.spec.name.clone();
-        if let Err(error) = in_process.restore(row) {
+        if let Err(error) = jobs.restore(row) {
             warn!(%job, %error, "the job cannot be taken over from the ledger");
         }
     }
