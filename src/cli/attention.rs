@@ -47,6 +47,8 @@ mod tests {
             job: "a".to_owned(),
             labels: BTreeMap::new(),
             tier: (words[0] != "-").then(|| words[0].to_owned()),
+            backend: None,
+            queue: None,
             enabled: true,
             paused: words.contains(&"paused"),
             pause: None,

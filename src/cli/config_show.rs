@@ -21,7 +21,7 @@ impl ConfigShow {
                 .origins
                 .iter()
                 .map(|(key, (value, origin))| {
-                    ((*key).to_owned(), json!({"value": value, "origin": origin.to_string()}))
+                    (key.clone(), json!({"value": value, "origin": origin.to_string()}))
                 })
                 .collect();
             console::json(&json!({"v": 1, "settings": values}))?;
@@ -30,7 +30,7 @@ impl ConfigShow {
         let rows = settings
             .origins
             .iter()
-            .map(|(key, (value, origin))| [(*key).to_owned(), shown(value), origin.to_string()]);
+            .map(|(key, (value, origin))| [key.clone(), shown(value), origin.to_string()]);
         table::print(["setting", "value", "from"], rows)?;
         Ok(Exit::Clean)
     }

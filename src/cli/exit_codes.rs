@@ -58,6 +58,12 @@ pub(super) const ALL: &[ExitCodes] = &[
         None,
         "it could not be started, its state directory was taken away, a part of it broke, or runs are left behind",
     ),
+    codes(
+        "worker",
+        "a signal ended it",
+        None,
+        "nothing vouches for what it would run, or a queue, a key or its state directory cannot be used",
+    ),
     ExitCodes {
         command: "run",
         clean: "the run succeeded",
@@ -99,6 +105,16 @@ pub(super) const ALL: &[ExitCodes] = &[
         Some("with --follow: the run failed"),
         "no such job or run, or it has not run",
     ),
+    codes("dlq list", "the dead letters are shown", None, "the ledger cannot be read"),
+    codes("dlq show", "it is shown", None, "no such dead letter, or the ledger cannot be read"),
+    codes(
+        "dlq replay",
+        "all that were meant are tried again, or wait for their turn",
+        Some("one of them is not, and it is said why"),
+        "no daemon, or no such dead letter",
+    ),
+    codes("dlq resolve", "they are resolved", None, "no daemon, or no such dead letter"),
+    codes("dlq purge", "they are gone", None, "no daemon, or neither a filter nor `--all --yes`"),
     codes("init", "the tree is there", None, "it could not be written"),
     codes(
         "import crontab",

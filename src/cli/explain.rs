@@ -2,6 +2,7 @@
 
 mod broken;
 mod code;
+mod queue;
 
 use std::{collections::BTreeMap, fmt::Write as _, io::Write as _, sync::Arc};
 
@@ -129,6 +130,7 @@ fn document(
             "code": warning.code.as_str(), "message": warning.message,
         })).collect::<Vec<_>>(),
         "considered": considered_document(&classified.considered),
+        "queue": queue::document(view, job),
         "enabled": job.spec.enabled,
         "pause": next.pause,
         "next": next.times,
@@ -148,6 +150,7 @@ fn text(
     let classified = &job.classified;
     let _ = writeln!(out, "\ntier      {} by rule {} ({})", classified.tier, classified.rule, classified.why);
     considered_text(&classified.considered, &mut out);
+    queue::text(view, job, &mut out);
     for warning in &classified.warnings {
         let _ = writeln!(out, "warning   {} ({}): {}", warning.id, warning.code, warning.message);
     }

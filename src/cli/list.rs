@@ -14,7 +14,7 @@ use super::{
     console, offline, paused,
     said::Said,
     served::{ask, must_be_served},
-    table,
+    table, tiers,
 };
 use crate::{config::Settings, control::view::JobView};
 
@@ -86,7 +86,7 @@ impl List {
                 job.last_run.as_ref().map(|run| run.outcome.clone().unwrap_or_else(|| going.to_owned()));
             [
                 job.job.clone(),
-                job.tier.clone().unwrap_or_else(|| "-".to_owned()),
+                tiers::of_job(job),
                 state,
                 last.unwrap_or_else(|| "-".to_owned()),
                 job.next_fire.as_ref().map_or_else(|| "-".to_owned(), Timestamp::to_string),

@@ -26,6 +26,7 @@ use crate::{
         view::{AttemptView, RunView, RunsView, VERSION},
     },
     engine::start::OUTPUT_DIRECTORY,
+    ledger::RunQuery,
     manifest::name::JobName,
     run::RunId,
 };
@@ -114,7 +115,8 @@ fn print_json(run: &RunView, n: u32, file: Option<File>) -> Result<(), Failure> 
 
 /// The newest run of a job that is no skip.
 fn newest(settings: &Settings, job: &JobName) -> Result<String, Failure> {
-    let (view, _) = look(settings, Some(job), LOOK_BACK)?;
+    let query = RunQuery { job: Some(job.clone()), limit: LOOK_BACK, ..RunQuery::default() };
+    let (view, _) = look(settings, &query)?;
     if let Some(id) = view.runs.into_iter().find_map(|run| run.run_id) {
         return Ok(id);
     }

@@ -13,6 +13,7 @@ mod attention;
 mod completions;
 mod config_show;
 mod console;
+mod dlq;
 mod exit_codes;
 mod explain;
 mod failure;
@@ -37,8 +38,10 @@ mod served;
 mod signals;
 mod status;
 mod table;
+mod tiers;
 mod tree;
 mod validate;
+mod worker;
 
 pub use failure::{Exit, Failure};
 pub use schema::generated;
@@ -74,6 +77,7 @@ enum Command {
     Plan(plan::PlanCommand),
     Apply(apply::Apply),
     Serve(serve::Serve),
+    Worker(worker::Worker),
     Run(run::Run),
     Trigger(hand::Trigger),
     Pause(hand::Pause),
@@ -84,6 +88,7 @@ enum Command {
     Next(next::Next),
     Runs(runs::Runs),
     Logs(logs::Logs),
+    Dlq(dlq::Dlq),
     Init(init::Init),
     Import(import::Import),
     Schema(schema::Schema),
@@ -92,7 +97,7 @@ enum Command {
 }
 
 /// Global flags that a command has no use for: they are not in its help.
-const WITHOUT: [(&str, &[&str]); 7] = [
+const WITHOUT: [(&str, &[&str]); 8] = [
     ("completions", &["config", "jobs", "state"]),
     ("schema", &["config", "jobs", "state"]),
     ("import", &["config", "jobs", "state"]),
@@ -100,6 +105,7 @@ const WITHOUT: [(&str, &[&str]); 7] = [
     ("pause", &["jobs"]),
     ("resume", &["jobs"]),
     ("cancel", &["jobs"]),
+    ("dlq", &["jobs"]),
 ];
 
 /// The command line as clap knows it.
@@ -173,6 +179,7 @@ impl Cli {
                 flags.values.extend(command.flags());
                 serve::Serve::run(&settings(&flags)?)
             }
+            Command::Worker(command) => command.run(&settings(&flags)?, self.jobs.as_ref()),
             Command::Validate(command) => command.run(&settings(&flags)?),
             Command::Explain(command) => command.run(|| settings(&flags)),
             Command::Plan(command) => command.run(&settings(&flags)?),
@@ -187,6 +194,7 @@ impl Cli {
             Command::Next(command) => command.run(&settings(&flags)?),
             Command::Runs(command) => command.run(&settings(&flags)?),
             Command::Logs(command) => command.run(&settings(&flags)?),
+            Command::Dlq(command) => command.run(&settings(&flags)?),
             Command::Config(command) => command.run(&settings(&flags)?),
         }
     }

@@ -6,13 +6,22 @@ use super::{Failure, console::block_on, next::compiled, tree};
 use crate::{
     config::Settings,
     control::{
-        given, render,
-        view::{ConditionView, JobView, PauseView, RunView, RunsView, SourceView, StatusView, VERSION},
+        given,
+        letters::{
+            message::{self, Shown},
+            view::{LetterDetailView, LetterFilter, LetterView, LettersView, named},
+        },
+        render, tiers,
+        view::{
+            ConditionView, JobView, LettersSummaryView, PauseView, RunView, RunsView, SourceView, StatusView,
+            VERSION,
+        },
     },
     engine::{clock, start::LEDGER_FILE},
-    ledger::{LastRun, Ledger, PauseRow, RunQuery, RunRow},
+    ledger::{LastRun, Ledger, LetterQuery, PauseRow, RunQuery, RunRow},
     load::{First, FirstProblems, Loaded},
     manifest::{
+        characteristics::Tier,
         name::JobName,
         problem::Severity,
         spec::{SecretSource, Spec},
@@ -29,6 +38,7 @@ pub(super) const OPEN: &str = "open";
 struct Recorded {
     paused: BTreeMap<JobName, PauseView>,
     last_runs: BTreeMap<JobName, LastRun>,
+    letters: Option<LettersSummaryView>,
 }
 
 /// One line that says that no daemon runs, and where what is known comes from.
@@ -80,18 +90,58 @@ pub(super) fn run(settings: &Settings, id: RunId) -> Result<Option<RunView>, Fai
     Ok(shown(settings, row.as_slice())?.runs.into_iter().next())
 }
 
+/// Dead letters as the ledger keeps them.
+pub(super) fn letters(settings: &Settings, filter: &LetterFilter) -> Result<LettersView, Failure> {
+    let query = filter.query(clock::now())?;
+    let rows = match ledger_file(settings) {
+        Some(file) => Ledger::peek_letters(&file, &query)?,
+        None => Vec::new(),
+    };
+    Ok(LettersView { v: VERSION, letters: rows.iter().map(LetterView::of).collect() })
+}
+
+/// The dead letter that a text names, as the ledger keeps it.
+pub(super) fn letter(settings: &Settings, text: &str) -> Result<LetterDetailView, Failure> {
+    let now = clock::now();
+    let found = match ledger_file(settings) {
+        Some(file) => {
+            let ids = Ledger::peek_letters(&file, &LetterQuery::all(now))?.into_iter().map(|row| row.id);
+            Ledger::peek_letter(&file, named(text, ids)?, now)?
+        }
+        None => None,
+    };
+    let letter = found.ok_or_else(|| Failure::from(format!("there is no dead letter `{text}`")))?;
+    let job = letter.row.job.as_ref();
+    let spec = job.map(|job| live_spec(settings, job.as_str())).transpose()?.flatten();
+    let (message, text) = match block_on(message::shown(&letter, spec))? {
+        Shown::Json(message) => (Some(message), None),
+        Shown::Text(text) => (None, Some(text)),
+    };
+    let letter = LetterView::of(&letter.row);
+    Ok(LetterDetailView { v: VERSION, letter, can_replay: None, why_not: None, message, text })
+}
+
+/// A job that is live, if its secrets can be known here: what a variable of the daemon's held is not.
+fn live_spec(settings: &Settings, job: &str) -> Result<Option<Arc<Spec>>, Failure> {
+    let Some(file) = ledger_file(settings) else { return Ok(None) };
+    let live = Ledger::peek_placements(&file)?;
+    let spec = live.into_iter().map(|row| row.spec).find(|spec| spec.name.as_str() == job);
+    Ok(spec.filter(|spec| !has_variables(spec)))
+}
+
+fn has_variables(spec: &Spec) -> bool {
+    spec.run.secrets.values().any(|secret| matches!(secret, SecretSource::Env(_)))
+}
+
 /// Runs as they may be shown: without the secrets of their jobs, as far as those are live.
 fn shown(settings: &Settings, rows: &[RunRow]) -> Result<RunsView, Failure> {
     let mut view = stopped(render::runs(rows));
     if let (Some(file), true) = (ledger_file(settings), rows.iter().any(|row| !row.params.is_empty())) {
         let live = Ledger::peek_placements(&file)?;
-        // What a variable of the daemon's held is not known here.
-        let is_known = |spec: &&Arc<Spec>| {
-            !spec.run.secrets.values().any(|secret| matches!(secret, SecretSource::Env(_)))
-        };
         let of = |job: &str| {
             let spec = live.iter().map(|row| &row.spec).find(|spec| spec.name.as_str() == job);
-            spec.filter(is_known).cloned()
+            // What a variable of the daemon's held is not known here.
+            spec.filter(|spec| !has_variables(spec)).cloned()
         };
         block_on(given::conceal(&mut view, of))?;
     }
@@ -116,6 +166,10 @@ fn recorded(settings: &Settings) -> Result<Recorded, Failure> {
     Ok(Recorded {
         paused: Ledger::peek_paused(&file)?.into_iter().map(paused).collect(),
         last_runs: Ledger::peek_last_runs(&file)?,
+        letters: Some(LettersSummaryView::of(
+            &Ledger::peek_letter_counts(&file, clock::now())?,
+            settings.queue.dead_letters.max as u64,
+        )),
     })
 }
 
@@ -143,18 +197,28 @@ pub(super) fn status(settings: &Settings) -> Result<StatusView, Failure> {
         warnings: view.tree.problems.len() - errors,
         ..SourceView::default()
     };
-    Ok(StatusView { v: VERSION, daemon: None, jobs, tiers: render::tiers(), source })
+    let backends = settings.queue.backends.iter();
+    let backends = backends.map(|(name, backend)| (name.as_str(), backend.options.kind().as_str()));
+    let tiers = tiers::of_settings(backends);
+    Ok(StatusView { v: VERSION, daemon: None, jobs, tiers, dead_letters: recorded.letters, source })
 }
 
 fn sound(job: &Loaded, recorded: &Recorded) -> JobView {
     let spec = &job.spec;
     let pause = recorded.paused.get(&spec.name).cloned();
     let paused = pause.is_some();
+    let tier = job.classified.tier;
+    let queue = spec.queue.as_deref().filter(|_| tier == Tier::Queue);
     let next = compiled(spec).ok().and_then(|schedule| schedule.next_after(clock::now()));
     JobView {
         job: spec.name.to_string(),
         labels: spec.labels.clone(),
-        tier: Some(job.classified.tier.to_string()),
+        tier: Some(tier.to_string()),
+        backend: match tier {
+            Tier::InProcess => Some(tiers::IN_PROCESS.to_owned()),
+            Tier::Queue | Tier::Workflow => queue.map(|queue| queue.backend.clone()),
+        },
+        queue: queue.map(|queue| queue.name.clone()),
         enabled: spec.enabled,
         paused,
         pause,
@@ -180,6 +244,8 @@ fn broken(name: &JobName, first: Option<First<'_>>, prefix: &str, recorded: &Rec
         job: name.to_string(),
         labels: BTreeMap::new(),
         tier: None,
+        backend: None,
+        queue: None,
         enabled: false,
         paused: pause.is_some(),
         pause,

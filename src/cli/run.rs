@@ -177,6 +177,7 @@ async fn attempts(
             ended_at: Some(clock::now()),
             outcome: Some(outcome.clone()),
             output: None,
+            worker: None,
         });
         let Next::RetryAfter(wait) = run::next(n, &outcome, &next.spec.policy.retry, rand::random()) else {
             return Ended { outcome, attempts, signal: None };
@@ -206,6 +207,8 @@ fn row(key: &RunKey, params: BTreeMap<String, Value>, ended: &Ended) -> RunRow {
         outcome: Some(ended.outcome.clone()),
         ended_at: ended.attempts.last().and_then(|attempt| attempt.ended_at),
         attempts: ended.attempts.clone(),
+        route: None,
+        stage: None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
+use url::form_urlencoded::Serializer;
 
 use super::{
     Exit, Failure,
@@ -16,7 +17,7 @@ use super::{
     offline,
     said::Said,
     served::ask,
-    table, tree,
+    table, tiers, tree,
 };
 use crate::{
     config::Settings,
@@ -49,6 +50,14 @@ pub(super) struct Runs {
     )]
     count: u32,
 
+    /// Only runs that go, or went, over this backend of the queue tier
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
+
+    /// Only runs that this worker has, or has made an attempt of
+    #[arg(long, value_name = "NAME")]
+    worker: Option<String>,
+
     #[command(flatten)]
     said: Said,
 }
@@ -63,18 +72,22 @@ pub(super) enum Teller {
 }
 
 /// Runs, from the daemon, or from the ledger when there is no daemon.
-pub(super) fn look(
-    settings: &Settings,
-    job: Option<&JobName>,
-    limit: usize,
-) -> Result<(RunsView, Teller), Failure> {
-    let of_job = job.map(|job| format!("&job={job}")).unwrap_or_default();
-    let path = format!("/v1/runs?limit={limit}{of_job}");
+pub(super) fn look(settings: &Settings, query: &RunQuery) -> Result<(RunsView, Teller), Failure> {
+    let mut asked = Serializer::new(String::new());
+    asked.append_pair("limit", &query.limit.to_string());
+    let job = query.job.as_ref().map(JobName::as_str);
+    for (name, value) in
+        [("job", job), ("backend", query.backend.as_deref()), ("worker", query.worker.as_deref())]
+    {
+        if let Some(value) = value {
+            asked.append_pair(name, value);
+        }
+    }
+    let path = format!("/v1/runs?{}", asked.finish());
     if let Some(view) = block_on(client::ask(&settings.state, &path))?? {
         return Ok((view, Teller::Daemon));
     }
-    let query = RunQuery { job: job.cloned(), before: None, limit };
-    Ok((offline::runs(settings, &query)?, Teller::Ledger))
+    Ok((offline::runs(settings, query)?, Teller::Ledger))
 }
 
 /// Says that there is no such job, when neither the daemon nor the tree has it. A job that is gone
@@ -91,8 +104,15 @@ pub(super) fn must_exist(settings: &Settings, job: &JobName) -> Result<(), Failu
 impl Runs {
     pub(super) fn run(self, settings: &Settings) -> Result<Exit, Failure> {
         let job = self.job.as_deref().map(JobName::parse).transpose()?;
-        let (view, teller) = look(settings, job.as_ref(), self.count as usize)?;
-        if let (Some(job), true) = (&job, view.runs.is_empty()) {
+        let query = RunQuery {
+            job,
+            before: None,
+            backend: self.backend,
+            worker: self.worker,
+            limit: self.count as usize,
+        };
+        let (view, teller) = look(settings, &query)?;
+        if let (Some(job), true) = (&query.job, view.runs.is_empty()) {
             must_exist(settings, job)?;
         }
         if teller == Teller::Ledger {
@@ -106,15 +126,17 @@ impl Runs {
             console::json(&view)?;
             return Ok(Exit::Clean);
         }
-        table::print(
-            ["fire time", "job", "outcome", "attempts", "took", "why", "run"],
-            view.runs.iter().map(row),
-        )?;
+        // Where nothing leaves the daemon, nothing is to be said of where it went.
+        let has_places = !view.runs.iter().all(tiers::is_here);
+        let places = has_places.then_some("where");
+        let head = ["fire time", "job", "outcome", "attempts", "took"].into_iter().chain(places);
+        let rows = view.runs.iter().map(|run| row(run, has_places));
+        table::print_rows(head.chain(["why", "run"]), rows)?;
         Ok(Exit::Clean)
     }
 }
 
-fn row(run: &RunView) -> [String; 7] {
+fn row(run: &RunView, has_places: bool) -> Vec<String> {
     let skipped = run.decision == "skipped";
     let outcome = match (&run.detail, skipped) {
         (_, true) if run.at_least => format!("skipped (at least {} times)", run.count),
@@ -126,7 +148,7 @@ fn row(run: &RunView) -> [String; 7] {
             Some(WaitView { attempt, max_attempts, at }) => {
                 format!("waits for attempt {attempt} of {max_attempts}, at {at}")
             }
-            None => "running".to_owned(),
+            None => tiers::on_its_way(run).unwrap_or_else(|| "running".to_owned()),
         },
     };
     let started: Option<Timestamp> = run.attempts.first().map(|attempt| attempt.started_at);
@@ -138,20 +160,34 @@ fn row(run: &RunView) -> [String; 7] {
         }
         _ => "-".to_owned(),
     };
-    [
+    let mut row = vec![
         run.fire_time.to_string(),
         run.job.clone(),
         outcome,
         if skipped { "-".to_owned() } else { run.attempts.len().to_string() },
         took,
-        why(run),
-        run.run_id.clone().unwrap_or_else(|| "-".to_owned()),
-    ]
+    ];
+    row.extend(has_places.then(|| tiers::of_run(run)));
+    row.extend([why(run), run.run_id.clone().unwrap_or_else(|| "-".to_owned())]);
+    row
+}
+
+/// What a reason of a skip means, where the word alone does not say it.
+fn meaning(reason: &str) -> Option<&'static str> {
+    match reason {
+        "superseded" => Some("a newer fire took its place before it could be delivered"),
+        "expired" => Some("its time passed before it could be delivered"),
+        "elsewhere" => Some("another daemon has sent it"),
+        _ => None,
+    }
 }
 
 /// Why it was skipped, or what asked for it and with which values.
 fn why(run: &RunView) -> String {
     let mut why = run.reason.clone().unwrap_or_default();
+    if let Some(meaning) = meaning(&why) {
+        let _ = write!(why, ": {meaning}");
+    }
     for (name, value) in &run.params {
         let value = match value {
             Value::String(text) => text.clone(),

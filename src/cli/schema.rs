@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Exit, Failure, console, exit_codes};
 use crate::{
+    backend::queue::envelope::Envelope,
     config::file::SettingsFile,
     manifest::{pages, reference, schema},
     tier::matrix,
@@ -32,6 +33,8 @@ enum Which {
     Defaults,
     /// `tintal.yaml`
     Settings,
+    /// A message of the queue tier
+    Envelope,
 }
 
 /// What stands above the fields of a manifest.
@@ -54,7 +57,8 @@ const SETTINGS: &str =
 `TINTAL_` and the key in capitals, with two underscores between levels: `TINTAL_LOG__FORMAT=json` is
 `log.format`. Unknown keys and variables are errors, and so is a value that is not UTF-8 text.
 Where a setting takes text, a variable or flag is that text, quotes and `#` included.
-`tintal config` shows each value and where it comes from.
+`tintal config` shows each value and where it comes from. Secrets are references: a variable or a file
+that is read when it is needed, never a value, nor a password in a URL.
 
 Three kinds of variables are no settings: `TINTAL_CONFIG`, those that runs see (`TINTAL_JOB`,
 `TINTAL_RUN_ID`, `TINTAL_FIRE_TIME`, `TINTAL_ATTEMPT`, `TINTAL_STEP`), and those that Kubernetes sets
@@ -71,7 +75,19 @@ log:
 history:
   keep_last: 1000
   max_age: 30d
+queue:
+  backend: main
+  backends:
+    main:
+      redis-streams:
+        url: redis://redis.example.com:6379
+        password: {env: REDIS_PASSWORD}
 ```
+
+The kinds of backends are in [examples/queues](../examples/queues), each with all of its options, and what
+each promises is in [the decision matrix](decision-matrix.md#backends-of-the-queue-tier). A variable may
+give one option of a backend, as `TINTAL_QUEUE__BACKENDS__MAIN__NATS__REPLICAS=3` does, or in YAML all of
+them: `TINTAL_QUEUE__BACKENDS='{main: {redis-streams: {}}}'`.
 
 Paths in the file are relative to the file; those of variables and flags to the working directory.";
 
@@ -84,6 +100,7 @@ pub fn generated() -> Vec<(&'static str, String)> {
         ("schemas/job.schema.json", pretty(schema::job())),
         ("schemas/defaults.schema.json", pretty(schema::defaults())),
         ("schemas/settings.schema.json", pretty(schema::generate::<SettingsFile>("settings"))),
+        ("schemas/envelope.schema.json", pretty(schema::generate::<Envelope>("envelope"))),
         ("docs/decision-matrix.md", matrix::markdown()),
         ("docs/diagnostics.md", pages::markdown()),
         ("docs/manifest.md", reference::markdown(&schema::job(), "Fields of a manifest", MANIFEST)),
@@ -99,6 +116,7 @@ impl Schema {
                 Which::Job => schema::job(),
                 Which::Defaults => schema::defaults(),
                 Which::Settings => schema::generate::<SettingsFile>("settings"),
+                Which::Envelope => schema::generate::<Envelope>("envelope"),
             };
             console::json(&schema)?;
             return Ok(Exit::Clean);

@@ -1,6 +1,7 @@
 //! `tintal serve`: the daemon.
 
 mod loops;
+mod queues;
 
 use std::{borrow::Cow, ffi::OsString, io::IsTerminal as _, sync::Arc, time::Duration};
 
@@ -13,10 +14,13 @@ use tokio::{
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use self::loops::{Loops, told};
+use self::{
+    loops::{Loops, told},
+    queues::Queues,
+};
 use super::{Exit, Failure, signals::Ear, tree};
 use crate::{
-    backend::in_process::JobChange,
+    backend::live::JobChange,
     config::{LogFormat, Settings, Watching},
     control::{
         server,
@@ -114,7 +118,7 @@ fn with_quiet_parts(level: &str) -> Cow<'_, str> {
     if level.split(',').any(is_named) { level.into() } else { format!("{level},notify=error").into() }
 }
 
-fn log(settings: &Settings) -> Result<(), Failure> {
+pub(super) fn log(settings: &Settings) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(with_quiet_parts(&settings.log_level)).map_err(|error| {
         format!("`log.level` cannot be read: {error}; write `info`, or `warn,tintal=debug`")
     })?;
@@ -134,7 +138,8 @@ fn log(settings: &Settings) -> Result<(), Failure> {
 async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     adopt_orphans();
     let mut ends = Ends::new()?;
-    let Started { daemon, changes, requests, lock } = start::start(settings, tree::environment()).await?;
+    let Started { daemon, changes, requests, lanes, lock } =
+        start::start(settings, tree::environment()).await?;
     let (stop_firing, firing_stopped) = watch::channel(false);
     let (stop_all, all_stopped) = watch::channel(false);
     // The socket answers before the first pass: a probe sees a daemon that is not ready yet.
@@ -157,11 +162,13 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
     let mut loops = Loops::default();
     let fires = fire(Arc::clone(&daemon), first_pass, changes, firing_stopped.clone());
     loops.add("the fire loop", tokio::spawn(fires));
-    loops.add("the reconcile loop", tokio::spawn(follow.run(requests, firing_stopped, first)));
+    loops.add("the reconcile loop", tokio::spawn(follow.run(requests, firing_stopped.clone(), first)));
     loops.add(
         "the loop that drops history",
-        tokio::spawn(history::run(Arc::clone(&daemon), limits, all_stopped)),
+        tokio::spawn(history::run(Arc::clone(&daemon), limits, all_stopped.clone())),
     );
+
+    let queues = Queues::start(&daemon, settings, lanes, &mut loops, (&firing_stopped, &all_stopped));
 
     let why = tokio::select! {
         biased;
@@ -170,7 +177,7 @@ async fn serve(settings: &Settings) -> Result<Exit, Failure> {
         ended = loops.one_ends() => Err(broken(&ended)),
         ended = &mut control => Err(broken(&told("the control socket", ended))),
     };
-    let left = drain(settings, &daemon, &mut ends, &stop_firing).await;
+    let left = drain(settings, &daemon, &mut ends, &stop_firing, queues).await;
     let _ = stop_all.send(true);
     tokio::select! {
         // A read that hangs must not keep the process,
@@ -227,8 +234,9 @@ async fn fire(
     }
     daemon.parts().decider.begin_firing().await;
     daemon.recover().await;
+    daemon.set_recovered();
     daemon.set_ready();
-    let jobs = daemon.in_process().jobs().len();
+    let jobs = daemon.jobs().jobs().len();
     let directory = daemon.parts().root.display().to_string();
     match daemon.tree().failure {
         None => info!(jobs, directory, "ready"),
@@ -246,6 +254,7 @@ async fn drain(
     daemon: &Daemon,
     ends: &mut Ends,
     stop_firing: &watch::Sender<bool>,
+    queues: Queues,
 ) -> usize {
     daemon.set_draining();
     let _ = stop_firing.send(true);
@@ -257,24 +266,27 @@ async fn drain(
             "stopping: waiting for runs; a second signal stops them"
         );
     }
+    // Both kinds of runs come to their end side by side.
+    let mut over = std::pin::pin!(async { tokio::join!(running.drained(), queues.drained()) });
     let is_killed = tokio::select! {
-        over = timeout(settings.shutdown_timeout, running.drained()) => match over {
-            Ok(()) => return 0,
+        over = timeout(settings.shutdown_timeout, &mut over) => match over {
+            Ok(_) => return 0,
             Err(_) => false,
         },
         () = ends.next() => true,
     };
+    queues.hurry();
     warn!(runs = running.len(), "stopping runs");
     running.cancel_all();
     if !is_killed {
         tokio::select! {
-            over = timeout(daemon.stop_max(), running.drained()) => if over.is_ok() { return 0 },
+            over = timeout(daemon.stop_max(), &mut over) => if over.is_ok() { return 0 },
             () = ends.next() => {}
         }
     }
     // Now that they have ended, the runs record it; a ledger that cannot be written holds them up.
     let _ = tokio::task::block_in_place(|| end_leftovers_of(&running.ids()));
-    let _ = timeout(RECORD_MAX, running.drained()).await;
+    let _ = timeout(RECORD_MAX, over).await;
     running.len()
 }
 

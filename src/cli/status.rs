@@ -13,6 +13,7 @@ use super::{
     offline, paused,
     said::Said,
     served::{ask, must_be_served},
+    tiers,
 };
 use crate::{
     config::Settings,
@@ -46,7 +47,9 @@ impl Status {
         let attention = view.jobs.iter().any(|job| bad(job).next().is_some());
         let can_fire =
             view.daemon.as_ref().is_some_and(|daemon| daemon.ready && daemon.ledger_failure.is_none());
-        let clean = can_fire && !attention && view.source.failure.is_none() && view.source.errors == 0;
+        let can_send = tiers::can_send(&view);
+        let clean =
+            can_fire && can_send && !attention && view.source.failure.is_none() && view.source.errors == 0;
         Ok(if clean { Exit::Clean } else { Exit::Found })
     }
 }
@@ -75,8 +78,9 @@ fn say(view: &StatusView, settings: &Settings) -> Result<(), Failure> {
         writeln!(out, "commit    {commit}{dirty}")?;
     }
     writeln!(out, "problems  {}, {}", plural(source.errors, "error"), plural(source.warnings, "warning"))?;
-    for tier in &view.tiers {
-        writeln!(out, "tier      {}: {}", tier.tier, tier.state)?;
+    view.tiers.iter().try_for_each(|tier| writeln!(out, "tier      {}", tiers::words(tier)))?;
+    if let Some(letters) = view.dead_letters.as_ref().and_then(tiers::letters) {
+        writeln!(out, "letters   {letters}")?;
     }
     let enabled = view.jobs.iter().filter(|job| job.enabled).count();
     let paused = view.jobs.iter().filter(|job| job.paused).count();
@@ -184,6 +188,8 @@ mod tests {
             job: name.to_owned(),
             labels: BTreeMap::new(),
             tier: Some("in-process".to_owned()),
+            backend: None,
+            queue: None,
             enabled: true,
             paused: false,
             pause: None,

@@ -59,8 +59,8 @@ fn every_line_of_help_reads_like_the_others() {
 #[test]
 fn commands_say_what_to_do() {
     let verbs = [
-        "Apply", "Cancel", "Check", "Convert", "Explain", "Keep", "Let", "List", "Print", "Run", "Show",
-        "Start", "Stop", "Turn", "Write",
+        "Apply", "Cancel", "Check", "Convert", "Drop", "Explain", "Keep", "Let", "List", "Mark", "Print",
+        "Run", "Show", "Start", "Stop", "Turn", "Write",
     ];
     for (path, command) in all() {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();

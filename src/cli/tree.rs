@@ -54,7 +54,8 @@ pub(super) struct View {
 
 /// The tiers that can take jobs in this version.
 pub(super) fn tiers(settings: &Settings) -> Tiers {
-    Tiers { configured: vec![Tier::InProcess], ledger: settings.ledger }
+    let configured = vec![Tier::InProcess, Tier::Queue];
+    Tiers { configured, ledger: settings.ledger, queues: settings.queue.queues() }
 }
 
 /// A loader with as many threads as the machine has cores.

@@ -17,11 +17,7 @@ pub async fn conceal(view: &mut RunsView, spec_of: impl Fn(&str) -> Option<Arc<S
     let jobs: BTreeSet<String> = has_values.map(|run| run.job.clone()).collect();
     // All at once: each may wait for a disk.
     let looked_up = join_all(jobs.into_iter().map(async |job| {
-        let conceal = match spec_of(&job) {
-            None => Some(Conceal::All),
-            Some(spec) if spec.run.secrets.is_empty() => None,
-            Some(spec) => Some(Conceal::of(&spec).await),
-        };
+        let conceal = conceal_of(spec_of(&job)).await;
         (job, conceal)
     }));
     let known: BTreeMap<String, Option<Conceal>> = looked_up.await.into_iter().collect();
@@ -29,5 +25,14 @@ pub async fn conceal(view: &mut RunsView, spec_of: impl Fn(&str) -> Option<Arc<S
         if let Some(Some(conceal)) = known.get(&run.job) {
             run.params.values_mut().for_each(|value| *value = conceal.shown(value));
         }
+    }
+}
+
+/// What is not to be shown of the values of a job; none when there is nothing to hide.
+pub(super) async fn conceal_of(spec: Option<Arc<Spec>>) -> Option<Conceal> {
+    match spec {
+        None => Some(Conceal::All),
+        Some(spec) if spec.run.secrets.is_empty() => None,
+        Some(spec) => Some(Conceal::of(&spec).await),
     }
 }

@@ -6,7 +6,10 @@
 pub mod client;
 pub mod follow;
 pub mod given;
+pub mod letters;
 pub mod render;
 pub mod server;
 pub mod socket;
+pub mod tiers;
 pub mod view;
+pub mod worker;

@@ -9,27 +9,25 @@ use std::{
 use jiff::Timestamp;
 
 use super::given;
+use super::tiers::{self, IN_PROCESS};
 use super::view::{
     AttemptView, ClockJumpView, ConditionView, DaemonView, FilesView, HealthView, HeldBackView, JobView,
     LastRunView, PassView, PauseView, PlacementView, PlacementsView, RunView, RunsView, SourceView,
-    StatusView, TierView, VERSION, WaitView,
+    StatusView, VERSION, WaitView,
 };
 use crate::{
-    backend::in_process::LiveJob,
+    backend::live::LiveJob,
     engine::{
         clock,
         daemon::{Condition, Daemon, PassReport, TreeState},
         reconcile::Pass,
     },
     execute::causes::with_causes,
-    ledger::{AttemptRow, Counted, LastRun, LedgerError, RunRow},
+    ledger::{AttemptRow, Counted, LastRun, LedgerError, Route, RunRow},
     manifest::{characteristics::Tier, name::JobName},
     plan::diff::{Held, Live, Placement},
     run::{Cause, Outcome},
 };
-
-/// The name of what serves the in-process tier.
-const IN_PROCESS: &str = "in-process";
 
 /// `GET /healthz`.
 #[must_use]
@@ -39,15 +37,20 @@ pub fn health(daemon: &Daemon) -> HealthView {
         conditions.keys().map(ToString::to_string).collect::<Vec<_>>()
     };
     let ledger_failure = daemon.ledger().trouble();
+    let cut_off = tiers::cut_off(daemon);
+    let dead_letters_full = daemon.letters().is_full();
+    let can_send = cut_off.is_empty() && !dead_letters_full;
     HealthView {
         v: VERSION,
-        healthy: daemon.is_ready() && is_live(&tree) && ledger_failure.is_none(),
+        healthy: daemon.is_ready() && is_live(&tree) && ledger_failure.is_none() && can_send,
         ready: daemon.is_ready(),
         degraded: names(&tree.degraded),
         held: names(&tree.held),
         failed: names(&tree.failed),
         failure: tree.failure,
         ledger_failure,
+        cut_off,
+        dead_letters_full,
     }
 }
 
@@ -65,7 +68,7 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
     let tree = daemon.tree();
     let last_runs = daemon.ledger().last_runs().await?;
     let live: BTreeMap<JobName, Arc<LiveJob>> =
-        daemon.in_process().jobs().into_iter().map(|job| (job.spec.name.clone(), job)).collect();
+        daemon.jobs().jobs().into_iter().map(|job| (job.spec.name.clone(), job)).collect();
     let names: BTreeSet<&JobName> =
         live.keys().chain(tree.origins.names()).chain(tree.degraded.keys()).collect();
     let jobs = names
@@ -79,7 +82,9 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
             JobView {
                 job: name.to_string(),
                 labels: spec.map(|spec| spec.labels.clone()).unwrap_or_default(),
-                tier: live.contains_key(name).then(|| Tier::InProcess.to_string()),
+                tier: live.get(name).map(|job| job.tier.to_string()),
+                backend: live.get(name).map(|job| backend(job.route.as_deref())),
+                queue: live.get(name).and_then(|job| Some(job.route.as_ref()?.queue.to_string())),
                 enabled: spec.is_some_and(|spec| spec.enabled),
                 paused: is_paused,
                 pause: paused.map(|pause| PauseView { reason: pause.reason, since: pause.at }),
@@ -105,7 +110,8 @@ pub async fn status(daemon: &Daemon) -> Result<StatusView, LedgerError> {
         v: VERSION,
         daemon: Some(daemon_view),
         jobs,
-        tiers: tiers(),
+        tiers: tiers::tiers(daemon),
+        dead_letters: Some(tiers::letters(daemon).await?),
         source: source(&daemon.parts().root, &tree, clock::now()),
     })
 }
@@ -154,20 +160,9 @@ pub fn last_run(run: &LastRun) -> LastRunView {
     }
 }
 
-/// The tiers as this version serves them.
-#[must_use]
-pub fn tiers() -> Vec<TierView> {
-    Tier::ALL
-        .into_iter()
-        .map(|tier| {
-            let is_ready = tier == Tier::InProcess;
-            TierView {
-                tier: tier.to_string(),
-                backend: is_ready.then(|| IN_PROCESS.to_owned()),
-                state: if is_ready { "ready" } else { "not configured" }.to_owned(),
-            }
-        })
-        .collect()
+/// The name of what runs what goes this way.
+fn backend(route: Option<&Route>) -> String {
+    route.map_or_else(|| IN_PROCESS.to_owned(), |route| route.backend.to_string())
 }
 
 /// `GET /v1/source`.
@@ -250,11 +245,18 @@ pub fn runs(rows: &[RunRow]) -> RunsView {
 /// of their jobs.
 pub async fn runs_of(daemon: &Daemon, rows: &[RunRow]) -> RunsView {
     let mut view = runs(rows);
-    given::conceal(&mut view, |job| {
-        Some(Arc::clone(&daemon.in_process().job(&JobName::parse(job).ok()?)?.spec))
-    })
-    .await;
+    given::conceal(&mut view, |job| Some(Arc::clone(&daemon.jobs().job(&JobName::parse(job).ok()?)?.spec)))
+        .await;
     for (row, run) in rows.iter().zip(&mut view.runs) {
+        // What was skipped went nowhere: it is told where its job goes.
+        if row.skipped.is_some()
+            && row.route.is_none()
+            && let Some(job) = daemon.jobs().job(&row.job)
+        {
+            run.tier = job.tier.to_string();
+            run.backend = backend(job.route.as_deref());
+            run.queue = job.route.as_ref().map(|route| route.queue.to_string());
+        }
         run.waits = daemon.running().wait_of(row.id).map(|wait| WaitView {
             attempt: wait.attempt,
             max_attempts: wait.max_attempts,
@@ -266,6 +268,7 @@ pub async fn runs_of(daemon: &Daemon, rows: &[RunRow]) -> RunsView {
 
 fn run(row: &RunRow) -> RunView {
     let is_skip = row.skipped.is_some();
+    let on_its_way = row.stage.as_ref().filter(|_| !is_skip && row.outcome.is_none());
     let cause = match row.cause {
         Cause::Schedule => "schedule",
         Cause::Manual => "manual",
@@ -276,8 +279,12 @@ fn run(row: &RunRow) -> RunView {
         job: row.job.to_string(),
         fire_time: row.fire_time,
         last_fire_time: row.last_fire_time,
-        tier: Tier::InProcess.to_string(),
-        backend: IN_PROCESS.to_owned(),
+        tier: row.route.as_ref().map_or(Tier::InProcess, |route| route.tier).to_string(),
+        backend: backend(row.route.as_ref()),
+        queue: row.route.as_ref().map(|route| route.queue.to_string()),
+        stage: on_its_way.map(|stage| stage.stage.as_str().to_owned()),
+        staged_at: on_its_way.map(|stage| stage.at),
+        worker: on_its_way.and_then(|stage| stage.worker.as_deref()).map(str::to_owned),
         decision: if is_skip { "skipped" } else { "run" }.to_owned(),
         reason: Some(row.skipped.clone().unwrap_or_else(|| cause.to_owned())),
         params: row.params.clone(),
@@ -304,7 +311,7 @@ fn attempt(row: &AttemptRow) -> AttemptView {
         exit_code,
         signal,
         outcome: row.outcome.as_ref().map(|outcome| outcome.as_str().to_owned()),
-        worker: None,
+        worker: row.worker.as_deref().map(str::to_owned),
     }
 }
 

@@ -4,18 +4,19 @@
 //! |---|---|
 //! | `GET /livez` | 200 while the process answers |
 //! | `GET /readyz` | 200 once the first pass is done, until the daemon stops |
-//! | `GET /healthz` | `HealthView`: 200 when the daemon is ready, its ledger can be written, the manifests can be read and have no errors, no step failed and no removal is held back; else 503 |
+//! | `GET /healthz` | `HealthView`: 200 when the daemon is ready, its ledger can be written, the manifests can be read and have no errors, no step failed, no removal is held back, every queue system that jobs use answers, and there is room for dead letters; else 503 |
 //! | `GET /v1/status` | `StatusView` |
 //! | `GET /v1/source` | `SourceView`: of the status, what there is to know of the manifests |
 //! | `GET /v1/placements` | `PlacementsView`: what the tiers hold |
 //! | `GET /v1/files` | `FilesView`: what the files held when they were last good |
-//! | `GET /v1/runs?job=&limit=&before=` | `RunsView`: of one job, so many at most, decided for a fire time before that |
+//! | `GET /v1/runs?job=&backend=&worker=&limit=&before=` | `RunsView`: of one job, backend or worker, so many at most, decided for a fire time before that |
 //! | `GET /v1/runs/{run}` | `RunsView` of one run |
 //! | `GET /v1/runs/{run}/attempts/{n}/log?follow=` | the output; with `follow=true` as it comes, until the attempt is over |
 //! | `POST /v1/jobs/{job}/trigger` | `TriggerView` |
 //! | `POST /v1/jobs/{job}/pause`, `/resume`, `/cancel` | `ChangeView` |
 //! | `POST /v1/runs/{run}/cancel` | `ChangeView` |
 //! | `POST /v1/reconcile` | `PassView` |
+//! | `/v1/letters…` | as in `letters::server` |
 
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ use super::view::{
     ChangeView, ErrorView, FilesView, HealthView, PassView, PauseRequest, PlacementsView, ReconcileRequest,
     RunsView, StatusView, TriggerRequest, TriggerView, VERSION,
 };
-use super::{follow, render, socket::Lasting};
+use super::{follow, letters, render, socket::Lasting};
 use crate::{
     engine::{
         daemon::Daemon,
@@ -90,6 +91,7 @@ pub async fn serve(
         .route("/v1/jobs/{job}/resume", post(resume))
         .route("/v1/jobs/{job}/cancel", post(cancel_job))
         .route("/v1/reconcile", post(make_pass))
+        .merge(letters::server::routes())
         .fallback(async || refuse(StatusCode::NOT_FOUND, "the control socket has no such path"))
         .layer(middleware::map_response(refuse_in_words))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
@@ -101,7 +103,7 @@ pub async fn serve(
         .await
 }
 
-fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
+pub(super) fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(ErrorView { v: VERSION, error: error.into() })).into_response()
 }
 
@@ -124,7 +126,7 @@ async fn refuse_in_words(response: Response) -> Response {
     response
 }
 
-fn broken(error: &dyn std::error::Error) -> Response {
+pub(super) fn broken(error: &dyn std::error::Error) -> Response {
     refuse(StatusCode::INTERNAL_SERVER_ERROR, with_causes(error))
 }
 
@@ -179,6 +181,8 @@ async fn files(State(daemon): State<Arc<Daemon>>) -> Response {
 #[serde(deny_unknown_fields)]
 struct RunsRequest {
     job: Option<String>,
+    backend: Option<String>,
+    worker: Option<String>,
     limit: Option<usize>,
     before: Option<Timestamp>,
 }
@@ -193,7 +197,8 @@ async fn runs(State(daemon): State<Arc<Daemon>>, Query(request): Query<RunsReque
         let text = format!("`limit` is at most {RUNS_MAX}; `before` with a fire time gives older runs");
         return refuse(StatusCode::BAD_REQUEST, text);
     }
-    let query = RunQuery { job, before: request.before, limit };
+    let RunsRequest { backend, worker, before, .. } = request;
+    let query = RunQuery { job, before, backend, worker, limit };
     match daemon.ledger().runs(query).await {
         Ok(rows) => Json(render::runs_of(&daemon, &rows).await).into_response(),
         Err(error) => broken(&error),
@@ -273,14 +278,14 @@ async fn resume(State(daemon): State<Arc<Daemon>>, Path(job): Path<String>) -> R
 
 async fn cancel_job(State(daemon): State<Arc<Daemon>>, Path(job): Path<String>) -> Response {
     match job_name(&job) {
-        Ok(job) => changed(daemon.cancel_job(&job)),
+        Ok(job) => changed(daemon.cancel_job(&job).await),
         Err(response) => *response,
     }
 }
 
 async fn cancel_run(State(daemon): State<Arc<Daemon>>, Path(run): Path<String>) -> Response {
     match run_id(&run) {
-        Ok(id) => changed(daemon.cancel_run(id)),
+        Ok(id) => changed(daemon.cancel_run(id).await),
         Err(response) => *response,
     }
 }
@@ -300,7 +305,7 @@ fn hand_error(error: &HandError) -> Response {
         }
         HandError::Busy { .. } | HandError::Stopping => refuse(StatusCode::CONFLICT, error.to_string()),
         HandError::Param { source, .. } => refuse(StatusCode::BAD_REQUEST, format!("{error}: {source}")),
-        HandError::Ledger(_) | HandError::Backend(_) => broken(error),
+        HandError::Ledger(_) => broken(error),
     }
 }
 

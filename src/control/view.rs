@@ -28,8 +28,11 @@ pub struct StatusView {
     pub daemon: Option<DaemonView>,
     /// Every job that is live or wanted, by name.
     pub jobs: Vec<JobView>,
-    /// Every tier.
+    /// Every tier; of the queue tier a row for each queue system.
     pub tiers: Vec<TierView>,
+    /// The dead letters in numbers; absent when nothing is known of them.
+    #[serde(default)]
+    pub dead_letters: Option<LettersSummaryView>,
     /// Where the manifests come from.
     pub source: SourceView,
 }
@@ -74,6 +77,12 @@ pub struct JobView {
     pub labels: BTreeMap<String, String>,
     /// The tier it is placed on; absent when it is not placed.
     pub tier: Option<String>,
+    /// What serves it there.
+    #[serde(default)]
+    pub backend: Option<String>,
+    /// The queue that its messages go to.
+    #[serde(default)]
+    pub queue: Option<String>,
     /// Whether the manifest lets it fire.
     pub enabled: bool,
     /// Whether a person paused it.
@@ -137,8 +146,46 @@ pub struct TierView {
     pub tier: String,
     /// What serves it.
     pub backend: Option<String>,
-    /// `ready`, `unseen` or `not configured`.
+    /// `ready`, `unseen` or `not configured`; of a queue system also `failing`, `open` when it is left
+    /// alone since it does not answer, and `half-open` when it is about to be tried again.
     pub state: String,
+    /// Which queue system it is.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// Until when it is left alone.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// What the last call failed with, until one is answered.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// Since when it fails.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// Runs that wait to be sent.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Runs that were sent since the daemon was started.
+    #[serde(default)]
+    pub sent: u64,
+    /// Runs that ran in-process instead since then, as `fallback: degrade` allows.
+    #[serde(default)]
+    pub degraded: u64,
+    /// What answered last: its kind and version.
+    #[serde(default)]
+    pub server: Option<String>,
+}
+
+/// The dead letters in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LettersSummaryView {
+    /// Those that are not resolved.
+    pub open: u64,
+    /// How many of them are kept, at most.
+    pub max: u64,
+    /// Whether there is no room for more: nothing is sent then.
+    pub full: bool,
+    /// How many there are in each state.
+    pub states: BTreeMap<String, u64>,
 }
 
 /// Where the manifests come from.
@@ -195,6 +242,19 @@ pub struct RunView {
     pub tier: String,
     /// What runs it.
     pub backend: String,
+    /// The queue that its messages go to.
+    #[serde(default)]
+    pub queue: Option<String>,
+    /// While it is on its way to a worker, or there: `enqueued` in the outbox, `acknowledged` by the queue
+    /// system, `picked-up` by a worker, `running` there.
+    #[serde(default)]
+    pub stage: Option<String>,
+    /// Since when.
+    #[serde(default)]
+    pub staged_at: Option<Timestamp>,
+    /// The worker that has it now.
+    #[serde(default)]
+    pub worker: Option<String>,
     /// `run` or `skipped`.
     pub decision: String,
     /// Why it was skipped, or what asked for it.
@@ -243,7 +303,7 @@ pub struct AttemptView {
     pub signal: Option<i32>,
     /// How it ended.
     pub outcome: Option<String>,
-    /// The process that ran it.
+    /// The worker that made it; absent when it was the daemon itself.
     pub worker: Option<String>,
 }
 
@@ -388,6 +448,12 @@ pub struct HealthView {
     pub failure: Option<String>,
     /// Why the ledger cannot be written: nothing fires then.
     pub ledger_failure: Option<String>,
+    /// Queue systems that jobs use and that are left alone, since they do not answer.
+    #[serde(default)]
+    pub cut_off: Vec<String>,
+    /// Whether there is no room for dead letters: nothing is sent then.
+    #[serde(default)]
+    pub dead_letters_full: bool,
 }
 
 /// An error of the control socket.
