@@ -24,7 +24,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("source",   &["manifest"]),
     ("ledger",   &["manifest", "run"]),
     ("execute",  &["manifest", "run"]),
-    ("backend",  &["manifest", "schedule", "plan", "run", "ledger", "execute"]),
+    ("backend",  &["manifest", "schedule", "tier", "plan", "run", "ledger", "execute"]),
     ("config",   &["manifest", "tier"]),
     ("engine",   &["manifest", "schedule", "tier", "load", "run", "plan", "source", "ledger", "execute", "backend", "config"]),
     ("control",  &["manifest", "run", "plan", "ledger", "execute", "backend", "engine"]),

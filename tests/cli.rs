@@ -410,6 +410,10 @@ fn explain_says_where_each_value_comes_from() {
           infrastructure: local                       # built in
           frequency: low                              # derived
           complexity: simple                          # derived
+        fallback: hold                                # built in
+        queue:
+          backend: embedded                           # the settings
+          name: tintal                                # the settings
         policy:
           overlap: skip                               # built in
           max_running: 1                              # built in
@@ -417,18 +421,20 @@ fn explain_says_where_each_value_comes_from() {
           retry:
             max_attempts: 1                           # built in
 
-        tier      in-process by rule R5 (persistent, or distributed: survives restarts, runs elsewhere)
-                  in-process: chosen, stands in for queue
-                  queue: passed over, R5 (persistent, or distributed) chooses it, but it is not configured
+        tier      queue by rule R5 (persistent, or distributed: survives restarts, runs elsewhere)
+                  in-process: not asked for, no rule that applies chooses it
+                  queue: chosen, R5 (persistent, or distributed) chooses it
                   workflow: not asked for, not configured
-        warning   W4 (TIN064): a persistent job in-process is as durable as the ledger
+        queue     tintal on embedded
+                  delivery: at least once, and once as long as the ledger is kept: a message and the record of its run are in one file
+                  order: of the queue; kept: in the ledger; with `ledger: memory` nothing
     "##]]
     .assert_eq(&without_times);
     let json = tree.json(&["explain", "report", "--json"]);
     assert_eq!(json["provenance"]["/labels/team"], "jobs.d/_defaults.yaml:2");
-    assert_eq!((json["tier"].clone(), json["rule"].clone()), ("in-process".into(), "R5".into()));
+    assert_eq!((json["tier"].clone(), json["rule"].clone()), ("queue".into(), "R5".into()));
     assert_eq!(json["next"].as_array().unwrap().len(), 5);
-    assert!(json["considered"][1]["why"].as_str().unwrap().contains("not configured"));
+    assert!(json["considered"][2]["why"].as_str().unwrap().contains("not configured"));
 }
 
 #[test]

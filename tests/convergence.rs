@@ -35,7 +35,7 @@ use tintal::{
         document::Verb,
         guard::{Allowance, PRUNE_FREE, PRUNE_SHARE},
     },
-    tier::{LedgerKind, Tiers},
+    tier::{LedgerKind, Queues, Tiers},
 };
 
 const SEEDS: u64 = 300;
@@ -297,7 +297,10 @@ fn load(loader: &mut Loader, files: &Files, rest: Rest) -> Desired {
 }
 
 fn loader() -> Loader {
-    Loader::new(Tiers { configured: Tier::ALL.to_vec(), ledger: LedgerKind::File }, 1)
+    Loader::new(
+        Tiers { configured: Tier::ALL.to_vec(), ledger: LedgerKind::File, queues: Queues::default() },
+        1,
+    )
 }
 
 /// F6, F12, F15.

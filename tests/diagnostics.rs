@@ -13,7 +13,7 @@ use tintal::{
         pages::page,
         problem::PROBLEMS_MAX,
     },
-    tier::{LedgerKind, Tiers},
+    tier::{LedgerKind, Queues, Tiers},
 };
 
 /// All tiers but one.
@@ -23,7 +23,7 @@ const SOME: [Tier; 2] = [Tier::InProcess, Tier::Queue];
 fn load(text: &str, configured: &[Tier], ledger: LedgerKind) -> Tree {
     let file =
         ManifestFile { path: "job.yaml".into(), content_hash: [0; 32], content: Content::Text(text.into()) };
-    let tiers = Tiers { configured: configured.to_vec(), ledger };
+    let tiers = Tiers { configured: configured.to_vec(), ledger, queues: Queues::default() };
     let now = "2026-11-24T00:00:00Z".parse().unwrap();
     let files = [Arc::new(file)];
     Loader::new(tiers, 1).load(&Input { files: &files, above: &[], unreadable: &[], prefix: "", now })

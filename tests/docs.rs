@@ -334,3 +334,20 @@ fn a_heading_that_is_a_message_is_said_as_it_stands() {
     }
     assert!(count > 4, "{count}");
 }
+
+/// The table of what queue systems promise is made from the one that the loader reads;
+/// `UPDATE_EXPECT=1` writes it.
+#[test]
+fn the_promises_of_queue_systems_are_those_of_the_code() {
+    const BEGIN: &str = "<!-- promises -->\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/queues.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (found, after) = rest.split_once("<!-- /promises -->").unwrap();
+    let promises = tintal::tier::matrix::promises();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, format!("{before}{BEGIN}{promises}<!-- /promises -->{after}")).unwrap();
+    } else {
+        assert_eq!(found, promises);
+    }
+}

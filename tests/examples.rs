@@ -16,9 +16,13 @@ use std::{
 
 use common::{Tree, wait_for};
 use serde_json::Value;
-use tintal::manifest::{
-    schema,
-    yaml::{Limits, compose},
+use tintal::{
+    config::file::SettingsFile,
+    manifest::{
+        schema,
+        yaml::{Limits, compose},
+    },
+    tier::queues::PROMISES,
 };
 
 fn examples() -> Vec<std::path::PathBuf> {
@@ -26,7 +30,8 @@ fn examples() -> Vec<std::path::PathBuf> {
     let mut all: Vec<_> = fs::read_dir(root.join("examples"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
+        // Those of queues come with settings, and are looked at by themselves.
+        .filter(|path| path.is_dir() && !path.ends_with("queues"))
         .collect();
     all.push(root.join("jobs.d"));
     all.sort();
@@ -48,6 +53,50 @@ fn every_example_is_valid_has_a_readme_and_is_applied_once() {
         tree.ok(&["--jobs", jobs, "apply"]);
         assert_eq!(tree.ok(&["--jobs", jobs, "plan", "--exit-code"]), "nothing to do\n", "{jobs}");
     }
+}
+
+/// The examples of queues, each with the kind of backend that it is called after.
+fn queues() -> Vec<(String, std::path::PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/queues");
+    let directories =
+        fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let mut all: Vec<_> =
+        directories.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), path)).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn there_is_a_valid_example_of_every_kind_of_backend() {
+    let kinds: BTreeSet<&str> = PROMISES.iter().map(|promise| promise.kind.as_str()).collect();
+    let examples = queues();
+    assert_eq!(examples.iter().map(|(kind, _)| kind.as_str()).collect::<BTreeSet<_>>(), kinds);
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/queues/README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    for (kind, directory) in examples {
+        assert!(readme.contains(&format!("[{kind}]({kind})")), "{kind}");
+        let tree = Tree::new();
+        copy(&directory, tree.root(), &[]);
+        let ran = tree.run(&["validate", "--strict", "--format", "concise"]);
+        assert_eq!((ran.code, ran.stdout.contains("TIN")), (Some(0), false), "{kind}: {}", ran.stdout);
+        let report = tree.json(&["explain", "report", "--json"]);
+        assert_eq!((&report["tier"], &report["queue"]["kind"]), (&"queue".into(), &kind.as_str().into()));
+        let plan = tree.json(&["plan", "--format", "json"]);
+        assert!(!plan["steps"].as_array().unwrap().is_empty(), "{kind}");
+    }
+}
+
+/// Another backend in the settings is a change of every job that names none.
+#[test]
+fn the_default_backend_of_the_settings_is_in_the_plan() {
+    let tree = Tree::with(&[("jobs.d/a.yaml", "tier: queue\nrun: {command: [a]}\n")]);
+    let digest = |tree: &Tree| tree.json(&["explain", "a", "--json"])["digest"].clone();
+    let before = digest(&tree);
+    tree.write("tintal.yaml", "queue: {backend: r, backends: {r: {redis-streams: {}}}}\n");
+    let explained = tree.json(&["explain", "a", "--json"]);
+    assert_ne!(before, explained["digest"]);
+    assert_eq!(explained["spec"]["queue"]["backend"], "r");
+    assert_eq!(explained["provenance"]["/queue/backend"], "the settings");
 }
 
 #[test]
@@ -203,15 +252,41 @@ fn fields(root: &Value, schema: &Value, value: Option<&Value>, path: &str, out: 
     }
 }
 
+/// The fields that the documents of a file use.
+fn use_of(file: &Path, schema: &Value, used: &mut BTreeSet<String>) {
+    let composed = compose(&fs::read_to_string(file).unwrap(), &Limits::default());
+    for document in composed.documents {
+        fields(schema, schema, Some(&document.root.to_json()), "", used);
+    }
+}
+
+#[test]
+fn the_examples_of_queues_have_every_setting_of_theirs() {
+    let schema = schema::generate::<SettingsFile>("settings");
+    let (mut all, mut used) = (BTreeSet::new(), BTreeSet::new());
+    fields(&schema, &schema, None, "", &mut all);
+    // References and TLS are the same everywhere.
+    let is_shared =
+        |field: &String| field.contains("/tls/") || field.ends_with("/env") || field.ends_with("/file");
+    all.retain(|field| field.starts_with("/queue") && !is_shared(field));
+    for (_, directory) in queues() {
+        use_of(&directory.join("tintal.yaml"), &schema, &mut used);
+    }
+    assert!(all.len() > 60, "{all:?}");
+    assert_eq!(all.difference(&used).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
 #[test]
 fn the_example_of_every_field_has_every_field() {
     let schema = schema::job();
     let (mut all, mut used) = (BTreeSet::new(), BTreeSet::new());
     fields(&schema, &schema, None, "", &mut all);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/every-field/every-field.yaml");
-    let composed = compose(&fs::read_to_string(file).unwrap(), &Limits::default());
-    for document in composed.documents {
-        fields(&schema, &schema, Some(&document.root.to_json()), "", &mut used);
+    // A `message` needs a backend of the settings.
+    let message =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/queues/redis-streams/jobs.d/sync.yaml");
+    for file in [file, message] {
+        use_of(&file, &schema, &mut used);
     }
     assert!(all.len() > 60, "{all:?}");
     assert_eq!(all.difference(&used).collect::<Vec<_>>(), Vec::<&String>::new());

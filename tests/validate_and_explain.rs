@@ -173,13 +173,13 @@ fn explain_marks_jobs_that_do_not_fire_by_the_clock() {
     let dag = tree.json(&["explain", "dag", "--json"]);
     assert_eq!(dag["spec"]["characteristics"]["complexity"], "dag");
     assert_eq!(dag["provenance"]["/characteristics/complexity"], "derived");
-    assert_eq!((&dag["tier"], &dag["warnings"][0]["code"]), (&"in-process".into(), &"TIN065".into()));
+    assert_eq!((&dag["tier"], &dag["queue"]["kind"]), (&"queue".into(), &"embedded".into()));
 }
 
 #[test]
 fn explain_knows_its_codes() {
     let tree = Tree::new();
-    for (code, nearest) in [("TIN999", "TIN071"), ("TIN36", "TIN036"), ("tin022", "TIN021")] {
+    for (code, nearest) in [("TIN999", "TIN084"), ("TIN36", "TIN036"), ("tin022", "TIN021")] {
         let ran = tree.run(&["explain", code]);
         assert_eq!(ran.code, Some(2), "{}", ran.shown());
         let expected = format!("error: there is no code `{code}`; the nearest is `{nearest}`");
