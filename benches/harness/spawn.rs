@@ -19,7 +19,7 @@ use tintal::{
         spec::Spec,
     },
     run::{Cause, RunKey},
-    tier::{LedgerKind, Tiers},
+    tier::{LedgerKind, Queues, Tiers},
 };
 use tokio::sync::watch;
 
@@ -133,7 +133,8 @@ async fn one(
 
 /// The spec of a manifest.
 pub fn spec(text: &str) -> Arc<Spec> {
-    let tiers = Tiers { configured: vec![Tier::InProcess], ledger: LedgerKind::File };
+    let tiers =
+        Tiers { configured: vec![Tier::InProcess], ledger: LedgerKind::File, queues: Queues::default() };
     let file = ManifestFile {
         path: "job.yaml".into(),
         content_hash: *blake3::hash(text.as_bytes()).as_bytes(),
